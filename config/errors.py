@@ -1,0 +1,9 @@
+"""The root of every error that KD-GAT raises on purpose. The whole tree is drawn in `kdgat_models/errors.py`."""
+
+
+class KdgatError(Exception):
+    """Base of all errors whose message tells the user what to do next."""
+
+
+class ConfigError(KdgatError, ValueError):
+    """A setting is unknown, has the wrong type, or contradicts another."""

@@ -1,0 +1,116 @@
+"""Flat JSON configs of older versions: `vgae_*`, `gat_*`, `dqn_*`, `kd_*`, `fusion_*` keys, teacher/student scales."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+from config.resolver import check_key, config_keys, merged
+from config.schema import CurriculumConfig, PipelineConfig, PreprocessingConfig, TrainingConfig
+
+SECTIONS = {"vgae": "vgae", "gat": "gat", "dqn": "dqn", "kd": "auxiliary", "fusion": "fusion"}
+SCALES = {"teacher": "large", "student": "small", "large": "large", "small": "small"}
+TOP_LEVEL = {
+    "model": "model_type",
+    "model_type": "model_type",
+    "model_size": "scale",
+    "scale": "scale",
+    "dataset": "dataset",
+    "modality": "modality",
+    "seed": "seed",
+}
+# Older names of fields, by their dotted name after the prefix was taken off.
+RENAMED = {
+    "vgae.hidden_dims": "vgae.hidden",
+    "vgae.num_heads": "vgae.heads",
+    "gat.hidden_channels": "gat.hidden",
+    "gat.num_layers": "gat.layers",
+    "gat.num_heads": "gat.heads",
+    "gat.num_fc_layers": "gat.fc_layers",
+    "gat.conv_type": "gat.conv",
+    "dqn.hidden_dim": "dqn.hidden",
+    "dqn.num_layers": "dqn.layers",
+    "dqn.buffer_size": "dqn.replay_size",
+    "dqn.target_update": "dqn.target_sync",
+    "dqn.epsilon": "dqn.epsilon_start",
+    "dqn.min_epsilon": "dqn.epsilon_end",
+    "auxiliary.vgae_latent_weight": "auxiliary.latent_weight",
+    "auxiliary.vgae_recon_weight": "auxiliary.reconstruction_weight",
+    "fusion.episodes": "fusion.max_epochs",
+}
+RENAMED_TRAINING = {"learning_rate": "lr", "epochs": "max_epochs", "gradient_clip_val": "gradient_clip", "use_amp": "amp"}
+
+
+def is_legacy(values: Mapping[str, Any]) -> bool:
+    """Whether `values` are flat: an older key, or a current field outside its section."""
+    current = set(PipelineConfig.model_fields)
+    return not any(isinstance(value, Mapping) for value in values.values()) and bool(set(values) - current)
+
+
+def migrate(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Translate a flat config into sections.
+
+    Raises:
+        ConfigError: a key is known neither to older versions nor to this one; its nearest current name is given.
+    """
+    rest = dict(values)
+    latent = rest.pop("vgae_latent_dim", None)
+    result: dict[str, Any] = {}
+    if rest.pop("use_kd", False):
+        result = {"auxiliary": {"name": "kd_standard"}}
+    model_type = rest.get("model_type", rest.get("model", "vgae"))
+    for key, value in rest.items():
+        name = _current_name(key, model_type)
+        if name is None:
+            warnings.warn(f"legacy setting {key!r} belongs to another model than {model_type!r} and is left out", stacklevel=2)
+            continue
+        result = merged(result, _nest(name, SCALES.get(value, value) if name == "scale" else value))
+    return _with_latent(result, latent)
+
+
+def _current_name(key: str, model_type: str) -> str | None:
+    if key in TOP_LEVEL:
+        return TOP_LEVEL[key]
+    prefix, _, field = key.partition("_")
+    if prefix in SECTIONS and field:
+        training = RENAMED_TRAINING.get(field, field)
+        if prefix in ("vgae", "gat", "dqn") and f"{prefix}.{field}" not in _known() and training in TrainingConfig.model_fields:
+            return f"training.{training}" if prefix == model_type else None
+        name = RENAMED.get(f"{SECTIONS[prefix]}.{field}", f"{SECTIONS[prefix]}.{field}")
+    else:
+        name = _unprefixed(RENAMED_TRAINING.get(key, key))
+    check_key(name)
+    return name
+
+
+def _unprefixed(field: str) -> str:
+    for section, model in (
+        ("training", TrainingConfig),
+        ("preprocessing", PreprocessingConfig),
+        ("curriculum", CurriculumConfig),
+    ):
+        if field in model.model_fields:
+            return f"{section}.{field}"
+    return field
+
+
+def _with_latent(result: dict[str, Any], latent: int | None) -> dict[str, Any]:
+    """Older versions kept the latent width apart; now it is the last of `vgae.hidden`."""
+    hidden = list(result.get("vgae", {}).get("hidden", []))
+    if latent is None:
+        return result
+    if not hidden:
+        hidden = list(PipelineConfig().vgae.hidden[:2])
+    if len(hidden) == 2:
+        hidden.append(latent)
+    hidden[-1] = latent
+    return merged(result, {"vgae": {"hidden": hidden}})
+
+
+def _nest(name: str, value: Any) -> dict[str, Any]:
+    for part in reversed(name.split(".")):
+        value = {part: value}
+    return value
+
+
+def _known() -> set[str]:
+    return set(config_keys(PipelineConfig)) | set(RENAMED)

@@ -1,0 +1,113 @@
+"""Every path that the project reads or writes is made here.
+
+Layout below the root (`--root`, else KDGAT_ROOT, else ./experiments):
+
+    {dataset}/{model_type}_{scale}_{stage}[_{aux}]/{run_id}/    one version of one trained or evaluated thing
+    {dataset}/captures/{run_id}/  {dataset}/graphs/{run_id}/    prepared data
+    {dataset}/raw/                                              the simulated demo dataset
+    store/{table}/*.parquet                                     run store, see kdgat_models.runs
+    cache/  prefect/  mlflow/                                   state of the tools
+"""
+
+import os
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from config.errors import ConfigError
+from config.schema import PipelineConfig
+
+STAGES = ("ingest", "graphs", "vgae", "gat", "fusion", "evaluation")
+COMPLETE = "artifact.json"  # written last: a run folder that has it is whole
+
+
+def default_root() -> Path:
+    """KDGAT_ROOT, or `experiments` below the working directory, absolute."""
+    return Path(os.environ.get("KDGAT_ROOT", "experiments")).expanduser().resolve()
+
+
+def tool_environment(root: Path) -> dict[str, str]:
+    """Environment that keeps the tools' state below `root` and keeps them quiet; explicit settings of the user win."""
+    wanted = {
+        "KDGAT_ROOT": str(root),
+        "PREFECT_HOME": str(root / "prefect"),
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "DO_NOT_TRACK": "1",
+        "DASK_LOGGING__DISTRIBUTED": "warning",
+    }
+    return {name: os.environ.get(name, value) for name, value in wanted.items()} | {"KDGAT_ROOT": str(root)}
+
+
+class RunFolder(NamedTuple):
+    """One version of one thing: `path` is made when the run starts."""
+
+    path: Path
+    run_id: str
+
+
+class Paths(NamedTuple):
+    """Folders below one root."""
+
+    root: Path
+
+    @property
+    def store(self) -> Path:
+        return self.root / "store"
+
+    @property
+    def cache(self) -> Path:
+        return self.root / "cache"
+
+    @property
+    def tracking_uri(self) -> str:
+        return f"sqlite:///{self.root / 'mlflow' / 'mlflow.db'}"
+
+    @property
+    def mlflow(self) -> Path:
+        return self.root / "mlflow"
+
+    def raw(self, dataset: str) -> Path:
+        return self.root / _safe(dataset) / "raw"
+
+    def family(self, config: PipelineConfig, stage: str) -> Path:
+        """Folder of all versions of `stage` for this config."""
+        if stage in ("ingest", "graphs"):
+            return self.root / _safe(config.dataset) / {"ingest": "captures", "graphs": "graphs"}[stage]
+        auxiliary = f"_{config.auxiliary.name}" if config.auxiliary.distils else ""
+        return self.root / _safe(config.dataset) / f"{config.model_type}_{config.scale}_{stage_name(config, stage)}{auxiliary}"
+
+    def run_folder(self, config: PipelineConfig, stage: str, key: str) -> RunFolder:
+        """The folder to run in: an unfinished one of the same cache key (to resume), else a new version."""
+        family = self.family(config, stage)
+        suffix = key[:10]
+        unfinished = [path for path in sorted(family.glob(f"*-{suffix}")) if not (path / COMPLETE).exists()]
+        if unfinished:
+            return RunFolder(unfinished[-1], unfinished[-1].name)
+        started = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")[:-3]
+        path = family / f"{started}-{suffix}"
+        path.mkdir(parents=True)
+        return RunFolder(path, path.name)
+
+    def latest(self, config: PipelineConfig, stage: str) -> Path | None:
+        """The newest complete version of `stage` for this config's dataset, model, scale and auxiliary, or None."""
+        complete = sorted(self.family(config, stage).glob(f"*/{COMPLETE}"))
+        return complete[-1].parent if complete else None
+
+
+def stage_name(config: PipelineConfig, stage: str) -> str:
+    """What the stage is called in folder names and in the run store."""
+    if stage == "vgae":
+        return "autoencoder"
+    if stage == "gat":
+        return config.curriculum.sampling
+    return {"fusion": f"fusion_{config.fusion.method}"}.get(stage, stage)
+
+
+def _safe(dataset: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", dataset):
+        raise ConfigError(f"dataset name {dataset!r} cannot be a folder name; use letters, digits, '_', '-' and '.'")
+    return dataset

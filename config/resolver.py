@@ -1,0 +1,128 @@
+"""Composition of a config: defaults.yaml -> models/{type}/{scale}.yaml -> auxiliaries/{aux}.yaml -> overrides."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from config.errors import ConfigError
+from config.schema import PipelineConfig
+
+FOLDER = Path(__file__).resolve().parent
+
+
+def list_models() -> dict[str, list[str]]:
+    """Model types and the scales of each, as the YAML files define them."""
+    folders = sorted(folder for folder in (FOLDER / "models").iterdir() if folder.is_dir())
+    return {folder.name: sorted(file.stem for file in folder.glob("*.yaml")) for folder in folders}
+
+
+def list_auxiliaries() -> list[str]:
+    """Names that `resolve` takes as `auxiliaries`."""
+    return sorted(file.stem for file in (FOLDER / "auxiliaries").glob("*.yaml"))
+
+
+def resolve(model_type: str, scale: str, auxiliaries: str = "none", **overrides: Any) -> PipelineConfig:
+    """Compose the config of one model.
+
+    Args:
+        model_type: A key of `list_models()`.
+        scale: One of that model's scales.
+        auxiliaries: One of `list_auxiliaries()`.
+        **overrides: Values by dotted name, `**{"training.lr": 0.001}`, or whole sections as dicts. Texts are read as
+            YAML, so that `"[80, 40, 16]"` is a list.
+
+    Raises:
+        ConfigError: An unknown model, scale, auxiliary or key (the nearest valid one is named), or a wrong type.
+    """
+    models = list_models()
+    model_file = _choice("model", model_type, list(models))
+    scale_file = _choice(f"scale of {model_type}", scale, models[model_file])
+    auxiliary_file = _choice("auxiliary", auxiliaries, list_auxiliaries())
+    values: dict[str, Any] = {"model_type": model_type, "scale": scale}
+    for file in ("defaults", f"models/{model_file}/{scale_file}", f"auxiliaries/{auxiliary_file}"):
+        values = merged(values, yaml.safe_load((FOLDER / f"{file}.yaml").read_text()))
+    for name, value in overrides.items():
+        values = merged(values, _nested(name, value))
+    return PipelineConfig.model_validate(validated(values))
+
+
+def parse_overrides(assignments: list[str]) -> dict[str, str]:
+    """Split `["training.lr=0.001"]` into `{"training.lr": "0.001"}` and check each name."""
+    pairs = {}
+    for assignment in assignments:
+        name, separator, value = assignment.partition("=")
+        if not separator:
+            raise ConfigError(f"override {assignment!r} has no value; write it as name=value, such as training.lr=0.001")
+        check_key(name.strip())
+        pairs[name.strip()] = value.strip()
+    return pairs
+
+
+def validated(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `values` if they make a valid PipelineConfig, else raise a ConfigError that names each wrong field."""
+    for name in _flat_keys(values):
+        check_key(name)
+    try:
+        return PipelineConfig.model_validate(values).model_dump()
+    except ValidationError as error:
+        lines = [
+            f"  {'.'.join(str(part) for part in item['loc'])} = {item['input']!r}: {item['msg']}" for item in error.errors()
+        ]
+        raise ConfigError("the config is not valid:\n" + "\n".join(lines)) from error
+
+
+def check_key(name: str) -> None:
+    """Raise a ConfigError that names the nearest valid key unless `name` is the dotted name of a setting or section."""
+    known = list(config_keys(PipelineConfig))
+    if name in known:
+        return
+    # A bare field name ("lr") is matched against last parts first: that is how people misspell a dotted name.
+    by_leaf = [key for key in known if key.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]]
+    nearest = by_leaf or difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    hint = f"did you mean {nearest[0]}?" if nearest else f"there are: {', '.join(PipelineConfig.model_fields)}"
+    raise ConfigError(f"unknown setting {name!r}; {hint}")
+
+
+def config_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Dotted names of all sections and settings below `model`."""
+    for name, field in model.model_fields.items():
+        yield prefix + name
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from config_keys(field.annotation, f"{prefix}{name}.")
+
+
+def merged(base: Mapping[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `update` laid over it, section by section."""
+    result = dict(base)
+    for key, value in update.items():
+        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
+        result[key] = merged(result[key], value) if both else value
+    return result
+
+
+def _nested(name: str, value: Any) -> dict[str, Any]:
+    check_key(name)
+    value = yaml.safe_load(value) if isinstance(value, str) else value
+    for part in reversed(name.split(".")):
+        value = {part: value}
+    return value
+
+
+def _flat_keys(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat_keys(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key
+
+
+def _choice(what: str, given: str, known: list[str]) -> str:
+    if given not in known:
+        nearest = difflib.get_close_matches(given, known, n=1)
+        hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        raise ConfigError(f"unknown {what} {given!r}; there are: {', '.join(known)}{hint}")
+    return given

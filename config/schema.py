@@ -1,0 +1,207 @@
+"""What can be configured: frozen Pydantic models, one per concern.
+
+A `PipelineConfig` describes one model of one scale on one dataset. It is composed by `config.resolver.resolve`, resolved
+once at the top of a flow, and lies beside every run and inside every checkpoint.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+ModelType = Literal["vgae", "gat", "dqn"]
+Scale = Literal["large", "small"]
+Modality = Literal["automotive"]
+
+Probability = Annotated[float, Field(ge=0, lt=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """Base of all sections: immutable, and a misspelt key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PreprocessingConfig(Section):
+    """How captures become graphs, and which windows may be learnt from."""
+
+    window_size: int = Field(100, ge=2, le=10_000, description="Frames in a window.")
+    stride: int = Field(100, ge=1, description="Frames between the starts of two windows; below window_size they overlap.")
+    feature_schema: str = Field("reference", description="Name of the feature schema, see kdgat_models.graphs.schemas.")
+    validation_fraction: Probability = Field(0.15, description="Share of time blocks for early stopping and fusion states.")
+    calibration_fraction: Probability = Field(0.15, description="Share of time blocks on which thresholds are chosen.")
+    split_blocks: int = Field(20, ge=4, description="Contiguous time blocks that a training capture is cut into.")
+    gap_windows: int = Field(1, ge=1, description="Windows left out between blocks of different roles.")
+
+    @model_validator(mode="after")
+    def _training_data_remains(self) -> Self:
+        if self.validation_fraction + self.calibration_fraction >= 0.8:
+            raise ValueError("validation_fraction + calibration_fraction must leave at least 0.2 for training")
+        return self
+
+
+class VGAEArchitecture(Section):
+    """Variational graph autoencoder (Kipf & Welling 2016) with graph attention layers (Velickovic et al. 2018)."""
+
+    hidden: tuple[Count, Count, Count] = Field((480, 240, 48), description="Encoder widths; the last is the latent.")
+    heads: Count = Field(4, description="Heads of the first encoder convolution; the second has one.")
+    decoder_heads: Count = Field(4, description="Heads of the first decoder convolution; the second has one.")
+    embedding_dim: Count = 32
+    dropout: Probability = 0.15
+    id_weight: float = Field(0.1, ge=0, description="Weight of the cross-entropy of the arbitration ID.")
+    neighborhood_weight: float = Field(0.05, ge=0, description="Weight of the BCE of which IDs are adjacent.")
+    kl_weight: float = Field(0.01, ge=0, description="Weight of the Kullback-Leibler term.")
+
+    @model_validator(mode="after")
+    def _heads_divide_widths(self) -> Self:
+        if self.hidden[0] % self.heads or self.hidden[1] % self.decoder_heads:
+            raise ValueError(
+                f"heads {self.heads} must divide hidden[0]={self.hidden[0]} and "
+                f"decoder_heads {self.decoder_heads} must divide hidden[1]={self.hidden[1]}"
+            )
+        return self
+
+
+class GATArchitecture(Section):
+    """Graph attention classifier; `hidden` is the width of one head."""
+
+    hidden: Count = 48
+    layers: Count = 3
+    heads: Count = 8
+    embedding_dim: Count = 16
+    fc_layers: Count = 1
+    dropout: Probability = 0.2
+    conv: Literal["gat", "gatv2", "transformer"] = Field("gat", description="gatv2 and transformer read edge features.")
+
+
+class DQNArchitecture(Section):
+    """Q-network of the fusion agent and the agent's memory (Mnih et al. 2015; van Hasselt et al. 2016)."""
+
+    hidden: Count = 576
+    layers: Count = 3
+    dropout: Probability = 0.2
+    actions: int = Field(21, ge=2, description="Evenly spaced values of the blending weight from 0 to 1.")
+    replay_size: Count = 100_000
+    batch_size: Count = 128
+    target_sync: Count = Field(100, description="Optimiser steps between copies of the online into the target network.")
+    gamma: Fraction = Field(0.5, description="Discount. Actions do not change the traffic, so it only smooths the targets.")
+    epsilon_start: Fraction = 1.0
+    epsilon_end: Fraction = 0.05
+    epsilon_decay_steps: Count = Field(1_000, description="Optimiser steps over which epsilon falls to its end, linearly.")
+
+
+class AuxiliaryConfig(Section):
+    """What trains a model beside its own task: nothing, or the knowledge of a teacher (Hinton et al. 2015)."""
+
+    name: Literal["none", "kd_standard"] = "none"
+    temperature: Positive = 4.0
+    alpha: Fraction = Field(0.7, description="Total loss = alpha * distillation + (1 - alpha) * task.")
+    latent_weight: Fraction = Field(0.5, description="VGAE: weight of the latent MSE.")
+    reconstruction_weight: Fraction = Field(0.5, description="VGAE: weight of the reconstruction MSE.")
+
+    @property
+    def distils(self) -> bool:
+        return self.name != "none"
+
+
+class TrainingConfig(Section):
+    """The optimisation loop, the same for all models."""
+
+    lr: Positive = 0.001
+    weight_decay: float = Field(1e-5, ge=0)
+    batch_size: Count = Field(64, description="Windows in a batch.")
+    max_epochs: Count = 40
+    patience: Count = Field(8, description="Epochs without a better validation value before training stops.")
+    min_steps_per_epoch: Count = Field(50, description="Small data is repeated up to this many optimiser steps.")
+    gradient_clip: Positive = 1.0
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    amp: bool = Field(True, description="Automatic mixed precision; on CUDA only.")
+    compile: bool = Field(False, description="torch.compile the network (43-85 s of compilation on a CPU).")
+
+
+class CurriculumConfig(Section):
+    """Which normal windows the classifier sees, and when (curriculum learning, Bengio et al. 2009)."""
+
+    sampling: Literal["curriculum", "normal", "hard_undersample"] = Field(
+        "curriculum", description="normal: all windows; hard_undersample: the hardest normal windows at a fixed ratio."
+    )
+    ratio_start: Positive = Field(1.0, description="Normal windows per attack window in the first epoch.")
+    ratio_end: Positive = Field(10.0, description="Normal windows per attack window once the curriculum is through.")
+    percentile_start: float = Field(25.0, gt=0, le=100, description="Easiest share of the normal windows at first, in %.")
+    percentile_end: float = Field(100.0, gt=0, le=100)
+    epochs: Count = Field(8, description="Epochs until ratio_end and percentile_end; early stopping waits for them.")
+    undersample_ratio: Positive = Field(4.0, description="Normal windows per attack window of hard_undersample.")
+
+
+class FusionConfig(Section):
+    """How the anomaly score and the classifier are combined."""
+
+    method: Literal["dqn", "mlp", "weighted_avg"] = "dqn"
+    max_epochs: Count = 30
+    patience: Count = 10
+
+
+class ResourcesConfig(Section):
+    """Memory that a stage asks for at its first attempt, in GB; attempt n asks for n times as much."""
+
+    ingest_gb: Positive = 3.0
+    graphs_gb: Positive = 3.0
+    vgae_gb: Positive = 4.0
+    gat_gb: Positive = 4.0
+    fusion_gb: Positive = 4.0
+    evaluation_gb: Positive = 4.0
+    max_attempts: Count = 3
+
+    def memory_gb(self, stage: str, attempt: int) -> float:
+        """Memory of `stage` at its `attempt` (from 1), in GB."""
+        return getattr(self, f"{stage}_gb") * attempt
+
+
+class PipelineConfig(Section):
+    """One model of one scale on one dataset, and all that made it."""
+
+    dataset: str = "demo"
+    modality: Modality = "automotive"
+    model_type: ModelType = "vgae"
+    scale: Scale = "large"
+    seed: int = Field(0, ge=0)
+    preprocessing: PreprocessingConfig = PreprocessingConfig()
+    vgae: VGAEArchitecture = VGAEArchitecture()
+    gat: GATArchitecture = GATArchitecture()
+    dqn: DQNArchitecture = DQNArchitecture()
+    auxiliary: AuxiliaryConfig = AuxiliaryConfig()
+    training: TrainingConfig = TrainingConfig()
+    curriculum: CurriculumConfig = CurriculumConfig()
+    fusion: FusionConfig = FusionConfig()
+    resources: ResourcesConfig = ResourcesConfig()
+
+    @property
+    def label(self) -> str:
+        """Name of the variant that this model belongs to: `large`, `small`, or `small_kd`."""
+        return f"{self.scale}_kd" if self.auxiliary.distils else self.scale
+
+    def save(self, path: Path) -> None:
+        """Write the resolved config as JSON."""
+        path.write_text(self.model_dump_json(indent=2) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a config that `save` wrote, or a flat JSON config of an older version, which is migrated.
+
+        Raises:
+            ConfigError: the file is not JSON, or holds a key that is neither current nor known from older versions.
+        """
+        from config.legacy import is_legacy, migrate  # legacy knows the schema, so the schema imports it late
+        from config.resolver import validated
+
+        try:
+            values: dict[str, Any] = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            from config.errors import ConfigError
+
+            raise ConfigError(f"{path} is not a JSON config: {error}") from error
+        return cls.model_validate(validated(migrate(values) if is_legacy(values) else values))

@@ -1,0 +1,1 @@
+"""The library: CAN frames, graphs, networks, training, fusion and evaluation. Knows no Prefect, Dask or MLflow."""

@@ -1,0 +1,128 @@
+"""Feature schema `reference`: the features of the published method, positions and counts within one window."""
+
+import numba
+import numpy as np
+
+from kdgat_models.can.frames import PAYLOAD_BYTES, Frames
+from kdgat_models.graphs.schema import Features, FeatureSchema
+from kdgat_models.graphs.topology import Topology
+
+NODE_FEATURES = ("id_index", *(f"payload_{byte}" for byte in range(PAYLOAD_BYTES)), "count", "last_position")
+# Gaps, positions and spans are in frames; an edge lies at the position of its first frame.
+EDGE_FEATURES = (
+    "count",
+    "count_per_window",
+    "gap_mean",
+    "gap_std",
+    "regularity",
+    "first_position",
+    "last_position",
+    "span",
+    "bidirectional",
+    "degree_product",
+    "degree_ratio",
+)
+
+
+def compute(frames: Frames, topology: Topology) -> Features:
+    """Node and edge features of the windows of `topology`.
+
+    Nodes: mean of each payload byte / 255 (bytes beyond the DLC count as 0); number of frames, min-max scaled over the
+    window's nodes (0 if all are equal); last position / (W - 1).
+
+    Edges, with W the window size: number of occurrences; the same / W; mean and standard deviation of the gap between
+    occurrences (0 for a single one); regularity 1 / (1 + std); first and last position; their difference; whether the
+    reverse edge exists; product and ratio (source / target) of the degrees, a degree counting in- and outgoing edges.
+    """
+    W = topology.frame_node.shape[1]
+    nodes = np.zeros((len(topology.arbitration_id), len(NODE_FEATURES) - 1), np.float32)
+    edges = np.zeros((len(topology.source), len(EDGE_FEATURES)), np.float32)
+    _nodes(frames.payload, topology.starts, topology.node_offsets, topology.frame_node, W, nodes)
+    _edges(
+        topology.node_offsets,
+        topology.edge_offsets,
+        topology.source,
+        topology.target,
+        topology.frame_edge,
+        W,
+        edges,
+    )
+    return Features(nodes, edges)
+
+
+@numba.njit(cache=True, nogil=True)
+def _nodes(payload, starts, node_offsets, frame_node, W, out):
+    """Fill `out` [N, 10] with node features."""
+    sums = np.zeros((W, PAYLOAD_BYTES), np.int64)
+    counts = np.zeros(W, np.int64)
+    last = np.zeros(W, np.int64)
+    for g in range(len(starts)):
+        n0, n = node_offsets[g], node_offsets[g + 1] - node_offsets[g]
+        sums[:n] = 0
+        counts[:n] = 0
+        for i in range(W):
+            node = frame_node[g, i]
+            counts[node] += 1
+            last[node] = i
+            for byte in range(PAYLOAD_BYTES):
+                sums[node, byte] += payload[starts[g] + i, byte]
+        low, high = counts[:n].min(), counts[:n].max()
+        for node in range(n):
+            row = n0 + node
+            for byte in range(PAYLOAD_BYTES):
+                out[row, byte] = sums[node, byte] / (255.0 * counts[node])
+            if high > low:
+                out[row, PAYLOAD_BYTES] = (counts[node] - low) / (high - low)
+            out[row, PAYLOAD_BYTES + 1] = last[node] / (W - 1)
+
+
+@numba.njit(cache=True, nogil=True)
+def _edges(node_offsets, edge_offsets, source, target, frame_edge, W, out):
+    """Fill `out` [E, 11] with edge features."""
+    count = np.zeros(W, np.int64)
+    first = np.zeros(W, np.int64)
+    last = np.zeros(W, np.int64)
+    squares = np.zeros(W, np.int64)  # sum of squared gaps; the sum of gaps is last - first
+    degree = np.zeros(W, np.int64)
+    exists = np.zeros((W, W), np.bool_)
+    for g in range(len(node_offsets) - 1):
+        e0, n = edge_offsets[g], edge_offsets[g + 1] - edge_offsets[g]
+        count[:n] = 0
+        squares[:n] = 0
+        degree[: node_offsets[g + 1] - node_offsets[g]] = 0
+        for i in range(W - 1):
+            e = frame_edge[g, i]
+            if count[e] == 0:
+                first[e] = i
+            else:
+                squares[e] += (i - last[e]) ** 2
+            count[e] += 1
+            last[e] = i
+        for e in range(n):
+            a, b = source[e0 + e], target[e0 + e]
+            exists[a, b] = True
+            degree[a] += 1
+            degree[b] += 1
+        for e in range(n):
+            a, b = source[e0 + e], target[e0 + e]
+            gaps = count[e] - 1
+            mean = (last[e] - first[e]) / gaps if gaps else 0.0
+            # Integers below W**2: the difference is exact but for one rounding, and cannot be clearly negative.
+            std = np.sqrt(max(squares[e] / gaps - mean * mean, 0.0)) if gaps else 0.0
+            row = out[e0 + e]
+            row[0] = count[e]
+            row[1] = count[e] / W
+            row[2] = mean
+            row[3] = std
+            row[4] = 1.0 / (1.0 + std)
+            row[5] = first[e]
+            row[6] = last[e]
+            row[7] = last[e] - first[e]
+            row[8] = exists[b, a]
+            row[9] = degree[a] * degree[b]
+            row[10] = degree[a] / degree[b]
+        for e in range(n):
+            exists[source[e0 + e], target[e0 + e]] = False
+
+
+REFERENCE = FeatureSchema("reference", 1, NODE_FEATURES, EDGE_FEATURES, compute)

@@ -1,0 +1,53 @@
+"""What a feature schema is: a named, versioned list of node and edge features and the function that computes them."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kdgat_models.can.frames import Frames
+from kdgat_models.errors import SchemaError
+from kdgat_models.graphs.topology import Topology
+
+
+class Features(NamedTuple):
+    """Continuous features of N nodes and E edges, in the order of the schema."""
+
+    nodes: NDArray[np.float32]  # [N, len(node_features) - 1], without the embedding index
+    edges: NDArray[np.float32]  # [E, len(edge_features)]
+
+
+class FeatureSchema(NamedTuple):
+    """Node feature 0 is always the embedding index; it comes from a vocabulary, the others from `compute`."""
+
+    name: str
+    version: int  # raise it whenever `compute` gives other numbers
+    node_features: tuple[str, ...]
+    edge_features: tuple[str, ...]
+    compute: Callable[[Frames, Topology], Features]
+
+    @property
+    def continuous(self) -> int:
+        """Number of node features beside the embedding index."""
+        return len(self.node_features) - 1
+
+    def describe(self) -> dict[str, Any]:
+        """What stores and checkpoints keep of a schema, to compare it with another's."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "node_features": list(self.node_features),
+            "edge_features": list(self.edge_features),
+        }
+
+
+def require_same_schema(model: dict[str, Any], graphs: dict[str, Any]) -> None:
+    """Raise a SchemaError unless a model that was trained on schema `model` may read graphs of schema `graphs`."""
+    if model == graphs:
+        return
+    names = [f"{schema.get('name')} version {schema.get('version')}" for schema in (model, graphs)]
+    raise SchemaError(
+        f"the model reads graphs of feature schema {names[0]}, these are of {names[1]}; "
+        f"build the graphs with preprocessing.feature_schema={model.get('name')}, or train the model again"
+    )

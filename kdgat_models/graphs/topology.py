@@ -1,0 +1,95 @@
+"""Windows of frames -> the nodes, edges and labels of their graphs. What features a graph has is a schema's matter.
+
+Node = arbitration ID as on the bus. Edge = "this frame was followed by that frame": unique directed pairs of
+consecutive frames within a window, self-loops kept. The vocabulary of embedding indices plays no part here.
+"""
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from kdgat_models.can.frames import Frames
+
+
+class Topology(NamedTuple):
+    """The graphs of G windows of W frames, as flat arrays over their N nodes and E edges."""
+
+    starts: NDArray[np.int64]  # [G], first frame of each window
+    node_offsets: NDArray[np.int64]  # [G + 1]
+    edge_offsets: NDArray[np.int64]  # [G + 1]
+    arbitration_id: NDArray[np.uint32]  # [N], ascending within a window
+    source: NDArray[np.int32]  # [E], node index within the window
+    target: NDArray[np.int32]  # [E]
+    frame_node: NDArray[np.int32]  # [G, W], node of each frame, within the window
+    frame_edge: NDArray[np.int32]  # [G, W - 1], edge from each frame to the next, within the window
+    label: NDArray[np.uint8]  # [G], 1 if any frame is of an attack
+    node_label: NDArray[np.uint8]  # [N], 1 if any frame of this ID is of an attack
+
+
+def window_starts(frames: int, window_size: int, stride: int) -> NDArray[np.int64]:
+    """First frames of all whole windows in a capture of `frames` frames."""
+    return np.arange(0, frames - window_size + 1, stride, dtype=np.int64)
+
+
+def build_topology(frames: Frames, starts: NDArray[np.int64], window_size: int) -> Topology:
+    """Nodes, edges and labels of the windows that begin at `starts`."""
+    return Topology(starts, *_build(frames.arbitration_id, frames.label, starts, window_size))
+
+
+@numba.njit(cache=True, nogil=True)
+def _build(ids, labels, starts, W):
+    """One pass. Buffers have the largest size that is possible (W nodes and W - 1 edges a window) and are cut at the end."""
+    G = len(starts)
+    node_offsets = np.zeros(G + 1, np.int64)
+    edge_offsets = np.zeros(G + 1, np.int64)
+    node_ids = np.empty(G * W, np.uint32)
+    node_labels = np.zeros(G * W, np.uint8)
+    source = np.empty(G * (W - 1), np.int32)
+    target = np.empty(G * (W - 1), np.int32)
+    frame_node = np.empty((G, W), np.int32)
+    frame_edge = np.empty((G, W - 1), np.int32)
+    graph_labels = np.zeros(G, np.uint8)
+    slot = np.full((W, W), -1, np.int32)  # edge index by (source, target), cleared after each window
+    for g in range(G):
+        start, n0, e0 = starts[g], node_offsets[g], edge_offsets[g]
+        window = ids[start : start + W]
+        ordered = np.sort(window)
+        count = 0
+        for i in range(W):
+            if i == 0 or ordered[i] != ordered[i - 1]:
+                node_ids[n0 + count] = ordered[i]
+                count += 1
+        known = node_ids[n0 : n0 + count]
+        for i in range(W):
+            node = np.searchsorted(known, window[i])
+            frame_node[g, i] = node
+            if labels[start + i]:
+                node_labels[n0 + node] = 1
+                graph_labels[g] = 1
+        edges = 0
+        for i in range(W - 1):
+            a, b = frame_node[g, i], frame_node[g, i + 1]
+            if slot[a, b] < 0:
+                slot[a, b] = edges
+                source[e0 + edges] = a
+                target[e0 + edges] = b
+                edges += 1
+            frame_edge[g, i] = slot[a, b]
+        for e in range(edges):
+            slot[source[e0 + e], target[e0 + e]] = -1
+        node_offsets[g + 1] = n0 + count
+        edge_offsets[g + 1] = e0 + edges
+    N, E = node_offsets[G], edge_offsets[G]
+    return (
+        node_offsets,
+        edge_offsets,
+        node_ids[:N].copy(),
+        source[:E].copy(),
+        target[:E].copy(),
+        frame_node,
+        frame_edge,
+        graph_labels,
+        node_labels[:N].copy(),
+    )

@@ -1,0 +1,20 @@
+"""Q-network of the fusion agent (Mnih et al. 2015): state of a window -> value of each blending weight."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from config.schema import DQNArchitecture
+
+
+class QNetwork(nn.Module):
+    """`layers` times (linear, layer norm, ReLU, dropout), then one value per action."""
+
+    def __init__(self, arch: DQNArchitecture, state_dim: int) -> None:
+        super().__init__()
+        modules: list[nn.Module] = []
+        for inputs in [state_dim] + [arch.hidden] * (arch.layers - 1):
+            modules += [nn.Linear(inputs, arch.hidden), nn.LayerNorm(arch.hidden), nn.ReLU(), nn.Dropout(arch.dropout)]
+        self.layers = nn.Sequential(*modules, nn.Linear(arch.hidden, arch.actions))
+
+    def forward(self, state: Float[Tensor, "windows state"]) -> Float[Tensor, "windows actions"]:
+        return self.layers(state)
