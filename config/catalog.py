@@ -65,7 +65,9 @@ def dataset_folder(name: str, data_dir: Path | None, paths: Paths) -> Path:
     if entry.simulated and data_dir is None:
         return paths.raw(name)
     if data_dir is None:
-        raise ConfigError(f"dataset {name} is recorded traffic: say where it lies with --data-dir DIR (DIR/{name}/<split>/*.csv)")
+        raise ConfigError(
+            f"dataset {name} is recorded traffic: say where it lies with --data-dir DIR (DIR/{name}/<split>/*.csv)"
+        )
     for folder in (data_dir / name, data_dir):
         if any((folder / split).is_dir() for split in entry.splits):
             return folder.resolve()

@@ -142,7 +142,8 @@ class FusionConfig(Section):
 
     method: Literal["dqn", "mlp", "weighted_avg"] = "dqn"
     max_epochs: Count = 30
-    patience: Count = 10
+    patience: Count = 8
+    steps_per_epoch: Count = Field(200, description="Optimiser steps in an epoch of fusion training.")
 
 
 class ResourcesConfig(Section):

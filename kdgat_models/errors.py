@@ -1,15 +1,15 @@
 """All errors that KD-GAT raises on purpose.
 
-    KdgatError
-    ├── ConfigError            a setting is unknown, mistyped or contradictory             (also a ValueError)
-    ├── CaptureError           a file is not a capture, or one of its rows is wrong
-    ├── DatasetError           a dataset lacks what a stage needs (attacks, normal traffic, enough windows)
-    ├── SchemaError            graphs, vocabulary and model do not belong together
-    ├── CheckpointError        a checkpoint or artifact is missing, torn or of another kind
-    │   └── MissingTeacherError
-    ├── StageError             a stage failed in its child process
-    │   └── StageOutOfMemory   ... because it needed more memory than it was given         (also a MemoryError)
-    └── TrainingError          training diverged
+KdgatError
+├── ConfigError            a setting is unknown, mistyped or contradictory             (also a ValueError)
+├── CaptureError           a file is not a capture, or one of its rows is wrong
+├── DatasetError           a dataset lacks what a stage needs (attacks, normal traffic, enough windows)
+├── SchemaError            graphs, vocabulary and model do not belong together
+├── CheckpointError        a checkpoint or artifact is missing, torn or of another kind
+│   └── MissingTeacherError
+├── StageError             a stage failed in its child process
+│   └── StageOutOfMemory   ... because it needed more memory than it was given         (also a MemoryError)
+└── TrainingError          training diverged
 """
 
 from config.errors import ConfigError, KdgatError

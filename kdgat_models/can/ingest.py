@@ -171,7 +171,9 @@ def _recognise(source: Path, blocks: Iterator[bytes], names: Sequence[str]) -> t
         if reader.header is None and not reader.parse(pl.Series([text]))["dlc"].has_nulls():
             return reader, block, 1
     expected = "\n".join(f"  {name}: {READERS[name].header or READERS[name].example}" for name in names)
-    raise CaptureError(f"{source} line 1 is {text[:80]!r}: not a known capture format. Expected a first line such as\n{expected}")
+    raise CaptureError(
+        f"{source} line 1 is {text[:80]!r}: not a known capture format. Expected a first line such as\n{expected}"
+    )
 
 
 def _line_blocks(first: bytes, line: int, blocks: Iterator[bytes]) -> Iterator[tuple[pl.Series, int, bool]]:
@@ -232,9 +234,12 @@ def _bad_row_error(source: Path, reader: Reader, bad: list[BadRow]) -> CaptureEr
 
 
 def _to_arrow(frames: pl.DataFrame) -> pa.Table:
-    return frames.with_columns(is_extended_id=pl.col("arbitration_id") > MAX_STANDARD_ID).to_arrow(
-        compat_level=pl.CompatLevel.oldest()
-    ).select(ARROW_SCHEMA.names).cast(ARROW_SCHEMA)
+    return (
+        frames.with_columns(is_extended_id=pl.col("arbitration_id") > MAX_STANDARD_ID)
+        .to_arrow(compat_level=pl.CompatLevel.oldest())
+        .select(ARROW_SCHEMA.names)
+        .cast(ARROW_SCHEMA)
+    )
 
 
 def _write_rejected(path: Path, bad_rows: list[BadRow]) -> None:

@@ -1,0 +1,122 @@
+"""What fusion sees of a base model: a few numbers per window, and the model's own decision score."""
+
+import math
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch_geometric.nn import global_max_pool, global_mean_pool
+
+from kdgat_models.graphs.batch import GraphBatch
+from kdgat_models.graphs.store import GraphData
+from kdgat_models.networks.gat import classify
+from kdgat_models.networks.vgae import VGAE, vgae_errors
+
+BATCH_WINDOWS = 256
+
+
+class Extraction(NamedTuple):
+    """Per window: features for the fusion state, and the score on which the model alone decides."""
+
+    features: Float[Tensor, "graphs features"]
+    score: Float[Tensor, "graphs"]
+
+
+class FusionFeatureExtractor(Protocol):
+    """Batched: one call per batch of windows, never one per window."""
+
+    names: tuple[str, ...]
+
+    def __call__(self, network: nn.Module, batch: GraphBatch) -> Extraction: ...
+
+
+class VgaeFeatures:
+    """Three errors, four figures of the latent means, and 1 / (1 + score). The score is the weighted loss with z = mu."""
+
+    names = (
+        "reconstruction_error",
+        "id_error",
+        "neighborhood_error",
+        "latent_mean",
+        "latent_std",
+        "latent_max",
+        "latent_min",
+        "confidence",
+    )
+
+    def __call__(self, network: nn.Module, batch: GraphBatch) -> Extraction:
+        assert isinstance(network, VGAE)
+        output = network(batch.id_index, batch.x, batch.edge_index)
+        errors = vgae_errors(output, batch)
+        terms = torch.stack([*errors, errors.total(network.arch)], 1)
+        means = global_mean_pool(terms, batch.graph, batch.num_graphs)
+        score = means[:, 4]
+        features = torch.cat([means[:, :3], _node_figures(output.mu, batch), (1 / (1 + score))[:, None]], 1)
+        return Extraction(features, score)
+
+
+class GatFeatures:
+    """Two probabilities, four figures of the pooled embedding, and 1 - H / ln 2. The score is the difference of logits."""
+
+    names = (
+        "p_normal",
+        "p_attack",
+        "embedding_mean",
+        "embedding_std",
+        "embedding_max",
+        "embedding_min",
+        "confidence",
+    )
+
+    def __call__(self, network: nn.Module, batch: GraphBatch) -> Extraction:
+        output = classify(network, batch)
+        log_p = F.log_softmax(output.logits, 1)
+        entropy = -(log_p.exp() * log_p).sum(1, keepdim=True)
+        e = output.embedding
+        figures = torch.stack([e.mean(1), e.std(1, correction=0), e.amax(1), e.amin(1)], 1)
+        features = torch.cat([log_p.exp(), figures, 1 - entropy / math.log(2)], 1)
+        return Extraction(features, output.logits[:, 1] - output.logits[:, 0])
+
+
+# In the order in which the features stand in the fusion state.
+EXTRACTORS: dict[str, FusionFeatureExtractor] = {"vgae": VgaeFeatures(), "gat": GatFeatures()}
+
+
+def state_dim() -> int:
+    """Width of the fusion state: all features of all base models."""
+    return sum(len(extractor.names) for extractor in EXTRACTORS.values())
+
+
+class Extracted(NamedTuple):
+    """`Extraction` over many windows, on the CPU."""
+
+    features: NDArray[np.float32]  # [windows, features]
+    scores: NDArray[np.float64]  # [windows]
+
+
+@torch.no_grad()
+def extract(network: nn.Module, extractor: FusionFeatureExtractor, data: GraphData, windows: NDArray[np.int64]) -> Extracted:
+    """Run `network` over `windows` in their order, in batches."""
+    network.eval()
+    device = next(network.parameters()).device
+    parts = [
+        extractor(network, data.batch(windows[begin : begin + BATCH_WINDOWS]).to(device))
+        for begin in range(0, len(windows), BATCH_WINDOWS)
+    ]
+    if not parts:
+        return Extracted(np.zeros((0, len(extractor.names)), np.float32), np.zeros(0))
+    features = torch.cat([part.features for part in parts]).cpu().numpy()
+    return Extracted(features, torch.cat([part.score for part in parts]).cpu().double().numpy())
+
+
+def _node_figures(values: Float[Tensor, "nodes width"], batch: GraphBatch) -> Float[Tensor, "graphs 4"]:
+    """Mean, standard deviation, maximum and minimum over all nodes and dimensions of each graph."""
+    moments = torch.stack([values.mean(1), values.square().mean(1)], 1)
+    mean, square = global_mean_pool(moments, batch.graph, batch.num_graphs).unbind(1)
+    extremes = torch.stack([values.amax(1), -values.amin(1)], 1)
+    high, low = global_max_pool(extremes, batch.graph, batch.num_graphs).unbind(1)
+    return torch.stack([mean, (square - mean.square()).clamp_min(0).sqrt(), high, -low], 1)

@@ -1,0 +1,74 @@
+"""What fusion is given and what it gives back; the interface of all fusion methods."""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+
+class FusionInputs(NamedTuple):
+    """Per window: the state (features of all base models), and each base model's view in [0, 1], 0.5 at its threshold."""
+
+    states: Float[Tensor, "windows state"]
+    anomaly: Float[Tensor, "windows"]
+    classifier: Float[Tensor, "windows"]
+
+    def take(self, rows: Tensor) -> "FusionInputs":
+        return FusionInputs(*(tensor[rows] for tensor in self))
+
+
+class FusionData(NamedTuple):
+    """Labelled inputs in time order; `following` is the row of the next window of the same capture, or -1 at its end."""
+
+    inputs: FusionInputs
+    label: Int[Tensor, "windows"]
+    following: Int[Tensor, "windows"]
+
+
+class FusionMethod(nn.Module, ABC):
+    """Combines the views of the base models into one attack score in [0, 1]."""
+
+    def __init__(self, state_dim: int) -> None:
+        super().__init__()
+        self.register_buffer("state_mean", torch.zeros(state_dim))
+        self.register_buffer("state_std", torch.ones(state_dim))
+
+    def fit_scale(self, states: Float[Tensor, "windows state"]) -> None:
+        """Set the scale of the state from training states; it is kept in the checkpoint."""
+        self.state_mean = states.mean(0)
+        self.state_std = states.std(0, correction=0).clamp_min(1e-6)
+
+    def scaled(self, states: Float[Tensor, "windows state"]) -> Float[Tensor, "windows state"]:
+        """Standardised states; clipped, because an attack can be a thousand standard deviations away."""
+        return ((states - self.state_mean) / self.state_std).clamp(-5, 5)
+
+    @abstractmethod
+    def forward(self, inputs: FusionInputs) -> Float[Tensor, "windows"]:
+        """Attack score of each window."""
+
+
+class ScoreScale(NamedTuple):
+    """Maps a model's score to [0, 1] with 0.5 at its threshold: sigmoid((score - threshold) / scale)."""
+
+    threshold: float
+    scale: float
+
+    @classmethod
+    def of(cls, threshold: float, normal_scores: NDArray[np.float64]) -> "ScoreScale":
+        """The scale is the spread of the scores of normal validation windows."""
+        return cls(threshold, max(float(np.std(normal_scores)), 1e-6))
+
+    def __call__(self, scores: NDArray[np.float64]) -> NDArray[np.float32]:
+        exponent = np.clip((np.asarray(scores) - self.threshold) / self.scale, -30, 30)
+        return (1 / (1 + np.exp(-exponent))).astype(np.float32)
+
+
+def fused_scores(method: FusionMethod, inputs: FusionInputs) -> NDArray[np.float64]:
+    """Attack scores of all windows, on the CPU."""
+    method.eval()
+    with torch.no_grad():
+        return method(inputs).cpu().double().numpy()

@@ -1,0 +1,56 @@
+"""What training any fusion method shares: its data, its class weights, its validation."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from config.schema import PipelineConfig
+from kdgat_models.errors import DatasetError
+from kdgat_models.fusion.method import FusionData, FusionMethod
+from kdgat_models.training.objective import Draws, Objective
+
+
+class FusionObjective(Objective):
+    """Trains on validation windows, on which no base model trained; is validated on calibration windows.
+
+    This base minimises the class-weighted binary cross-entropy of the fused score, which suits all methods whose score
+    is differentiable.
+    """
+
+    network: FusionMethod
+
+    def __init__(self, network: FusionMethod, train: FusionData, validation: FusionData, config: PipelineConfig) -> None:
+        super().__init__()
+        self.network = network
+        self.train_data, self.validation_data, self.config = train, validation, config
+        for what, data in (("to train fusion on", train), ("to validate fusion on", validation)):
+            if not 0 < int(data.label.sum()) < len(data.label):
+                raise DatasetError(
+                    f"{int(data.label.sum())} of {len(data.label)} windows {what} are attacks; both classes are needed. "
+                    "Use longer captures with attacks, or raise preprocessing.validation_fraction and calibration_fraction"
+                )
+        network.fit_scale(train.inputs.states)
+        count = torch.bincount(train.label, minlength=2)
+        self.class_weight = len(train.label) / (2.0 * count)
+
+    def random_rows(self, size: int, draws: Draws) -> Iterator[Tensor]:
+        """`fusion.steps_per_epoch` batches of rows drawn from all training windows."""
+        for _ in range(self.config.fusion.steps_per_epoch):
+            yield torch.randint(len(self.train_data.label), (size,), generator=draws.torch)
+
+    def batches(self, epoch: int, draws: Draws) -> Iterator[Tensor]:
+        return self.random_rows(self.config.training.batch_size, draws)
+
+    def loss(self, batch: Tensor, draws: Draws) -> dict[str, Tensor]:
+        label = self.train_data.label[batch]
+        score = self.network(self.train_data.inputs.take(batch)).clamp(1e-6, 1 - 1e-6)
+        return {"total": F.binary_cross_entropy(score, label.float(), self.class_weight[label])}
+
+    def validate(self) -> dict[str, float]:
+        """Cross-entropy and accuracy at 0.5 of the fused score."""
+        label = self.validation_data.label
+        score = self.network(self.validation_data.inputs).clamp(1e-6, 1 - 1e-6)
+        value = F.binary_cross_entropy(score, label.float()).item()
+        return {"value": value, "accuracy": ((score >= 0.5) == (label == 1)).float().mean().item()}

@@ -1,0 +1,20 @@
+"""Fusion by one weight for all windows: the simplest thing that an agent has to beat."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from config.schema import DQNArchitecture
+from kdgat_models.fusion.method import FusionInputs, FusionMethod
+
+
+class WeightedAverage(FusionMethod):
+    """score = (1 - alpha) * anomaly + alpha * classifier with alpha = sigmoid(weight), learnt."""
+
+    def __init__(self, arch: DQNArchitecture, state_dim: int) -> None:
+        super().__init__(state_dim)
+        self.weight = nn.Parameter(torch.zeros(()))
+
+    def forward(self, inputs: FusionInputs) -> Float[Tensor, "windows"]:
+        alpha = torch.sigmoid(self.weight)
+        return (1 - alpha) * inputs.anomaly + alpha * inputs.classifier

@@ -1,0 +1,93 @@
+"""The run store: each run writes Parquet files of its own, DuckDB reads them all. Writers need no lock."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from kdgat_models.files import atomic_path
+from kdgat_models.runs.tables import TABLES
+
+# A run is known by its last row; a pipeline that is killed leaves its start row, which says so.
+VIEWS = {
+    "runs": "select * exclude (rank) from (select *, row_number() over (partition by run_id order by written_at desc) rank "
+    "from {source}) where rank = 1",
+    "epochs": "select * from {source}",
+    "metrics": "select * from {source}",
+}
+
+
+class RunStore:
+    """Parquet files below `folder/{table}/`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def write(self, table: str, name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
+        """Write `rows` as the file `{name}.parquet` of `table`, atomically; a file of that name is replaced.
+
+        Raises:
+            ValueError: a row has a column that the table does not have.
+        """
+        schema = TABLES[table]
+        unknown = {column for row in rows for column in row} - set(schema.names)
+        if unknown:
+            raise ValueError(f"table {table} has no column {sorted(unknown)}")
+        path = self.folder / table / f"{name}.parquet"
+        with atomic_path(path) as temporary:
+            pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema), temporary)
+        return path
+
+    def write_run(self, phase: str, row: Mapping[str, Any]) -> Path:
+        """Write one row of `runs`; `phase` is `start` or `end`."""
+        stamped = {**row, "written_at": datetime.now(UTC)}
+        return self.write("runs", f"{row['run_id']}-{row['attempt']}-{phase}", [stamped])
+
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """An in-process DuckDB with one read-only view per table; tables without files are empty."""
+        connection = duckdb.connect()
+        for table, schema in TABLES.items():
+            empty = self.folder / table / "_schema.parquet"
+            if not empty.exists():
+                with atomic_path(empty) as temporary:
+                    pq.write_table(schema.empty_table(), temporary)
+            glob = str(self.folder / table / "*.parquet").replace("'", "''")
+            source = f"read_parquet('{glob}', union_by_name = true)"
+            connection.execute(f"create view {table} as {VIEWS[table].format(source=source)}")
+        return connection
+
+    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """Rows of a query over the views."""
+        with self.connect() as connection:
+            cursor = connection.execute(sql, list(parameters))
+            names = [column[0] for column in cursor.description or []]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+LEADERBOARD = """
+with newest as (  -- a variant may have been evaluated more than once: its last evaluation counts
+    select *, row_number() over (partition by dataset, variant, model, split, name order by run_id desc) as age
+    from metrics where attack = 'all'
+),
+wide as (
+    select dataset, split, variant, model, run_id,
+        max(value) filter (name = 'f1') as f1, max(value) filter (name = 'roc_auc') as roc_auc,
+        max(value) filter (name = 'precision') as precision, max(value) filter (name = 'recall') as recall,
+        max(value) filter (name = 'fpr') as fpr, max(value) filter (name = 'windows')::bigint as windows
+    from newest where age = 1 group by all
+),
+ranked as (
+    select *, row_number() over (partition by dataset, split order by f1 desc nulls last, roc_auc desc nulls last) as rank
+    from wide
+)
+select * from ranked where rank <= ? and (? is null or dataset = ?) order by dataset, split, rank
+"""
+
+
+def leaderboard(store: RunStore, dataset: str | None = None, top: int = 1) -> list[dict[str, Any]]:
+    """The `top` models by F1 for each dataset and test split, from the last evaluation of each variant."""
+    return store.query(LEADERBOARD, (top, dataset, dataset))

@@ -1,0 +1,142 @@
+"""The one training loop: early stopping on validation, best weights, gradient clipping, AMP on CUDA, resume."""
+
+import resource
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from config.schema import TrainingConfig
+from kdgat_models.errors import TrainingError
+from kdgat_models.training.objective import Draws, Objective
+from kdgat_models.training.state import EpochReport, LoopState, load_state, save_state
+
+
+class FitResult(NamedTuple):
+    """What a training run came to; the objective's network holds the best weights."""
+
+    best_epoch: int
+    best_value: float
+    history: tuple[EpochReport, ...]  # of all epochs, also those before a kill
+    seconds: float  # of this process
+    peak_memory_mb: float
+    peak_gpu_memory_mb: float
+
+
+def fit(
+    objective: Objective,
+    config: TrainingConfig,
+    seed: int,
+    state_file: Path | None = None,
+    on_epoch: Callable[[EpochReport], None] = lambda report: None,
+) -> FitResult:
+    """Train `objective` and leave the weights of its best epoch in `objective.network`.
+
+    Args:
+        objective: Model, data and loss.
+        config: Optimiser, epochs and patience.
+        seed: Seed of everything that is random; the same seed gives the same weights on a CPU.
+        state_file: Where the last epoch is kept; if it exists, training goes on after that epoch.
+        on_epoch: Called after each epoch.
+
+    Raises:
+        TrainingError: a loss is not finite.
+    """
+    device = choose_device(config.device)
+    objective.to(device)
+    if config.compile:
+        objective.network.compile(dynamic=True)
+    optimizer = torch.optim.AdamW(objective.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    state = load_state(state_file, objective, optimizer) if state_file else LoopState.fresh()
+    started = time.monotonic()
+    while state.epoch < config.max_epochs and not _stopped(state, objective, config):
+        begin = time.monotonic()
+        steps, train = _train_epoch(objective, optimizer, config, Draws.of(seed, state.epoch), state.epoch, device)
+        objective.eval()
+        with torch.no_grad():
+            validation = objective.validate()
+        best = validation["value"] < state.best_value or not state.history
+        seconds = round(time.monotonic() - begin, 3)
+        report = EpochReport(state.epoch + 1, config.max_epochs, steps, train, validation, best, seconds)
+        state = state.after_epoch(report, objective.network)
+        if state_file:
+            save_state(state_file, state, objective, optimizer)
+        on_epoch(report)
+    objective.network.load_state_dict(state.best_weights)
+    objective.eval()
+    return FitResult(
+        state.best_epoch,
+        state.best_value,
+        state.history,
+        round(time.monotonic() - started, 3),
+        peak_memory_mb(),
+        torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else 0.0,
+    )
+
+
+def choose_device(device: str) -> torch.device:
+    """`auto` is CUDA if there is a GPU, else the CPU."""
+    return torch.device("cuda" if device == "auto" and torch.cuda.is_available() else "cpu" if device == "auto" else device)
+
+
+def peak_memory_mb() -> float:
+    """Highest resident memory of this process so far, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _stopped(state: LoopState, objective: Objective, config: TrainingConfig) -> bool:
+    """Early stopping, which waits for a curriculum to be through: until then the task itself changes."""
+    return state.epoch - max(state.best_epoch, objective.settled_after) >= config.patience
+
+
+def _train_epoch(
+    objective: Objective,
+    optimizer: torch.optim.Optimizer,
+    config: TrainingConfig,
+    draws: Draws,
+    epoch: int,
+    device: torch.device,
+) -> tuple[int, dict[str, float]]:
+    """One pass over the objective's batches; returns the number of steps and the mean of each loss term."""
+    objective.train()
+    use_amp = config.amp and device.type == "cuda"
+    scaler = torch.amp.GradScaler(enabled=use_amp)
+    totals: dict[str, float] = {}
+    steps = 0
+    with _seeded_dropout(draws, device):
+        for batch in objective.batches(epoch, draws):
+            with torch.autocast(device.type, enabled=use_amp):
+                losses = objective.loss(batch, draws)
+            optimizer.zero_grad(set_to_none=True)
+            scaler.scale(losses["total"]).backward()
+            scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(objective.parameters(), config.gradient_clip)
+            scaler.step(optimizer)
+            scaler.update()
+            objective.after_step()
+            steps += 1
+            _add(totals, losses, epoch, steps)
+    return steps, {name: total / max(steps, 1) for name, total in totals.items()}
+
+
+def _add(totals: dict[str, float], losses: dict[str, Tensor], epoch: int, step: int) -> None:
+    for name, loss in losses.items():
+        value = loss.item()
+        if value != value or abs(value) == float("inf"):
+            raise TrainingError(
+                f"the loss {name} is {value} in epoch {epoch + 1}, step {step}: training diverged. "
+                "Lower training.lr or training.gradient_clip"
+            )
+        totals[name] = totals.get(name, 0.0) + value
+
+
+@contextmanager
+def _seeded_dropout(draws: Draws, device: torch.device) -> Iterator[None]:
+    """Dropout takes no generator: seed the global one for an epoch, and give it back as it was."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(draws.torch.initial_seed())
+        yield

@@ -1,0 +1,74 @@
+"""Training the autoencoder on normal windows, alone or after a teacher."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from config.schema import PipelineConfig
+from kdgat_models.errors import DatasetError
+from kdgat_models.graphs.batch import GraphBatch
+from kdgat_models.graphs.splits import TRAIN, VALIDATION
+from kdgat_models.graphs.store import GraphData
+from kdgat_models.networks.vgae import VGAE, VgaeOutput, vgae_errors
+from kdgat_models.training.distillation import blended, vgae_divergence
+from kdgat_models.training.objective import Draws, Objective, shuffled_batches
+
+
+class VgaeObjective(Objective):
+    """Minimises the weighted loss terms over the nodes of normal windows.
+
+    With a teacher, the total is alpha * (latent and reconstruction MSE to the teacher) + (1 - alpha) * task.
+    """
+
+    network: VGAE
+
+    def __init__(self, network: VGAE, data: GraphData, config: PipelineConfig, teacher: VGAE | None = None) -> None:
+        super().__init__()
+        self.network = network
+        self.data, self.config = data, config
+        self.train_windows = data.store.windows(TRAIN, label=0)
+        self.validation_windows = data.store.windows(VALIDATION, label=0)
+        if not len(self.train_windows) or not len(self.validation_windows):
+            raise DatasetError(
+                f"{len(self.train_windows)} normal windows to train and {len(self.validation_windows)} to validate the "
+                "autoencoder on; both must exist. Add attack-free captures, or lower preprocessing.window_size"
+            )
+        # A tuple, because the teacher is no part of this module: it has no parameters to train or to keep.
+        self._teacher = (teacher.eval().requires_grad_(False),) if teacher else None
+        self.projection = nn.Linear(network.mu.out_features, teacher.mu.out_features) if teacher else nn.Identity()
+
+    def batches(self, epoch: int, draws: Draws) -> Iterator[NDArray[np.int64]]:
+        training = self.config.training
+        return shuffled_batches(self.train_windows, training.batch_size, training.min_steps_per_epoch, draws)
+
+    def loss(self, batch: NDArray[np.int64], draws: Draws) -> dict[str, Tensor]:
+        graphs = self._graphs(batch)
+        latent = self.network.mu.out_features
+        noise = torch.randn(len(graphs.x), latent, generator=draws.torch).to(graphs.x.device)
+        output = self.network(graphs.id_index, graphs.x, graphs.edge_index, noise)
+        errors = vgae_errors(output, graphs)
+        task = errors.total(self.network.arch).mean()
+        terms = {name: value.mean() for name, value in errors._asdict().items()}
+        if self._teacher is None:
+            return {"total": task, **terms}
+        with torch.no_grad():
+            teacher: VgaeOutput = self._teacher[0].to(graphs.x.device)(graphs.id_index, graphs.x, graphs.edge_index)
+        distillation = vgae_divergence(output, teacher, self.projection, self.config.auxiliary)
+        total = blended(distillation, task, self.config.auxiliary)
+        return {"total": total, "task": task, "distillation": distillation, **terms}
+
+    def validate(self) -> dict[str, float]:
+        """Mean loss over the nodes of normal validation windows, with z = mu."""
+        total, nodes = 0.0, 0
+        for begin in range(0, len(self.validation_windows), 256):
+            graphs = self._graphs(self.validation_windows[begin : begin + 256])
+            output = self.network(graphs.id_index, graphs.x, graphs.edge_index)
+            total += vgae_errors(output, graphs).total(self.network.arch).sum().item()
+            nodes += len(graphs.x)
+        return {"value": total / nodes}
+
+    def _graphs(self, windows: NDArray[np.int64]) -> GraphBatch:
+        return self.data.batch(windows).to(next(self.network.parameters()).device)

@@ -1,0 +1,41 @@
+"""What tasks pass to each other: a path and a digest, never tensors or models."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from config.paths import COMPLETE
+from kdgat_models.errors import CheckpointError
+from kdgat_models.files import write_json
+
+
+class Artifact(BaseModel):
+    """Something that a stage made. `digest` covers the content: an equal result, made again, has an equal digest."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str  # captures, graphs, vgae, gat, fusion or evaluation
+    path: Path
+    digest: str
+    summary: dict[str, Any] = {}  # small figures for tables and logs
+
+    def publish(self) -> None:
+        """Mark the artifact's folder as whole."""
+        write_json(self.path / COMPLETE, self.model_dump(mode="json"))
+
+    @property
+    def exists(self) -> bool:
+        return (self.path / COMPLETE).is_file()
+
+
+def read_artifact(folder: Path, kind: str) -> Artifact:
+    """The artifact in `folder`, which must be of `kind`."""
+    try:
+        artifact = Artifact.model_validate(json.loads((folder / COMPLETE).read_text()))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder} is not a finished run folder ({error}); expected {COMPLETE} in it") from error
+    if artifact.kind != kind:
+        raise CheckpointError(f"{folder} holds a {artifact.kind}, not a {kind}")
+    return artifact.model_copy(update={"path": folder.resolve()})

@@ -1,0 +1,118 @@
+"""What all training stages share: opening models, fitting, choosing thresholds, publishing a checkpoint."""
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from config.schema import PipelineConfig, TrainingConfig
+from kdgat_models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from kdgat_models.errors import MissingTeacherError
+from kdgat_models.evaluation.thresholds import choose_thresholds
+from kdgat_models.files import write_json
+from kdgat_models.fusion.features import extract
+from kdgat_models.graphs.dataset import GraphDataset
+from kdgat_models.graphs.splits import CALIBRATION
+from kdgat_models.registry import REGISTRY, build, restore
+from kdgat_models.training.loop import FitResult, choose_device, fit
+from kdgat_models.training.objective import Objective
+from tasks.artifact import Artifact
+from tasks.stages.events import emit, emit_epoch
+
+STATE_FILE, HISTORY = "last_epoch.safetensors", "epochs.json"
+
+
+class LoadedModel(NamedTuple):
+    checkpoint: Checkpoint
+    network: nn.Module
+
+
+def load_model(artifact: Artifact, dataset: GraphDataset, model_type: str, device: torch.device) -> LoadedModel:
+    """The model of an artifact, after making sure that it reads these graphs."""
+    checkpoint = load_checkpoint(artifact.path, model_type)
+    dataset.require(checkpoint.schema)
+    return LoadedModel(checkpoint, restore(checkpoint).to(device))
+
+
+def load_teacher(artifact: Artifact | None, config: PipelineConfig, dataset: GraphDataset) -> nn.Module | None:
+    """The teacher of a distilled run, or None for a run without distillation; the log says which."""
+    if not config.auxiliary.distils:
+        return None
+    if artifact is None:
+        raise MissingTeacherError(f"{config.model_type} {config.scale} is to be distilled and was given no teacher")
+    checkpoint = load_checkpoint(artifact.path, config.model_type)
+    dataset.require(checkpoint.schema, checkpoint.vocabulary)
+    aux = config.auxiliary
+    emit(
+        "log",
+        message=f"{config.model_type} {config.scale} is distilled ({aux.name}, T {aux.temperature:g}, alpha {aux.alpha:g}) "
+        f"from the {checkpoint.config.scale} {checkpoint.config.model_type} in {artifact.path}",
+    )
+    return restore(checkpoint).to(choose_device(config.training.device))
+
+
+def new_network(config: PipelineConfig, dataset: GraphDataset) -> nn.Module:
+    """A new network with weights that follow from the config's seed."""
+    torch.manual_seed(config.seed)
+    return build(config, dataset.vocabulary.num_ids, dataset.schema)
+
+
+def fit_and_keep(objective: Objective, training: TrainingConfig, seed: int, folder: Path) -> FitResult:
+    """Train, going on after the last epoch of an earlier try in this folder, and keep the history."""
+    result = fit(objective, training, seed, folder / STATE_FILE, emit_epoch)
+    write_json(folder / HISTORY, [report._asdict() for report in result.history])
+    return result
+
+
+def calibration_thresholds(network: nn.Module, model_type: str, dataset: GraphDataset) -> dict[str, float]:
+    """Thresholds of a base model, chosen on calibration windows."""
+    windows = dataset.train.windows(CALIBRATION)
+    extractor = REGISTRY[model_type].extractor
+    assert extractor is not None
+    scores = extract(network, extractor, dataset.train_data(), windows).scores
+    return choose_thresholds(scores, labels_of(dataset, windows))
+
+
+def labels_of(dataset: GraphDataset, windows: NDArray[np.int64]) -> NDArray[np.uint8]:
+    return dataset.train.label[windows]
+
+
+def publish_model(
+    config: PipelineConfig,
+    folder: Path,
+    dataset: GraphDataset,
+    network: nn.Module,
+    result: FitResult,
+    thresholds: dict[str, float],
+    inputs: dict[str, Artifact | None],
+) -> Artifact:
+    """Write the checkpoint and describe it. The training state goes: it was only for resuming."""
+    provenance: dict[str, Any] = {
+        "inputs": {name: artifact.digest for name, artifact in inputs.items() if artifact is not None},
+        "best_epoch": result.best_epoch,
+        "best_value": result.best_value,
+        "epochs": len(result.history),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": version("torch"),
+            "torch-geometric": version("torch-geometric"),
+        },
+    }
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    checkpoint = Checkpoint(config, dataset.schema, dataset.vocabulary, thresholds, network.state_dict(), provenance)
+    digest = save_checkpoint(folder, checkpoint)
+    (folder / STATE_FILE).unlink(missing_ok=True)
+    summary = {
+        "parameters": parameters,
+        "epochs": len(result.history),
+        "best_epoch": result.best_epoch,
+        "best_value": result.best_value,
+        "train_seconds": result.seconds,
+        "peak_gpu_memory_mb": result.peak_gpu_memory_mb,
+    }
+    return Artifact(kind=REGISTRY[config.model_type].stage, path=folder, digest=digest, summary=summary)

@@ -1,0 +1,97 @@
+"""Graphs and trained models -> metrics of each model on each test split, and the scores they were computed from."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from config.schema import PipelineConfig
+from kdgat_models.checkpoint import load_checkpoint
+from kdgat_models.errors import DatasetError
+from kdgat_models.evaluation.report import ALL, Detector, split_report
+from kdgat_models.files import atomic_path, digest_json, write_json
+from kdgat_models.fusion.features import EXTRACTORS, extract
+from kdgat_models.fusion.inputs import BaseModels
+from kdgat_models.fusion.method import FusionMethod, fused_scores
+from kdgat_models.graphs.dataset import GraphDataset
+from kdgat_models.graphs.store import GraphData, GraphStore
+from kdgat_models.registry import restore
+from tasks.artifact import Artifact
+from tasks.stages.common import load_model
+from tasks.stages.events import emit
+from tasks.stages.fusion import base_models
+
+METRICS = "metrics.json"
+
+
+def evaluation(
+    config: PipelineConfig,
+    folder: Path,
+    variant: str,
+    graphs: Artifact,
+    vgae: Artifact | None,
+    gat: Artifact | None,
+    fusion: Artifact | None,
+) -> Artifact:
+    """Evaluate the given models on every test split, at the thresholds in their checkpoints."""
+    dataset = GraphDataset(graphs.path)
+    stores = dataset.test_stores()
+    if not any(len(store) for store in stores.values()):
+        raise DatasetError(f"{config.dataset} has no window in any test split; add captures to one of its test_ folders")
+    score = _Scorer(dataset, vgae, gat, fusion)
+    rows: list[dict[str, Any]] = []
+    for split, store in stores.items():
+        if not len(store):
+            emit("log", message=f"{split} has no whole window and is not evaluated")
+            continue
+        detectors = score(store)
+        rows += split_report(split, store, detectors)
+        _write_scores(folder / "scores" / f"{split}.parquet", store, detectors)
+        emit("split", split=split, windows=len(store))
+    rows = [{"variant": variant, **row} for row in rows]
+    write_json(folder / METRICS, {"dataset": config.dataset, "variant": variant, "rows": rows})
+    fused = [row["f1"] for row in rows if row["attack"] == ALL and row["f1"] is not None]
+    summary = {"variant": variant, "splits": len(stores), "mean_f1": float(np.mean(fused)) if fused else None}
+    return Artifact(kind="evaluation", path=folder, digest=digest_json(rows), summary=summary)
+
+
+class _Scorer:
+    """Runs each base model once per split; fusion works on what they gave."""
+
+    def __init__(self, dataset: GraphDataset, vgae: Artifact | None, gat: Artifact | None, fusion: Artifact | None) -> None:
+        import torch
+
+        self.dataset = dataset
+        given = {"vgae": vgae, "gat": gat}
+        self.models = {
+            name: load_model(artifact, dataset, name, torch.device("cpu")) for name, artifact in given.items() if artifact
+        }
+        self.base: BaseModels | None = None
+        if fusion is not None and vgae is not None and gat is not None:
+            checkpoint = load_checkpoint(fusion.path, "dqn")
+            dataset.require(checkpoint.schema)
+            method = restore(checkpoint)
+            assert isinstance(method, FusionMethod)
+            self.base, self.method, self.threshold = base_models(dataset, vgae, gat), method, checkpoint.threshold
+
+    def __call__(self, store: GraphStore) -> list[Detector]:
+        data, windows = GraphData(store, self.dataset.vocabulary), np.arange(len(store))
+        if self.base is None:
+            extracted = {name: extract(model.network, EXTRACTORS[name], data, windows) for name, model in self.models.items()}
+            fused = []
+        else:
+            inputs, extracted = self.base.run(data, windows)
+            fused = [Detector("fusion", fused_scores(self.method, inputs), self.threshold)]
+        return [
+            Detector(name, extracted[name].scores, model.checkpoint.threshold) for name, model in self.models.items()
+        ] + fused
+
+
+def _write_scores(path: Path, store: GraphStore, detectors: list[Detector]) -> None:
+    captures = np.array([capture.name for capture in store.captures])
+    columns = {"capture": captures[store.capture], "start_time": store.start_time, "label": store.label}
+    columns |= {detector.model: detector.scores for detector in detectors}
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.table(columns), temporary)

@@ -1,0 +1,48 @@
+"""Graphs, autoencoder, classifier -> trained fusion."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from config.schema import PipelineConfig
+from kdgat_models.evaluation.thresholds import choose_thresholds
+from kdgat_models.fusion.inputs import BaseModels, fusion_data
+from kdgat_models.fusion.method import FusionMethod, fused_scores
+from kdgat_models.fusion.methods import METHODS
+from kdgat_models.graphs.dataset import GraphDataset
+from kdgat_models.graphs.splits import CALIBRATION, VALIDATION
+from tasks.artifact import Artifact
+from tasks.stages.common import fit_and_keep, load_model, new_network, publish_model
+
+
+def fusion(config: PipelineConfig, folder: Path, graphs: Artifact, vgae: Artifact, gat: Artifact) -> Artifact:
+    """Train fusion on validation windows, where the base models did not train; choose on calibration windows.
+
+    It runs on the CPU: states are a few numbers per window, and a transfer costs more than the step.
+    """
+    dataset = GraphDataset(graphs.path)
+    base = base_models(dataset, vgae, gat)
+    train, held_out = (fusion_data(base, dataset, dataset.train.windows(role)) for role in (VALIDATION, CALIBRATION))
+    method = new_network(config, dataset)
+    assert isinstance(method, FusionMethod)
+    objective = METHODS[config.fusion.method].objective(method, train, held_out, config)
+    limits = {"max_epochs": config.fusion.max_epochs, "patience": config.fusion.patience, "device": "cpu"}
+    result = fit_and_keep(objective, config.training.model_copy(update=limits), config.seed, folder)
+    labels: NDArray[np.int64] = held_out.label.numpy()
+    thresholds = choose_thresholds(fused_scores(method, held_out.inputs), labels)
+    inputs = {"graphs": graphs, "vgae": vgae, "gat": gat}
+    return publish_model(config, folder, dataset, method, result, thresholds, inputs)
+
+
+def base_models(dataset: GraphDataset, vgae: Artifact, gat: Artifact) -> BaseModels:
+    """The two base models, with the scale of the autoencoder's score."""
+    models = {
+        name: load_model(artifact, dataset, name, torch.device("cpu")) for name, artifact in (("vgae", vgae), ("gat", gat))
+    }
+    return BaseModels.of(
+        dataset,
+        {name: model.network for name, model in models.items()},
+        {name: model.checkpoint.threshold for name, model in models.items()},
+    )

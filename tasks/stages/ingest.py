@@ -1,0 +1,71 @@
+"""Raw captures -> validated Parquet captures."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from config.catalog import CAPTURE_SUFFIXES, dataset_entry, find_captures
+from config.schema import PipelineConfig
+from kdgat_models.can.ingest import OnBadRows, ingest_capture
+from kdgat_models.errors import CaptureError
+from kdgat_models.files import digest_json, write_json
+from tasks.artifact import Artifact
+from tasks.stages.events import emit
+
+REPORT = "ingest_report.json"
+
+
+def ingest(config: PipelineConfig, folder: Path, source: Path, on_bad_rows: OnBadRows) -> Artifact:
+    """Ingest every capture of the dataset in `source` into `folder/{split}/{capture}.parquet`, with a report."""
+    found = find_captures(config.dataset, source)
+    readers = dataset_entry(config.dataset).readers
+    jobs = list(_jobs(found.captures, folder))
+
+    def one(job: tuple[str, Path, Path]) -> dict[str, Any]:
+        split, raw, target = job
+        report = ingest_capture(raw, target, readers, on_bad_rows)
+        emit("capture", split=split, capture=target.stem, frames=report.frames, rejected=report.rejected_rows)
+        return {"split": split, "capture": target.stem, **report._asdict()}
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        rows = list(pool.map(one, jobs))
+    roles = {name: split.role for name, split in dataset_entry(config.dataset).splits.items()}
+    _mark_duplicates(rows, roles)
+    report = {"dataset": config.dataset, "absent_splits": found.absent, "captures": rows}
+    write_json(folder / REPORT, report)
+    summary = {
+        "captures": len(rows),
+        "frames": sum(row["frames"] for row in rows),
+        "rejected_rows": sum(row["rejected_rows"] for row in rows),
+        "duplicates": [f"{row['split']}/{row['capture']} = {row['duplicate_of']}" for row in rows if row["duplicate_of"]],
+        "absent_splits": found.absent,
+    }
+    digest = digest_json([[row["split"], row["capture"], row["digest"], row["duplicate_of"]] for row in rows])
+    return Artifact(kind="captures", path=folder, digest=digest, summary=summary)
+
+
+def _jobs(captures: dict[str, list[Path]], folder: Path) -> Iterator[tuple[str, Path, Path]]:
+    taken: dict[Path, Path] = {}
+    for split, files in captures.items():
+        for raw in files:
+            name = next(raw.name[: -len(suffix)] for suffix in sorted(CAPTURE_SUFFIXES, key=len, reverse=True)
+                        if raw.name.lower().endswith(suffix))  # fmt: skip
+            target = folder / split / f"{name}.parquet"
+            if target in taken:
+                raise CaptureError(f"{raw} and {taken[target]} would be the same capture; rename or remove one of them")
+            taken[target] = raw
+            yield split, raw, target
+
+
+def _mark_duplicates(rows: list[dict[str, Any]], roles: dict[str, str]) -> None:
+    """Set `duplicate_of` in captures whose frames another capture has: each content counts once.
+
+    A test capture keeps its place and its twin in a training split is the duplicate, or the test would be leaked.
+    """
+    first: dict[str, str] = {}
+    for row in sorted(rows, key=lambda row: roles[row["split"]] != "test"):
+        name = f"{row['split']}/{row['capture']}"
+        row["duplicate_of"] = first.get(row["digest"])
+        first.setdefault(row["digest"], name)
