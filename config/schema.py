@@ -91,7 +91,7 @@ class DQNArchitecture(Section):
     gamma: Fraction = Field(0.5, description="Discount. Actions do not change the traffic, so it only smooths the targets.")
     epsilon_start: Fraction = 1.0
     epsilon_end: Fraction = 0.05
-    epsilon_decay_steps: Count = Field(1_000, description="Optimiser steps over which epsilon falls to its end, linearly.")
+    epsilon_decay_steps: Count = Field(600, description="Optimiser steps over which epsilon falls to its end, linearly.")
 
 
 class AuxiliaryConfig(Section):
@@ -114,8 +114,8 @@ class TrainingConfig(Section):
     lr: Positive = 0.001
     weight_decay: float = Field(1e-5, ge=0)
     batch_size: Count = Field(64, description="Windows in a batch.")
-    max_epochs: Count = 40
-    patience: Count = Field(8, description="Epochs without a better validation value before training stops.")
+    max_epochs: Count = 20
+    patience: Count = Field(5, description="Epochs without a better validation value before training stops.")
     min_steps_per_epoch: Count = Field(50, description="Small data is repeated up to this many optimiser steps.")
     gradient_clip: Positive = 1.0
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -133,7 +133,7 @@ class CurriculumConfig(Section):
     ratio_end: Positive = Field(10.0, description="Normal windows per attack window once the curriculum is through.")
     percentile_start: float = Field(25.0, gt=0, le=100, description="Easiest share of the normal windows at first, in %.")
     percentile_end: float = Field(100.0, gt=0, le=100)
-    epochs: Count = Field(8, description="Epochs until ratio_end and percentile_end; early stopping waits for them.")
+    epochs: Count = Field(6, description="Epochs until ratio_end and percentile_end; early stopping waits for them.")
     undersample_ratio: Positive = Field(4.0, description="Normal windows per attack window of hard_undersample.")
 
 
@@ -141,9 +141,9 @@ class FusionConfig(Section):
     """How the anomaly score and the classifier are combined."""
 
     method: Literal["dqn", "mlp", "weighted_avg"] = "dqn"
-    max_epochs: Count = 30
-    patience: Count = 8
-    steps_per_epoch: Count = Field(200, description="Optimiser steps in an epoch of fusion training.")
+    max_epochs: Count = 20
+    patience: Count = 5
+    steps_per_epoch: Count = Field(100, description="Optimiser steps in an epoch of fusion training.")
 
 
 class ResourcesConfig(Section):

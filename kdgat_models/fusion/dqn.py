@@ -50,6 +50,7 @@ class DqnObjective(FusionObjective):
         self.register_buffer("replay_reward", torch.zeros(size))
         self.register_buffer("written", torch.zeros((), dtype=torch.int64))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.states = network.scaled(train.inputs.states)  # they do not change, so they are scaled once
         self.settled_after = -(-self.arch.epsilon_decay_steps // config.fusion.steps_per_epoch)
 
     @property
@@ -76,7 +77,7 @@ class DqnObjective(FusionObjective):
     @torch.no_grad()
     def _act_and_remember(self, rows: Int[Tensor, "batch"], draws: Draws) -> Tensor:
         inputs = self.train_data.inputs.take(rows)
-        greedy = self.network.q(self.network.scaled(inputs.states)).argmax(1)
+        greedy = self.network.q(self.states[rows]).argmax(1)
         random = torch.randint(self.arch.actions, greedy.shape, generator=draws.torch)
         explore = torch.rand(len(rows), generator=draws.torch) < self.epsilon
         actions = torch.where(explore, random, greedy.cpu())
@@ -97,11 +98,10 @@ class DqnObjective(FusionObjective):
         """Huber loss to r + gamma * Q_target(s', argmax Q_online(s')) (van Hasselt et al. 2016, eq. 4)."""
         rows, actions = self.replay_row[memory], self.replay_action[memory]
         following = self.train_data.following[rows]
-        states = self.network.scaled(self.train_data.inputs.states)
-        value = self.network.q(states[rows]).gather(1, actions[:, None])[:, 0]
+        value = self.network.q(self.states[rows]).gather(1, actions[:, None])[:, 0]
         with torch.no_grad():
             self.target.eval()
-            after = states[following.clamp_min(0)]
+            after = self.states[following.clamp_min(0)]
             best = self.network.q(after).argmax(1, keepdim=True)
             future = self.target.q(after).gather(1, best)[:, 0] * (following >= 0)
         return F.smooth_l1_loss(value, self.replay_reward[memory] + self.arch.gamma * future)

@@ -1,6 +1,6 @@
 """The one training loop: early stopping on validation, best weights, gradient clipping, AMP on CUDA, resume."""
 
-import resource
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from config.schema import TrainingConfig
 from kdgat_models.errors import TrainingError
+from kdgat_models.training.memory import peak_memory_mb
 from kdgat_models.training.objective import Draws, Objective
 from kdgat_models.training.state import EpochReport, LoopState, load_state, save_state
 
@@ -83,11 +84,6 @@ def choose_device(device: str) -> torch.device:
     return torch.device("cuda" if device == "auto" and torch.cuda.is_available() else "cpu" if device == "auto" else device)
 
 
-def peak_memory_mb() -> float:
-    """Highest resident memory of this process so far, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def _stopped(state: LoopState, objective: Objective, config: TrainingConfig) -> bool:
     """Early stopping, which waits for a curriculum to be through: until then the task itself changes."""
     return state.epoch - max(state.best_epoch, objective.settled_after) >= config.patience
@@ -126,7 +122,7 @@ def _train_epoch(
 def _add(totals: dict[str, float], losses: dict[str, Tensor], epoch: int, step: int) -> None:
     for name, loss in losses.items():
         value = loss.item()
-        if value != value or abs(value) == float("inf"):
+        if not math.isfinite(value):
             raise TrainingError(
                 f"the loss {name} is {value} in epoch {epoch + 1}, step {step}: training diverged. "
                 "Lower training.lr or training.gradient_clip"

@@ -17,15 +17,15 @@ from tasks.stages.events import emit
 REPORT = "ingest_report.json"
 
 
-def ingest(config: PipelineConfig, folder: Path, source: Path, on_bad_rows: OnBadRows) -> Artifact:
-    """Ingest every capture of the dataset in `source` into `folder/{split}/{capture}.parquet`, with a report."""
-    found = find_captures(config.dataset, source)
+def ingest(config: PipelineConfig, folder: Path, raw: Artifact, on_bad_rows: OnBadRows) -> Artifact:
+    """Ingest every capture of the dataset in `raw` into `folder/{split}/{capture}.parquet`, with a report."""
+    found = find_captures(config.dataset, raw.path)
     readers = dataset_entry(config.dataset).readers
     jobs = list(_jobs(found.captures, folder))
 
     def one(job: tuple[str, Path, Path]) -> dict[str, Any]:
-        split, raw, target = job
-        report = ingest_capture(raw, target, readers, on_bad_rows)
+        split, source, target = job
+        report = ingest_capture(source, target, readers, on_bad_rows)
         emit("capture", split=split, capture=target.stem, frames=report.frames, rejected=report.rejected_rows)
         return {"split": split, "capture": target.stem, **report._asdict()}
 

@@ -1,0 +1,191 @@
+"""When a stage need not run again. The cache key is defined here and nowhere else.
+
+key = digest of (stage, the config sections that matter to it, digests of its inputs, the code that computes it).
+Prefect keeps the records; the lock is the kernel's, so that a killed run never leaves one behind.
+"""
+
+import ast
+import contextlib
+import hashlib
+import threading
+from functools import cache
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+from filelock import FileLock, Timeout
+from prefect.cache_policies import CacheKeyFnPolicy, CachePolicy
+from prefect.context import TaskRunContext
+from prefect.locking.protocol import LockManager
+from prefect.transactions import IsolationLevel
+
+from config.paths import Paths, default_root
+from config.schema import PipelineConfig
+from kdgat_models.files import digest_json
+from tasks.artifact import Artifact
+
+# Sections of the config that a stage reads; a change of any other leaves it untouched.
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "ingest": (),
+    "graphs": ("preprocessing",),
+    "vgae": ("vgae", "training", "auxiliary", "seed"),
+    "gat": ("gat", "training", "auxiliary", "curriculum", "seed"),
+    "fusion": ("dqn", "training", "fusion", "seed"),
+    "evaluation": (),
+}
+IDENTITY = ("dataset", "model_type", "scale")
+LIBRARIES = ("torch", "torch-geometric", "numba", "polars", "scikit-learn")
+CODE = ("kdgat_models", "tasks.stages", "tasks.artifact")
+
+
+def cache_key(stage: str, config: PipelineConfig, inputs: dict[str, Any]) -> str:
+    """Key of one execution of `stage`. `inputs` are Artifacts (their digests count), texts, or None."""
+    sections = config.model_dump(mode="json", include=set(SECTIONS[stage]))
+    identity = IDENTITY[:1] if stage in ("ingest", "graphs") else IDENTITY
+    return digest_json(
+        {
+            "stage": stage,
+            "config": sections,
+            "identity": [getattr(config, name) for name in identity],
+            "inputs": {name: value.digest if isinstance(value, Artifact) else value for name, value in sorted(inputs.items())},
+            "code": code_version(f"tasks.stages.{stage}"),
+            "libraries": {name: version(name) for name in LIBRARIES},
+        }
+    )
+
+
+@cache
+def code_version(module: str) -> str:
+    """Digest of the source of `module` and of all of our modules that it imports, directly or not."""
+    seen: dict[str, bytes] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in seen or not name.startswith(CODE):
+            continue
+        source = _source(name)
+        if source is None:  # a name inside a module, as in `from package.module import function`
+            continue
+        seen[name] = source
+        waiting += _imports(source)
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(seen):
+        digest.update(name.encode() + b"\0" + seen[name])
+    return digest.hexdigest()
+
+
+def _source(name: str) -> bytes | None:
+    try:
+        spec = find_spec(name)
+    except ModuleNotFoundError:
+        return None
+    return Path(spec.origin).read_bytes() if spec and spec.origin else None
+
+
+def _imports(source: bytes) -> list[str]:
+    names = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return names
+
+
+def stage_cache_policy(stage: str) -> CachePolicy:
+    """Prefect's cache for a task of `stage` whose parameters are `config`, its inputs, and `compute`."""
+    cache_folder = Paths(default_root()).cache
+
+    def key_of(context: TaskRunContext, parameters: dict[str, Any]) -> str:
+        inputs = {name: value for name, value in parameters.items() if name not in ("config", "compute")}
+        key = cache_key(stage, parameters["config"], inputs)
+        forget_if_lost(cache_folder, key)
+        return key
+
+    policy = CacheKeyFnPolicy(cache_key_fn=key_of)
+    return policy.configure(
+        key_storage=cache_folder / "records",
+        isolation_level=IsolationLevel.SERIALIZABLE,
+        lock_manager=KernelLockManager(cache_folder / "locks"),
+    )
+
+
+def pointer(cache_folder: Path, key: str) -> Path:
+    """File that names the folder of the artifact with this key."""
+    return cache_folder / "artifacts" / key
+
+
+def forget_if_lost(cache_folder: Path, key: str) -> None:
+    """Drop the record of a key whose artifact is gone from the disk, so that its stage runs again."""
+    mark = pointer(cache_folder, key)
+    if mark.exists() and not Path(mark.read_text(), "artifact.json").exists():
+        (cache_folder / "records" / key).unlink(missing_ok=True)
+        mark.unlink()
+
+
+class KernelLockManager(LockManager):
+    """One lock per cache key, held by flock: two pipelines compute the same thing once, and a kill frees the lock.
+
+    Prefect's own file locks have no owner: after kill -9 they stay for ever.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._held: dict[str, tuple[str, FileLock]] = {}
+        self._guard = threading.Lock()
+
+    def acquire_lock(
+        self, key: str, holder: str, acquire_timeout: float | None = None, hold_timeout: float | None = None
+    ) -> bool:
+        if self.is_lock_holder(key, holder):
+            return True
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / f"{key}.lock", thread_local=False)
+        try:
+            lock.acquire(timeout=-1 if acquire_timeout is None else acquire_timeout)
+        except Timeout:
+            return False
+        with self._guard:
+            self._held[key] = (holder, lock)
+        return True
+
+    async def aacquire_lock(
+        self, key: str, holder: str, acquire_timeout: float | None = None, hold_timeout: float | None = None
+    ) -> bool:
+        return await anyio.to_thread.run_sync(self.acquire_lock, key, holder, acquire_timeout, hold_timeout)
+
+    def release_lock(self, key: str, holder: str) -> None:
+        if not self.is_lock_holder(key, holder):
+            raise ValueError(f"{holder} does not hold the lock of {key}")
+        with self._guard:
+            _, lock = self._held.pop(key)
+        lock.release()
+
+    def is_locked(self, key: str) -> bool:
+        if key in self._held:
+            return True
+        if not (self.folder / f"{key}.lock").exists():
+            return False
+        lock = FileLock(self.folder / f"{key}.lock", thread_local=False)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return True
+        lock.release()
+        return False
+
+    def is_lock_holder(self, key: str, holder: str) -> bool:
+        return key in self._held and self._held[key][0] == holder
+
+    def wait_for_lock(self, key: str, timeout: float | None = None) -> bool:
+        lock = FileLock(self.folder / f"{key}.lock", thread_local=False)
+        with contextlib.suppress(Timeout):
+            lock.acquire(timeout=-1 if timeout is None else timeout)
+            lock.release()
+            return True
+        return False
+
+    async def await_for_lock(self, key: str, timeout: float | None = None) -> bool:
+        return await anyio.to_thread.run_sync(self.wait_for_lock, key, timeout)

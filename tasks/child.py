@@ -1,0 +1,178 @@
+"""A stage in a process of its own: what runs out of memory is the stage, not the worker, and its memory is gone when it ends.
+
+`run_in_child` is called on a worker (or anywhere) and starts `python -m tasks.child`. The call goes in as JSON on
+standard input, events come back as JSON lines on standard output, everything else that the stage prints goes to
+`stage.log` in its folder.
+"""
+
+import contextlib
+import ctypes
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+from pydantic import validate_call
+
+from kdgat_models.errors import KdgatError, StageError, StageOutOfMemory
+from kdgat_models.training.memory import peak_memory_mb
+
+LOG = "stage.log"
+POLL_S = 0.2
+PR_SET_PDEATHSIG = 1
+PARENT = "KDGAT_PARENT_PID"
+
+
+class StageCall(NamedTuple):
+    """What to run, where, and how much it may use."""
+
+    function: str  # "module:name" of a function that takes JSON-able or Pydantic arguments and returns an Artifact
+    arguments: dict[str, Any]  # JSON
+    folder: str
+    memory_mb: float  # resident memory at which the child is ended
+    threads: int
+
+
+class StageOutcome(NamedTuple):
+    """What came of it."""
+
+    artifact: dict[str, Any]  # JSON of the Artifact
+    peak_memory_mb: float
+    seconds: float
+
+
+def run_in_child(call: StageCall, on_event: Callable[[dict[str, Any]], None] = lambda event: None) -> StageOutcome:
+    """Run a stage to its end.
+
+    Raises:
+        StageOutOfMemory: it ran out of memory, was ended for exceeding `call.memory_mb`, or was killed by the kernel.
+        StageError: it failed otherwise; the message is the stage's own.
+    """
+    started = time.monotonic()
+    log = Path(call.folder) / LOG
+    threads = {name: str(call.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")}
+    with log.open("ab") as errors:
+        # A session of its own: Ctrl-C in a terminal goes to the flow, which decides what becomes of its stages.
+        child = subprocess.Popen(
+            [sys.executable, "-m", "tasks.child"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=os.environ | threads | {PARENT: str(os.getpid())},
+            start_new_session=True,
+        )
+    watch = _MemoryWatch(child.pid, call.memory_mb)
+    ending: dict[str, Any] = {}
+    try:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        with contextlib.suppress(BrokenPipeError):  # a child that died at once says so by its exit code
+            child.stdin.write(json.dumps(call._asdict()).encode())
+            child.stdin.close()
+        for line in child.stdout:
+            event = json.loads(line)
+            if event["event"] in ("result", "failed"):
+                ending = event
+            else:
+                on_event(event)
+        code = child.wait()
+    finally:
+        watch.stop()
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+    peak = max(watch.peak_mb, ending.get("peak_memory_mb", 0.0))
+    _raise_for(ending, code, watch.exceeded, peak, call)
+    return StageOutcome(ending["artifact"], peak, round(time.monotonic() - started, 3))
+
+
+def _raise_for(ending: dict[str, Any], code: int, exceeded: bool, peak: float, call: StageCall) -> None:
+    given = f"it was given {call.memory_mb:.0f} MB and used {peak:.0f} MB"
+    if exceeded or ending.get("out_of_memory") or code in (-signal.SIGKILL, 128 + signal.SIGKILL):
+        raise StageOutOfMemory(f"{call.function} ran out of memory: {given}")
+    if ending.get("event") == "failed":
+        raise StageError(ending["message"])
+    if code != 0 or not ending:
+        log = Path(call.folder) / LOG
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+        raise StageError(f"{call.function} ended with exit code {code} and no result; see {log}\n{tail}")
+
+
+class _MemoryWatch:
+    """Measures a process tree's resident memory, and kills it above a limit."""
+
+    def __init__(self, pid: int, limit_mb: float) -> None:
+        self.peak_mb = 0.0
+        self.exceeded = False
+        self._limit_mb = limit_mb
+        self._process = psutil.Process(pid)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped.wait(POLL_S):
+            try:
+                tree = [self._process, *self._process.children(recursive=True)]
+                resident = sum(process.memory_info().rss for process in tree) / 2**20
+            except psutil.Error:
+                return
+            self.peak_mb = max(self.peak_mb, resident)
+            if resident > self._limit_mb:
+                self.exceeded = True
+                for process in reversed(tree):
+                    with contextlib.suppress(psutil.Error):
+                        process.kill()
+                return
+
+
+def _main() -> int:
+    # If the worker dies, so does the stage: nothing computes on for nobody.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(os.environ[PARENT]):  # it died before we asked to be told
+        return 1
+    from tasks.stages.events import emit
+
+    call = StageCall(**json.loads(sys.stdin.read()))
+    try:
+        module, _, name = call.function.partition(":")
+        function = validate_call(getattr(importlib.import_module(module), name))
+        artifact = function(**call.arguments, folder=Path(call.folder))
+    except KdgatError as error:
+        emit("failed", message=str(error), kind=type(error).__name__, out_of_memory=False)
+        return 0
+    except Exception as error:
+        traceback.print_exc()
+        message = f"{type(error).__name__}: {error} (traceback in {Path(call.folder) / LOG})"
+        emit("failed", message=message, kind=type(error).__name__, out_of_memory=is_out_of_memory(error))
+        return 0
+    emit("result", artifact=artifact.model_dump(mode="json"), peak_memory_mb=peak_memory_mb())
+    return 0
+
+
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether an error, or what caused it, says that memory ran out, on the host or on a GPU."""
+    while error is not None:
+        text = str(error).lower()
+        named = type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError)
+        if named or "out of memory" in text or "can't allocate memory" in text:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+if __name__ == "__main__":
+    raise SystemExit(_main())

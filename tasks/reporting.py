@@ -1,0 +1,79 @@
+"""What becomes of a stage's events and figures: log lines, progress bars, rows of the run store."""
+
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from kdgat_models.runs.store import RunStore
+from tasks.artifact import Artifact
+
+# Whoever wants to show progress (the command line does) adds a function of (stage, variant, event).
+LISTENERS: list[Callable[[str, str, dict[str, Any]], None]] = []
+
+TRAINED = ("vgae", "gat", "fusion")
+
+
+def listener(stage: str, variant: str, logger: Any) -> Callable[[dict[str, Any]], None]:
+    """A handler that logs a stage's events and passes them on."""
+    name = f"{stage} {variant}" if stage not in ("ingest", "graphs") else stage
+
+    def handle(event: dict[str, Any]) -> None:
+        logger.log(logging.INFO, "%s", f"{name}: {describe(event)}")
+        for show in LISTENERS:
+            show(stage, variant, event)
+
+    return handle
+
+
+def describe(event: dict[str, Any]) -> str:
+    """One line about an event."""
+    kind = event["event"]
+    if kind == "epoch":
+        mark = " *" if event["best"] else ""
+        validation = ", ".join(f"{name} {value:.4g}" for name, value in event["validation"].items() if name != "value")
+        extra = f" ({validation})" if validation else ""
+        return (
+            f"epoch {event['epoch']}/{event['max_epochs']} train {event['train']['total']:.4g} "
+            f"validation {event['validation']['value']:.4g}{extra} {event['seconds']:.1f} s{mark}"
+        )
+    if kind == "capture":
+        rejected = f", {event['rejected']} rows rejected" if event["rejected"] else ""
+        return f"{event['split']}/{event['capture']}: {event['frames']:,} frames{rejected}"
+    if kind == "graphs":
+        return f"{event['store']}: {event['windows']:,} windows of {event['frames']:,} frames"
+    if kind == "split":
+        return f"{event['split']}: {event['windows']:,} windows"
+    return str(event.get("message", event))
+
+
+def store_details(store: RunStore, row: dict[str, Any], artifact: Artifact) -> None:
+    """Write the epochs of a training run, or the metrics of an evaluation."""
+    keys = {"run_id": row["run_id"], "pipeline_run": row["pipeline_run"]}
+    if artifact.kind in TRAINED:
+        store.write("epochs", row["run_id"], [{**keys, **values} for values in epoch_rows(artifact)])
+    if artifact.kind == "evaluation":
+        report = json.loads((artifact.path / "metrics.json").read_text())
+        where = {**keys, "dataset": report["dataset"]}
+        store.write("metrics", row["run_id"], [{**where, **values} for values in metric_rows(report["rows"])])
+
+
+def epoch_rows(artifact: Artifact) -> list[dict[str, Any]]:
+    """One row per epoch, part and figure."""
+    return [
+        {"epoch": epoch["epoch"], "part": part, "name": name, "value": value, "seconds": epoch["seconds"]}
+        for epoch in json.loads((artifact.path / "epochs.json").read_text())
+        for part in ("train", "validation")
+        for name, value in epoch[part].items()
+    ]
+
+
+def metric_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row per model, split, attack type and metric."""
+    keys = ("variant", "model", "split", "attack", "threshold")
+    return [
+        {**{key: row[key] for key in keys}, "name": name, "value": value}
+        for row in rows
+        for name, value in row.items()
+        if name not in keys
+    ]
