@@ -92,10 +92,13 @@ class Paths(NamedTuple):
         path.mkdir(parents=True)
         return RunFolder(path, path.name)
 
+    def versions(self, config: PipelineConfig, stage: str) -> list[Path]:
+        """Complete versions of `stage` for this config's dataset, model, scale and auxiliary, oldest first."""
+        return [mark.parent for mark in sorted(self.family(config, stage).glob(f"*/{COMPLETE}"))]
+
     def latest(self, config: PipelineConfig, stage: str) -> Path | None:
-        """The newest complete version of `stage` for this config's dataset, model, scale and auxiliary, or None."""
-        complete = sorted(self.family(config, stage).glob(f"*/{COMPLETE}"))
-        return complete[-1].parent if complete else None
+        """The newest complete version, or None."""
+        return next(reversed(self.versions(config, stage)), None)
 
 
 def stage_name(config: PipelineConfig, stage: str) -> str:

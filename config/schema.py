@@ -29,13 +29,17 @@ class Section(BaseModel):
 class PreprocessingConfig(Section):
     """How captures become graphs, and which windows may be learnt from."""
 
-    window_size: int = Field(100, ge=2, le=10_000, description="Frames in a window.")
-    stride: int = Field(100, ge=1, description="Frames between the starts of two windows; below window_size they overlap.")
-    feature_schema: str = Field("reference", description="Name of the feature schema, see kdgat_models.graphs.schemas.")
-    validation_fraction: Probability = Field(0.15, description="Share of time blocks for early stopping and fusion states.")
-    calibration_fraction: Probability = Field(0.15, description="Share of time blocks on which thresholds are chosen.")
-    split_blocks: int = Field(20, ge=4, description="Contiguous time blocks that a training capture is cut into.")
-    gap_windows: int = Field(1, ge=1, description="Windows left out between blocks of different roles.")
+    window_size: int = Field(default=100, ge=2, le=10_000, description="Frames in a window.")
+    stride: int = Field(
+        default=100, ge=1, description="Frames between the starts of two windows; below window_size they overlap."
+    )
+    feature_schema: str = Field(default="reference", description="Name of the feature schema, see kdgat_models.graphs.schemas.")
+    validation_fraction: Probability = Field(
+        default=0.15, description="Share of time blocks for early stopping and fusion states."
+    )
+    calibration_fraction: Probability = Field(default=0.15, description="Share of time blocks on which thresholds are chosen.")
+    split_blocks: int = Field(default=20, ge=4, description="Contiguous time blocks that a training capture is cut into.")
+    gap_windows: int = Field(default=1, ge=1, description="Windows left out between blocks of different roles.")
 
     @model_validator(mode="after")
     def _training_data_remains(self) -> Self:
@@ -47,14 +51,14 @@ class PreprocessingConfig(Section):
 class VGAEArchitecture(Section):
     """Variational graph autoencoder (Kipf & Welling 2016) with graph attention layers (Velickovic et al. 2018)."""
 
-    hidden: tuple[Count, Count, Count] = Field((480, 240, 48), description="Encoder widths; the last is the latent.")
-    heads: Count = Field(4, description="Heads of the first encoder convolution; the second has one.")
-    decoder_heads: Count = Field(4, description="Heads of the first decoder convolution; the second has one.")
+    hidden: tuple[Count, Count, Count] = Field(default=(480, 240, 48), description="Encoder widths; the last is the latent.")
+    heads: Count = Field(default=4, description="Heads of the first encoder convolution; the second has one.")
+    decoder_heads: Count = Field(default=4, description="Heads of the first decoder convolution; the second has one.")
     embedding_dim: Count = 32
     dropout: Probability = 0.15
-    id_weight: float = Field(0.1, ge=0, description="Weight of the cross-entropy of the arbitration ID.")
-    neighborhood_weight: float = Field(0.05, ge=0, description="Weight of the BCE of which IDs are adjacent.")
-    kl_weight: float = Field(0.01, ge=0, description="Weight of the Kullback-Leibler term.")
+    id_weight: float = Field(default=0.1, ge=0, description="Weight of the cross-entropy of the arbitration ID.")
+    neighborhood_weight: float = Field(default=0.05, ge=0, description="Weight of the BCE of which IDs are adjacent.")
+    kl_weight: float = Field(default=0.01, ge=0, description="Weight of the Kullback-Leibler term.")
 
     @model_validator(mode="after")
     def _heads_divide_widths(self) -> Self:
@@ -75,7 +79,7 @@ class GATArchitecture(Section):
     embedding_dim: Count = 16
     fc_layers: Count = 1
     dropout: Probability = 0.2
-    conv: Literal["gat", "gatv2", "transformer"] = Field("gat", description="gatv2 and transformer read edge features.")
+    conv: Literal["gat", "gatv2", "transformer"] = Field(default="gat", description="gatv2 and transformer read edge features.")
 
 
 class DQNArchitecture(Section):
@@ -84,14 +88,18 @@ class DQNArchitecture(Section):
     hidden: Count = 576
     layers: Count = 3
     dropout: Probability = 0.2
-    actions: int = Field(21, ge=2, description="Evenly spaced values of the blending weight from 0 to 1.")
+    actions: int = Field(default=21, ge=2, description="Evenly spaced values of the blending weight from 0 to 1.")
     replay_size: Count = 100_000
     batch_size: Count = 128
-    target_sync: Count = Field(100, description="Optimiser steps between copies of the online into the target network.")
-    gamma: Fraction = Field(0.5, description="Discount. Actions do not change the traffic, so it only smooths the targets.")
+    target_sync: Count = Field(default=100, description="Optimiser steps between copies of the online into the target network.")
+    gamma: Fraction = Field(
+        default=0.5, description="Discount. Actions do not change the traffic, so it only smooths the targets."
+    )
     epsilon_start: Fraction = 1.0
     epsilon_end: Fraction = 0.05
-    epsilon_decay_steps: Count = Field(600, description="Optimiser steps over which epsilon falls to its end, linearly.")
+    epsilon_decay_steps: Count = Field(
+        default=600, description="Optimiser steps over which epsilon falls to its end, linearly."
+    )
 
 
 class AuxiliaryConfig(Section):
@@ -99,9 +107,9 @@ class AuxiliaryConfig(Section):
 
     name: Literal["none", "kd_standard"] = "none"
     temperature: Positive = 4.0
-    alpha: Fraction = Field(0.7, description="Total loss = alpha * distillation + (1 - alpha) * task.")
-    latent_weight: Fraction = Field(0.5, description="VGAE: weight of the latent MSE.")
-    reconstruction_weight: Fraction = Field(0.5, description="VGAE: weight of the reconstruction MSE.")
+    alpha: Fraction = Field(default=0.7, description="Total loss = alpha * distillation + (1 - alpha) * task.")
+    latent_weight: Fraction = Field(default=0.5, description="VGAE: weight of the latent MSE.")
+    reconstruction_weight: Fraction = Field(default=0.5, description="VGAE: weight of the reconstruction MSE.")
 
     @property
     def distils(self) -> bool:
@@ -112,29 +120,31 @@ class TrainingConfig(Section):
     """The optimisation loop, the same for all models."""
 
     lr: Positive = 0.001
-    weight_decay: float = Field(1e-5, ge=0)
-    batch_size: Count = Field(64, description="Windows in a batch.")
+    weight_decay: float = Field(default=1e-5, ge=0)
+    batch_size: Count = Field(default=64, description="Windows in a batch.")
     max_epochs: Count = 20
-    patience: Count = Field(5, description="Epochs without a better validation value before training stops.")
-    min_steps_per_epoch: Count = Field(50, description="Small data is repeated up to this many optimiser steps.")
+    patience: Count = Field(default=5, description="Epochs without a better validation value before training stops.")
+    min_steps_per_epoch: Count = Field(default=50, description="Small data is repeated up to this many optimiser steps.")
     gradient_clip: Positive = 1.0
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    amp: bool = Field(True, description="Automatic mixed precision; on CUDA only.")
-    compile: bool = Field(False, description="torch.compile the network (43-85 s of compilation on a CPU).")
+    amp: bool = Field(default=True, description="Automatic mixed precision; on CUDA only.")
+    compile: bool = Field(default=False, description="torch.compile the network (43-85 s of compilation on a CPU).")
 
 
 class CurriculumConfig(Section):
     """Which normal windows the classifier sees, and when (curriculum learning, Bengio et al. 2009)."""
 
     sampling: Literal["curriculum", "normal", "hard_undersample"] = Field(
-        "curriculum", description="normal: all windows; hard_undersample: the hardest normal windows at a fixed ratio."
+        default="curriculum", description="normal: all windows; hard_undersample: the hardest normal windows at a fixed ratio."
     )
-    ratio_start: Positive = Field(1.0, description="Normal windows per attack window in the first epoch.")
-    ratio_end: Positive = Field(10.0, description="Normal windows per attack window once the curriculum is through.")
-    percentile_start: float = Field(25.0, gt=0, le=100, description="Easiest share of the normal windows at first, in %.")
-    percentile_end: float = Field(100.0, gt=0, le=100)
-    epochs: Count = Field(6, description="Epochs until ratio_end and percentile_end; early stopping waits for them.")
-    undersample_ratio: Positive = Field(4.0, description="Normal windows per attack window of hard_undersample.")
+    ratio_start: Positive = Field(default=1.0, description="Normal windows per attack window in the first epoch.")
+    ratio_end: Positive = Field(default=10.0, description="Normal windows per attack window once the curriculum is through.")
+    percentile_start: float = Field(
+        default=25.0, gt=0, le=100, description="Easiest share of the normal windows at first, in %."
+    )
+    percentile_end: float = Field(default=100.0, gt=0, le=100)
+    epochs: Count = Field(default=6, description="Epochs until ratio_end and percentile_end; early stopping waits for them.")
+    undersample_ratio: Positive = Field(default=4.0, description="Normal windows per attack window of hard_undersample.")
 
 
 class FusionConfig(Section):
@@ -143,7 +153,7 @@ class FusionConfig(Section):
     method: Literal["dqn", "mlp", "weighted_avg"] = "dqn"
     max_epochs: Count = 20
     patience: Count = 5
-    steps_per_epoch: Count = Field(100, description="Optimiser steps in an epoch of fusion training.")
+    steps_per_epoch: Count = Field(default=100, description="Optimiser steps in an epoch of fusion training.")
 
 
 class ResourcesConfig(Section):
@@ -169,7 +179,7 @@ class PipelineConfig(Section):
     modality: Modality = "automotive"
     model_type: ModelType = "vgae"
     scale: Scale = "large"
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     preprocessing: PreprocessingConfig = PreprocessingConfig()
     vgae: VGAEArchitecture = VGAEArchitecture()
     gat: GATArchitecture = GATArchitecture()
@@ -179,11 +189,6 @@ class PipelineConfig(Section):
     curriculum: CurriculumConfig = CurriculumConfig()
     fusion: FusionConfig = FusionConfig()
     resources: ResourcesConfig = ResourcesConfig()
-
-    @property
-    def label(self) -> str:
-        """Name of the variant that this model belongs to: `large`, `small`, or `small_kd`."""
-        return f"{self.scale}_kd" if self.auxiliary.distils else self.scale
 
     def save(self, path: Path) -> None:
         """Write the resolved config as JSON."""

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from config.catalog import catalog
-from config.errors import KdgatError
+from config.errors import ConfigError, KdgatError
 from config.paths import Paths, default_root, tool_environment
 from config.resolver import list_auxiliaries, list_models, parse_overrides, resolve
 from flows.show import results_table, show, table
@@ -231,7 +231,12 @@ def main() -> None:
 
 def _prepare(root: Path) -> None:
     """Point all tools at the root, before any of them is imported."""
-    os.environ.update(tool_environment(root.expanduser().resolve()))
+    absolute = root.expanduser().resolve()
+    os.environ.update(tool_environment(absolute))
+    try:
+        Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot write below {absolute}: {error}. Choose another folder with --root") from error
 
 
 def _flow(module: str, name: str, parameters: dict[str, Any], quiet: bool) -> list[Any]:

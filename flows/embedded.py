@@ -48,15 +48,15 @@ class _Bars:
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
-        self.bars: dict[tuple[str, str], Any] = {}
+        self.bars: dict[str, Any] = {}
 
-    def __call__(self, stage: str, variant: str, event: dict[str, Any]) -> None:
+    def __call__(self, stage: str, event: dict[str, Any]) -> None:
         from tasks.reporting import describe
 
         if event["event"] != "epoch":
-            self.progress.console.print(f"[dim]{stage} {variant}:[/dim] {describe(event)}", highlight=False)
+            self.progress.console.print(f"[dim]{stage}:[/dim] {describe(event)}", highlight=False)
             return
-        bar = self.bars.setdefault((stage, variant), None)
+        bar = self.bars.setdefault(stage, None)
         if bar is None:
-            bar = self.bars[stage, variant] = self.progress.add_task(f"{stage} {variant}", total=event["max_epochs"], last="")
+            bar = self.bars[stage] = self.progress.add_task(stage, total=event["max_epochs"], last="")
         self.progress.update(bar, completed=event["epoch"], last=f"validation {event['validation']['value']:.4g}")

@@ -36,6 +36,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "evaluation": (),
 }
 IDENTITY = ("dataset", "model_type", "scale")
+NAMES = ("config", "variant", "compute")  # parameters of a task that are no inputs
 LIBRARIES = ("torch", "torch-geometric", "numba", "polars", "scikit-learn")
 CODE = ("kdgat_models", "tasks.stages", "tasks.artifact")
 
@@ -99,7 +100,7 @@ def stage_cache_policy(stage: str) -> CachePolicy:
     cache_folder = Paths(default_root()).cache
 
     def key_of(context: TaskRunContext, parameters: dict[str, Any]) -> str:
-        inputs = {name: value for name, value in parameters.items() if name not in ("config", "compute")}
+        inputs = {name: value for name, value in parameters.items() if name not in NAMES}
         key = cache_key(stage, parameters["config"], inputs)
         forget_if_lost(cache_folder, key)
         return key

@@ -59,7 +59,7 @@ def run_in_child(call: StageCall, on_event: Callable[[dict[str, Any]], None] = l
     """
     started = time.monotonic()
     log = Path(call.folder) / LOG
-    threads = {name: str(call.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")}
+    environment = _environment(call.threads)
     with log.open("ab") as errors:
         # A session of its own: Ctrl-C in a terminal goes to the flow, which decides what becomes of its stages.
         child = subprocess.Popen(
@@ -67,7 +67,7 @@ def run_in_child(call: StageCall, on_event: Callable[[dict[str, Any]], None] = l
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
-            env=os.environ | threads | {PARENT: str(os.getpid())},
+            env=environment,
             start_new_session=True,
         )
     watch = _MemoryWatch(child.pid, call.memory_mb)
@@ -93,6 +93,17 @@ def run_in_child(call: StageCall, on_event: Callable[[dict[str, Any]], None] = l
     peak = max(watch.peak_mb, ending.get("peak_memory_mb", 0.0))
     _raise_for(ending, code, watch.exceeded, peak, call)
     return StageOutcome(ending["artifact"], peak, round(time.monotonic() - started, 3))
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """The worker's environment with `threads` threads, and without what Dask's nanny does to malloc.
+
+    The nanny sets MALLOC_TRIM_THRESHOLD_ to 64 KB, so that glibc gives every freed tensor back to the kernel and takes
+    it again at the next step: training then spends most of its time on page faults (tests/benchmarks/malloc.py).
+    """
+    kept = {name: value for name, value in os.environ.items() if name != "MALLOC_TRIM_THRESHOLD_"}
+    numbers = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
+    return kept | numbers | {PARENT: str(os.getpid())}
 
 
 def _raise_for(ending: dict[str, Any], code: int, exceeded: bool, peak: float, call: StageCall) -> None:

@@ -96,7 +96,7 @@ def _local_client(scratch: Path) -> "Client":
         n_workers=local_workers(),
         threads_per_worker=1,
         host="127.0.0.1",
-        dashboard_address=None,
+        dashboard_address=None,  # pyright: ignore[reportArgumentType]  None means no dashboard
         local_directory=str(scratch),
         memory_limit=0,  # a stage's memory is watched in its child process; the worker itself holds nothing
     )

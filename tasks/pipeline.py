@@ -8,7 +8,9 @@ from typing import Any
 
 from prefect import Task, task
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.futures import wait
 from prefect.logging import get_run_logger
+from prefect.task_runners import ThreadPoolTaskRunner
 
 from config.catalog import dataset_entry, dataset_folder, find_captures
 from config.paths import Paths, default_root
@@ -22,6 +24,23 @@ from tasks.compute import Compute
 from tasks.supervise import supervise
 
 SIMULATED = "simulated.json"  # written last: a demo folder that has it is whole
+
+
+def side_by_side(stages: int) -> Any:
+    """Task runner of a flow: its supervisors wait in threads, as many as `stages`, for work that is done elsewhere."""
+    return ThreadPoolTaskRunner(max_workers=stages)
+
+
+def results(wanted: list[Any], stages: list[Any]) -> list[Artifact]:
+    """Results of the futures `wanted`, once all `stages` have ended.
+
+    A stage that fails leaves those that need it unstarted and the others running; its own error is what is raised.
+    """
+    wait(stages)
+    failed = [stage for stage in stages if stage.state.is_failed() or stage.state.is_crashed()]
+    for stage in failed:
+        stage.result(raise_on_failure=True)
+    return [future.result() for future in wanted]
 
 
 def ran_out_of_memory(task: Task, task_run: TaskRun, state: State) -> bool:
@@ -65,45 +84,52 @@ def find_raw(dataset: str, data_dir: Path | None) -> Artifact:
 @task(name="ingest", task_run_name="ingest {config.dataset}", **stage_options("ingest"))
 def ingest(config: PipelineConfig, raw: Artifact, on_bad_rows: str, compute: Compute) -> Artifact:
     """Raw captures -> validated Parquet captures."""
-    return supervise("ingest", config, {"raw": raw, "on_bad_rows": on_bad_rows}, compute)
+    return supervise("ingest", config, None, {"raw": raw, "on_bad_rows": on_bad_rows}, compute)
 
 
 @task(name="build-graphs", task_run_name="graphs {config.dataset}", **stage_options("graphs"))
 def build_graphs(config: PipelineConfig, captures: Artifact, compute: Compute) -> Artifact:
     """Parquet captures -> graphs and vocabulary."""
-    return supervise("graphs", config, {"captures": captures}, compute)
+    return supervise("graphs", config, None, {"captures": captures}, compute)
 
 
-@task(name="train-vgae", task_run_name="vgae {config.label}", **stage_options("vgae"))
-def train_vgae(config: PipelineConfig, graphs: Artifact, teacher: Artifact | None, compute: Compute) -> Artifact:
+@task(name="train-vgae", task_run_name="vgae {variant}", **stage_options("vgae"))
+def train_vgae(config: PipelineConfig, variant: str, graphs: Artifact, teacher: Artifact | None, compute: Compute) -> Artifact:
     """Graphs -> autoencoder."""
-    return supervise("vgae", config, {"graphs": graphs, "teacher": teacher}, compute)
+    return supervise("vgae", config, variant, {"graphs": graphs, "teacher": teacher}, compute)
 
 
-@task(name="train-gat", task_run_name="gat {config.label}", **stage_options("gat"))
+@task(name="train-gat", task_run_name="gat {variant}", **stage_options("gat"))
 def train_gat(
-    config: PipelineConfig, graphs: Artifact, vgae: Artifact | None, teacher: Artifact | None, compute: Compute
-) -> Artifact:
-    """Graphs and the autoencoder's ranking -> classifier."""
-    return supervise("gat", config, {"graphs": graphs, "vgae": vgae, "teacher": teacher}, compute)
-
-
-@task(name="train-fusion", task_run_name="fusion {config.scale}", **stage_options("fusion"))
-def train_fusion(config: PipelineConfig, graphs: Artifact, vgae: Artifact, gat: Artifact, compute: Compute) -> Artifact:
-    """Autoencoder and classifier -> fusion."""
-    return supervise("fusion", config, {"graphs": graphs, "vgae": vgae, "gat": gat}, compute)
-
-
-@task(name="evaluate", task_run_name="evaluate {variant}", **stage_options("evaluation"))
-def evaluate(
     config: PipelineConfig,
     variant: str,
+    graphs: Artifact,
+    vgae: Artifact | None,
+    teacher: Artifact | None,
+    compute: Compute,
+) -> Artifact:
+    """Graphs and the autoencoder's ranking -> classifier."""
+    return supervise("gat", config, variant, {"graphs": graphs, "vgae": vgae, "teacher": teacher}, compute)
+
+
+@task(name="train-fusion", task_run_name="fusion {variant}", **stage_options("fusion"))
+def train_fusion(
+    config: PipelineConfig, variant: str, graphs: Artifact, vgae: Artifact, gat: Artifact, compute: Compute
+) -> Artifact:
+    """Autoencoder and classifier -> fusion."""
+    return supervise("fusion", config, variant, {"graphs": graphs, "vgae": vgae, "gat": gat}, compute)
+
+
+@task(name="evaluate", task_run_name="evaluate {label}", **stage_options("evaluation"))
+def evaluate(
+    config: PipelineConfig,
+    label: str,
     graphs: Artifact,
     vgae: Artifact | None,
     gat: Artifact | None,
     fusion: Artifact | None,
     compute: Compute,
 ) -> Artifact:
-    """Models -> metrics on every test split."""
-    inputs = {"variant": variant, "graphs": graphs, "vgae": vgae, "gat": gat, "fusion": fusion}
-    return supervise("evaluation", config, inputs, compute)
+    """Models -> metrics on every test split. `label`, the variant, stands in the metrics and so is an input."""
+    inputs = {"label": label, "graphs": graphs, "vgae": vgae, "gat": gat, "fusion": fusion}
+    return supervise("evaluation", config, label, inputs, compute)

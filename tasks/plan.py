@@ -1,8 +1,10 @@
 """What a pipeline run is going to do, decided and checked before anything starts."""
 
+import json
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from config.catalog import dataset_entry
 from config.errors import ConfigError
@@ -11,12 +13,9 @@ from config.resolver import resolve
 from config.schema import PipelineConfig, Scale
 from kdgat_models.errors import MissingTeacherError
 from tasks.artifact import Artifact, read_artifact
+from tasks.parameters import ALL_MODELS, Distillation, ModelName
 
-Variant = Literal["large", "small_kd", "small_nokd"]
-ModelName = Literal["vgae", "gat", "dqn"]
-Distillation = Literal["with-kd", "no-kd"]
-
-MODELS: tuple[ModelName, ...] = ("vgae", "gat", "dqn")
+MODELS = ALL_MODELS
 STAGE_OF = {"vgae": "vgae", "gat": "gat", "dqn": "fusion"}
 DEFAULT_DISTILLATION: dict[str, tuple[Distillation, ...]] = {
     "large": ("no-kd", "no-kd", "no-kd"),
@@ -30,7 +29,7 @@ class VariantPlan(NamedTuple):
 
     name: str
     configs: dict[str, PipelineConfig]  # by model
-    trains: tuple[ModelName, ...]
+    trains: tuple[str, ...]
     earlier: dict[str, Artifact | None]  # models that are needed and trained before
     teachers: dict[str, Artifact | None]  # from disk; None: of this run's `large` variant, or none needed
 
@@ -52,9 +51,9 @@ def plan_pipeline(
     dataset: str,
     paths: Paths,
     *,
-    variants: list[str],
-    models: list[str],
-    distillation: list[str] | None = None,
+    variants: Sequence[str],
+    models: Sequence[str],
+    distillation: Sequence[str] | None = None,
     teachers: dict[str, Path] | None = None,
     overrides: dict[str, Any] | None = None,
 ) -> PipelinePlan:
@@ -85,12 +84,12 @@ def plan_pipeline(
         per_model = dict(zip(MODELS, asked if name == "small_kd" else DEFAULT_DISTILLATION[name], strict=True))
         configs = _configs(dataset, "large" if name == "large" else "small", per_model, overrides or {})
         large_too = trained if "large" in variants else ()
-        found = {model: _teacher(configs[model], paths, teachers or {}, large_too) for model in trained}
+        found = {model: _teacher(configs[model], paths, teachers or {}, large_too) for model in MODELS if model in trained}
         plans.append(VariantPlan(name, configs, trained, _earlier(configs, trained, paths), found))
     return PipelinePlan(dataset, tuple(plans), tuple(notes))
 
 
-def _padded(distillation: list[str] | None) -> tuple[tuple[str, ...], list[str]]:
+def _padded(distillation: Sequence[str] | None) -> tuple[tuple[str, ...], list[str]]:
     """The three choices of distillation, and what has to be said about them."""
     if distillation is None:
         return DEFAULT_DISTILLATION["small_kd"], []
@@ -113,7 +112,7 @@ def _padded(distillation: list[str] | None) -> tuple[tuple[str, ...], list[str]]
 
 
 def _configs(
-    dataset: str, scale: Scale, distillation: dict[ModelName, str], overrides: dict[str, Any]
+    dataset: str, scale: Scale, distillation: Mapping[ModelName, str], overrides: dict[str, Any]
 ) -> dict[str, PipelineConfig]:
     auxiliary = {model: "kd_standard" if distillation[model] == "with-kd" else "none" for model in MODELS}
     return {model: resolve(model, scale, auxiliary[model], **{**overrides, "dataset": dataset}) for model in MODELS}
@@ -138,7 +137,7 @@ def _teacher(config: PipelineConfig, paths: Paths, given: dict[str, Path], in_th
     return found
 
 
-def _earlier(configs: dict[str, PipelineConfig], trained: tuple[ModelName, ...], paths: Paths) -> dict[str, Artifact | None]:
+def _earlier(configs: dict[str, PipelineConfig], trained: tuple[str, ...], paths: Paths) -> dict[str, Artifact | None]:
     """Models that the trained ones stand on and that are not trained now."""
     ranked = configs["gat"].curriculum.sampling != "normal"
     needs = {"gat": ("vgae",) if ranked else (), "dqn": ("vgae", "gat")}
@@ -148,7 +147,7 @@ def _earlier(configs: dict[str, PipelineConfig], trained: tuple[ModelName, ...],
         found[model] = _latest(configs[model], paths)
         if found[model] is None:
             raise ConfigError(
-                f"{configs[model].label}: {', '.join(trained)} stands on {model}, which is neither trained now nor before; add "
+                f"{', '.join(trained)} ({configs[model].scale}) stands on {model}, neither trained now nor before; add "
                 f"it to --models{' or set curriculum.sampling=normal' if model == 'vgae' and 'dqn' not in trained else ''}"
             )
     return found
@@ -160,14 +159,24 @@ def _latest(config: PipelineConfig, paths: Paths) -> Artifact | None:
     return read_artifact(folder, stage) if folder else None
 
 
-def _check_names(what: str, given: list[str], known: tuple[str, ...]) -> None:
+def _fusion_of(config: PipelineConfig, vgae: Artifact | None, gat: Artifact | None, paths: Paths) -> Artifact | None:
+    """The newest fusion that was trained on exactly these two models; variants share the folder of their scale."""
+    wanted = {"vgae": vgae.digest if vgae else None, "gat": gat.digest if gat else None}
+    for folder in reversed(paths.versions(config, "fusion")):
+        inputs = json.loads((folder / "checkpoint.json").read_text())["provenance"]["inputs"]
+        if all(inputs.get(model) == digest for model, digest in wanted.items()):
+            return read_artifact(folder, "fusion")
+    return None
+
+
+def _check_names(what: str, given: Sequence[str], known: tuple[str, ...]) -> None:
     unknown = [name for name in given if name not in known]
     if unknown or (len(set(given)) != len(given) and what != "distillation"):
         raise ConfigError(f"{what} {', '.join(unknown or given)!r} is unknown or doubled; there are: {', '.join(known)}")
 
 
 def plan_evaluation(
-    dataset: str, paths: Paths, *, variants: list[str], overrides: dict[str, Any] | None = None
+    dataset: str, paths: Paths, *, variants: Sequence[str], overrides: dict[str, Any] | None = None
 ) -> PipelinePlan:
     """Find the newest models of each variant; nothing is trained.
 
@@ -180,7 +189,8 @@ def plan_evaluation(
     for name in variants:
         distillation = dict(zip(MODELS, DEFAULT_DISTILLATION[name], strict=True))
         configs = _configs(dataset, "large" if name == "large" else "small", distillation, overrides or {})
-        found = {model: _latest(configs[model], paths) for model in MODELS}
+        found = {model: _latest(configs[model], paths) for model in ("vgae", "gat")}
+        found["dqn"] = _fusion_of(configs["dqn"], found["vgae"], found["gat"], paths)
         if not any(found.values()):
             raise ConfigError(
                 f"{dataset} has no finished {name} model in {paths.root}; train it with `kdgat run --variants {name}`"

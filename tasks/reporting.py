@@ -8,20 +8,20 @@ from typing import Any
 from kdgat_models.runs.store import RunStore
 from tasks.artifact import Artifact
 
-# Whoever wants to show progress (the command line does) adds a function of (stage, variant, event).
-LISTENERS: list[Callable[[str, str, dict[str, Any]], None]] = []
+# Whoever wants to show progress (the command line does) adds a function of (stage and variant, event).
+LISTENERS: list[Callable[[str, dict[str, Any]], None]] = []
 
 TRAINED = ("vgae", "gat", "fusion")
 
 
-def listener(stage: str, variant: str, logger: Any) -> Callable[[dict[str, Any]], None]:
+def listener(stage: str, variant: str | None, logger: Any) -> Callable[[dict[str, Any]], None]:
     """A handler that logs a stage's events and passes them on."""
-    name = f"{stage} {variant}" if stage not in ("ingest", "graphs") else stage
+    name = f"{stage} {variant}" if variant else stage
 
     def handle(event: dict[str, Any]) -> None:
         logger.log(logging.INFO, "%s", f"{name}: {describe(event)}")
         for show in LISTENERS:
-            show(stage, variant, event)
+            show(name, event)
 
     return handle
 

@@ -22,20 +22,22 @@ class Execution(NamedTuple):
 
     stage: str
     config: PipelineConfig
+    variant: str | None  # None: shared by all variants
     folder: RunFolder
     pipeline_run: str
     attempt: int
     memory_mb: float
 
 
-def supervise(stage: str, config: PipelineConfig, inputs: dict[str, Any], compute: Compute) -> Artifact:
+def supervise(stage: str, config: PipelineConfig, variant: str | None, inputs: dict[str, Any], compute: Compute) -> Artifact:
     """Run a stage in a child process of a worker and publish what it made.
 
+    `variant` names the runs in logs and tables.
     A second call after a kill finds the unfinished run folder of the same key and goes on in it.
     """
     paths = Paths(default_root())
     key = cache_key(stage, config, inputs)
-    execution = _begin(paths, stage, config, key)
+    execution = _begin(paths, stage, config, variant, key)
     call = StageCall(
         function=f"tasks.stages.{stage}:{stage}",
         arguments={"config": config.model_dump(mode="json"), **{name: _jsonable(value) for name, value in inputs.items()}},
@@ -47,7 +49,7 @@ def supervise(stage: str, config: PipelineConfig, inputs: dict[str, Any], comput
     row = _row(execution, started)
     store.write_run("start", {**row, "status": "running"})
     try:
-        outcome = compute.run(call, reporting.listener(execution.stage, config.label, get_run_logger()))
+        outcome = compute.run(call, reporting.listener(stage, variant, get_run_logger()))
     except BaseException as error:
         seconds = (datetime.now(UTC) - started).total_seconds()
         store.write_run("end", {**row, "status": "failed", "seconds": seconds, "error": f"{type(error).__name__}: {error}"})
@@ -55,14 +57,14 @@ def supervise(stage: str, config: PipelineConfig, inputs: dict[str, Any], comput
     return _publish(paths, execution, key, row, outcome)
 
 
-def _begin(paths: Paths, stage: str, config: PipelineConfig, key: str) -> Execution:
+def _begin(paths: Paths, stage: str, config: PipelineConfig, variant: str | None, key: str) -> Execution:
     task, flow = TaskRunContext.get(), FlowRunContext.get()
     attempt = task.task_run.run_count if task else 1
     pipeline_run = str(flow.flow_run.id) if flow and flow.flow_run else str(task.task_run.flow_run_id) if task else "none"
     folder = paths.run_folder(config, stage, key)
     config.save(folder.path / "config.json")
     memory_mb = config.resources.memory_gb(stage, attempt) * 1024
-    return Execution(stage, config, folder, pipeline_run, attempt, memory_mb)
+    return Execution(stage, config, variant, folder, pipeline_run, attempt, memory_mb)
 
 
 def _publish(paths: Paths, execution: Execution, key: str, row: dict[str, Any], outcome: StageOutcome) -> Artifact:
@@ -90,7 +92,7 @@ def _row(execution: Execution, started: datetime) -> dict[str, Any]:
         "run_id": execution.folder.run_id,
         "pipeline_run": execution.pipeline_run,
         "dataset": config.dataset,
-        "variant": config.label if trained else None,
+        "variant": execution.variant,
         "model_type": config.model_type if trained else None,
         "scale": config.scale if trained else None,
         "stage": stage_name(config, execution.stage),

@@ -1,6 +1,7 @@
 """MLflow: parameters, epoch figures and artefacts of every training run, tagged by pipeline run."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def _log(paths: Paths, config: PipelineConfig, row: dict[str, Any], artifact: Ar
     client = _client(paths)
     experiment = _experiment(client, paths, config.dataset)
     started = int(row["started_at"].timestamp() * 1000)
-    name = f"{artifact.summary.get('variant', config.label)}/{config.model_type}/{row['stage']}/{row['run_id']}"
+    name = f"{row['variant']}/{config.model_type}/{row['stage']}/{row['run_id']}"
     run_id = client.create_run(experiment, start_time=started, run_name=name).info.run_id
     metrics = [Metric(key, float(value), started, step) for key, value, step in _metrics(artifact)]
     params = [Param(key, str(value)[:500]) for key, value in _params(config, artifact.kind).items()]
@@ -50,6 +51,8 @@ def _client(paths: Paths) -> Any:
     """A client whose database exists. Two processes that make it at the same time corrupt it, hence the lock."""
     from mlflow import MlflowClient
 
+    for name in ("mlflow", "alembic"):  # they report every step of making the database
+        logging.getLogger(name).setLevel(logging.WARNING)
     paths.mlflow.mkdir(parents=True, exist_ok=True)
     with FileLock(paths.mlflow / "create.lock"):
         client = MlflowClient(paths.tracking_uri)

@@ -37,7 +37,7 @@ class Frames(NamedTuple):
     label: NDArray[np.uint8]  # [n]
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
         return len(self.timestamp)
 
 

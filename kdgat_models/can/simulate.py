@@ -44,7 +44,7 @@ class Traffic(NamedTuple):
     label: NDArray[np.uint8]  # [n]
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "Traffic":
-        return Traffic(*(column[rows] for column in self))
+        return Traffic(self.time[rows], self.arbitration_id[rows], self.dlc[rows], self.payload[rows], self.label[rows])
 
 
 Rng = np.random.Generator

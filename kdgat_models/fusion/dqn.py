@@ -18,6 +18,8 @@ from kdgat_models.training.objective import Draws
 class DqnFusion(FusionMethod):
     """Greedy policy of a Q-network: score = (1 - alpha) * anomaly + alpha * classifier with the best alpha."""
 
+    alphas: Tensor
+
     def __init__(self, arch: DQNArchitecture, state_dim: int) -> None:
         super().__init__(state_dim)
         self.q = QNetwork(arch, state_dim)
@@ -31,14 +33,18 @@ class DqnFusion(FusionMethod):
         return (1 - alpha) * inputs.anomaly + alpha * inputs.classifier
 
 
-class DqnObjective(FusionObjective):
+class DqnObjective(FusionObjective[DqnFusion]):
     """Each step: act on a batch of windows, remember, learn from a batch of memories.
 
     The replay memory holds rows of the training data, not copies of states, and is a set of buffers: it is part of the
     state dict and so survives a kill.
     """
 
-    network: DqnFusion
+    replay_row: Tensor
+    replay_action: Tensor
+    replay_reward: Tensor
+    written: Tensor
+    steps: Tensor
 
     def __init__(self, network: DqnFusion, train: FusionData, validation: FusionData, config: PipelineConfig) -> None:
         super().__init__(network, train, validation, config)

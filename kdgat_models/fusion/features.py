@@ -29,7 +29,8 @@ class Extraction(NamedTuple):
 class FusionFeatureExtractor(Protocol):
     """Batched: one call per batch of windows, never one per window."""
 
-    names: tuple[str, ...]
+    @property
+    def names(self) -> tuple[str, ...]: ...
 
     def __call__(self, network: nn.Module, batch: GraphBatch) -> Extraction: ...
 

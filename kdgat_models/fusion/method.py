@@ -32,6 +32,9 @@ class FusionData(NamedTuple):
 class FusionMethod(nn.Module, ABC):
     """Combines the views of the base models into one attack score in [0, 1]."""
 
+    state_mean: Tensor
+    state_std: Tensor
+
     def __init__(self, state_dim: int) -> None:
         super().__init__()
         self.register_buffer("state_mean", torch.zeros(state_dim))

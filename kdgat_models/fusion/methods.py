@@ -1,7 +1,7 @@
 """Fusion methods by name. A new one is one file and one line here."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from config.schema import DQNArchitecture
 from kdgat_models.fusion.dqn import DqnFusion, DqnObjective
@@ -15,7 +15,7 @@ class MethodEntry(NamedTuple):
     """How a fusion method is made from its architecture and state size, and how it is trained."""
 
     make: Callable[[DQNArchitecture, int], FusionMethod]
-    objective: type[FusionObjective]
+    objective: type[FusionObjective[Any]]
 
 
 METHODS: dict[str, MethodEntry] = {

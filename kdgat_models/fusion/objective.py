@@ -1,6 +1,7 @@
 """What training any fusion method shares: its data, its class weights, its validation."""
 
 from collections.abc import Iterator
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -11,17 +12,17 @@ from kdgat_models.errors import DatasetError
 from kdgat_models.fusion.method import FusionData, FusionMethod
 from kdgat_models.training.objective import Draws, Objective
 
+Method = TypeVar("Method", bound=FusionMethod)
 
-class FusionObjective(Objective):
+
+class FusionObjective(Objective[Method]):
     """Trains on validation windows, on which no base model trained; is validated on calibration windows.
 
     This base minimises the class-weighted binary cross-entropy of the fused score, which suits all methods whose score
     is differentiable.
     """
 
-    network: FusionMethod
-
-    def __init__(self, network: FusionMethod, train: FusionData, validation: FusionData, config: PipelineConfig) -> None:
+    def __init__(self, network: Method, train: FusionData, validation: FusionData, config: PipelineConfig) -> None:
         super().__init__()
         self.network = network
         self.train_data, self.validation_data, self.config = train, validation, config

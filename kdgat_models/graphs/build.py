@@ -46,7 +46,7 @@ def build_store(captures: Sequence[Path], folder: Path, config: PreprocessingCon
     too_short = []
     for path in captures:
         frames = read_frames(path)
-        if frames.count < config.window_size:
+        if frames.size < config.window_size:
             too_short.append(path.stem)
         _append_capture(writer, path.stem, frames, config, training)
     digest = writer.finish()
@@ -65,7 +65,7 @@ def build_store(captures: Sequence[Path], folder: Path, config: PreprocessingCon
 
 def _append_capture(writer: StoreWriter, name: str, frames: Frames, config: PreprocessingConfig, training: bool) -> None:
     schema, W = writer.schema, config.window_size
-    starts = window_starts(frames.count, W, config.stride)
+    starts = window_starts(frames.size, W, config.stride)
     roles = assign_roles(len(starts), config) if training else np.full(len(starts), GAP, np.uint8)
     attack = writer.attack_index(attack_type(name))
     first_graph, first_frame = writer.rows("label"), writer.rows("frame_label")
@@ -90,7 +90,7 @@ def _append_capture(writer: StoreWriter, name: str, frames: Frames, config: Prep
     writer.append(frame_label=frames.label)
     covered = int(starts[-1]) + W if len(starts) else 0
     graphs, frame_range = (first_graph, writer.rows("label")), (first_frame, writer.rows("frame_label"))
-    writer.captures.append(CaptureEntry(name, attack_type(name), graphs, frame_range, frames.count - covered))
+    writer.captures.append(CaptureEntry(name, attack_type(name), graphs, frame_range, frames.size - covered))
 
 
 def normal_training_vocabulary(store: GraphStore) -> Vocabulary:

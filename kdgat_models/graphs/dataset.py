@@ -38,8 +38,8 @@ class GraphDataset:
         require_same_schema(schema, self.schema)
         if vocabulary is not None and vocabulary != self.vocabulary:
             raise SchemaError(
-                f"the teacher knows {len(vocabulary.ids)} arbitration IDs, these graphs {len(self.vocabulary.ids)}, and not the "
-                "same ones: train the teacher on the same captures"
+                f"the teacher knows {len(vocabulary.ids)} arbitration IDs, these graphs {len(self.vocabulary.ids)}, and not "
+                "the same ones: train the teacher on the same captures"
             )
 
 

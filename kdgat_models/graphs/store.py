@@ -75,7 +75,7 @@ class StoreWriter:
         for name, values in columns.items():
             data = np.ascontiguousarray(values, dtype=COLUMNS[name].dtype)
             data.tofile(self._files[name])
-            self._digests[name].update(data)
+            self._digests[name].update(data.data)
             self._rows[name] += len(data)
 
     def rows(self, column: str) -> int:

@@ -3,14 +3,16 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kdgat_models.files import atomic_path
 from kdgat_models.runs.tables import TABLES
+
+if TYPE_CHECKING:
+    import duckdb
 
 # A run is known by its last row; a pipeline that is killed leaves its start row, which says so.
 VIEWS = {
@@ -47,8 +49,10 @@ class RunStore:
         stamped = {**row, "written_at": datetime.now(UTC)}
         return self.write("runs", f"{row['run_id']}-{row['attempt']}-{phase}", [stamped])
 
-    def connect(self) -> duckdb.DuckDBPyConnection:
+    def connect(self) -> "duckdb.DuckDBPyConnection":
         """An in-process DuckDB with one read-only view per table; tables without files are empty."""
+        import duckdb  # here, because writers need no database, and loading it beside Prefect's threads leaks at exit
+
         connection = duckdb.connect()
         for table, schema in TABLES.items():
             empty = self.folder / table / "_schema.parquet"

@@ -19,7 +19,7 @@ from kdgat_models.training.distillation import blended, softened_divergence
 from kdgat_models.training.objective import Draws, Objective, shuffled_batches
 
 
-class GatObjective(Objective):
+class GatObjective(Objective[nn.Module]):
     """Minimises the cross-entropy of the window's label.
 
     With a teacher, the total is alpha * softened divergence to its logits + (1 - alpha) * cross-entropy.

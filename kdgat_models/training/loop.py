@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +29,7 @@ class FitResult(NamedTuple):
 
 
 def fit(
-    objective: Objective,
+    objective: Objective[Any],
     config: TrainingConfig,
     seed: int,
     state_file: Path | None = None,
@@ -84,13 +84,13 @@ def choose_device(device: str) -> torch.device:
     return torch.device("cuda" if device == "auto" and torch.cuda.is_available() else "cpu" if device == "auto" else device)
 
 
-def _stopped(state: LoopState, objective: Objective, config: TrainingConfig) -> bool:
+def _stopped(state: LoopState, objective: Objective[Any], config: TrainingConfig) -> bool:
     """Early stopping, which waits for a curriculum to be through: until then the task itself changes."""
     return state.epoch - max(state.best_epoch, objective.settled_after) >= config.patience
 
 
 def _train_epoch(
-    objective: Objective,
+    objective: Objective[Any],
     optimizer: torch.optim.Optimizer,
     config: TrainingConfig,
     draws: Draws,

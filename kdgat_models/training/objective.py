@@ -2,12 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class Draws(NamedTuple):
@@ -23,10 +25,10 @@ class Draws(NamedTuple):
         return cls(np.random.default_rng(mixed), torch.Generator().manual_seed(mixed))
 
 
-class Objective(nn.Module, ABC):
+class Objective(nn.Module, ABC, Generic[Network]):
     """A network and how it is trained. Its state dict is all that training has to keep to go on after a kill."""
 
-    network: nn.Module  # what is kept in the end
+    network: Network  # what is kept in the end
     settled_after: int = 0  # epochs in which early stopping does not count yet
 
     @abstractmethod

@@ -17,13 +17,11 @@ from kdgat_models.training.distillation import blended, vgae_divergence
 from kdgat_models.training.objective import Draws, Objective, shuffled_batches
 
 
-class VgaeObjective(Objective):
+class VgaeObjective(Objective[VGAE]):
     """Minimises the weighted loss terms over the nodes of normal windows.
 
     With a teacher, the total is alpha * (latent and reconstruction MSE to the teacher) + (1 - alpha) * task.
     """
-
-    network: VGAE
 
     def __init__(self, network: VGAE, data: GraphData, config: PipelineConfig, teacher: VGAE | None = None) -> None:
         super().__init__()

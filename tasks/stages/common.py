@@ -1,6 +1,7 @@
 """What all training stages share: opening models, fitting, choosing thresholds, publishing a checkpoint."""
 
 import platform
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,7 +63,7 @@ def new_network(config: PipelineConfig, dataset: GraphDataset) -> nn.Module:
     return build(config, dataset.vocabulary.num_ids, dataset.schema)
 
 
-def fit_and_keep(objective: Objective, training: TrainingConfig, seed: int, folder: Path) -> FitResult:
+def fit_and_keep(objective: Objective[Any], training: TrainingConfig, seed: int, folder: Path) -> FitResult:
     """Train, going on after the last epoch of an earlier try in this folder, and keep the history."""
     result = fit(objective, training, seed, folder / STATE_FILE, emit_epoch)
     write_json(folder / HISTORY, [report._asdict() for report in result.history])
@@ -89,7 +90,7 @@ def publish_model(
     network: nn.Module,
     result: FitResult,
     thresholds: dict[str, float],
-    inputs: dict[str, Artifact | None],
+    inputs: Mapping[str, Artifact | None],
 ) -> Artifact:
     """Write the checkpoint and describe it. The training state goes: it was only for resuming."""
     provenance: dict[str, Any] = {

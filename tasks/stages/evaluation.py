@@ -29,7 +29,7 @@ METRICS = "metrics.json"
 def evaluation(
     config: PipelineConfig,
     folder: Path,
-    variant: str,
+    label: str,
     graphs: Artifact,
     vgae: Artifact | None,
     gat: Artifact | None,
@@ -50,10 +50,10 @@ def evaluation(
         rows += split_report(split, store, detectors)
         _write_scores(folder / "scores" / f"{split}.parquet", store, detectors)
         emit("split", split=split, windows=len(store))
-    rows = [{"variant": variant, **row} for row in rows]
-    write_json(folder / METRICS, {"dataset": config.dataset, "variant": variant, "rows": rows})
+    rows = [{"variant": label, **row} for row in rows]
+    write_json(folder / METRICS, {"dataset": config.dataset, "variant": label, "rows": rows})
     fused = [row["f1"] for row in rows if row["attack"] == ALL and row["f1"] is not None]
-    summary = {"variant": variant, "splits": len(stores), "mean_f1": float(np.mean(fused)) if fused else None}
+    summary = {"variant": label, "splits": len(stores), "mean_f1": float(np.mean(fused)) if fused else None}
     return Artifact(kind="evaluation", path=folder, digest=digest_json(rows), summary=summary)
 
 
