@@ -1,0 +1,81 @@
+import json
+
+import pytest
+
+from config import ConfigError, resolve
+from config.schema import PipelineConfig
+
+FLAT = {
+    "dataset": "hcrl_sa",
+    "model": "gat",
+    "model_size": "student",
+    "vgae_hidden_dims": [80, 40],
+    "vgae_latent_dim": 16,
+    "vgae_heads": 1,
+    "vgae_embedding_dim": 4,
+    "gat_hidden": 24,
+    "gat_layers": 2,
+    "gat_heads": 4,
+    "gat_fc_layers": 2,
+    "gat_lr": 0.005,
+    "dqn_hidden": 160,
+    "dqn_buffer_size": 50000,
+    "use_kd": True,
+    "kd_temperature": 3.0,
+    "kd_alpha": 0.6,
+    "fusion_method": "mlp",
+    "window_size": 50,
+    "max_epochs": 7,
+}
+
+
+@pytest.fixture
+def load(tmp_path):
+    def load(values):
+        path = tmp_path / "config.json"
+        path.write_text(json.dumps(values))
+        return PipelineConfig.load(path)
+
+    return load
+
+
+def test_a_flat_config_migrates_into_sections(load):
+    config = load(FLAT)
+    assert (config.model_type, config.scale, config.dataset) == ("gat", "small", "hcrl_sa")
+    assert config.vgae.hidden == (80, 40, 16)
+    assert (config.auxiliary.name, config.auxiliary.temperature, config.auxiliary.alpha) == ("kd_standard", 3.0, 0.6)
+    assert (config.dqn.replay_size, config.fusion.method) == (50000, "mlp")
+    assert (config.preprocessing.window_size, config.training.max_epochs, config.training.lr) == (50, 7, 0.005)
+
+
+def test_teacher_is_large(load):
+    assert load({"model": "vgae", "model_size": "teacher"}).scale == "large"
+
+
+def test_a_migrated_config_survives_the_round_trip(load, tmp_path):
+    config = load(FLAT)
+    config.save(tmp_path / "new.json")
+    assert PipelineConfig.load(tmp_path / "new.json") == config
+
+
+def test_a_current_config_survives_the_round_trip(tmp_path):
+    config = resolve("vgae", "small", "kd_standard", **{"training.lr": 0.5})
+    config.save(tmp_path / "config.json")
+    assert PipelineConfig.load(tmp_path / "config.json") == config
+
+
+def test_a_setting_of_another_model_is_left_out_with_a_warning(load):
+    with pytest.warns(UserWarning, match="vgae_lr"):
+        assert load({"model": "gat", "vgae_lr": 0.1, "gat_lr": 0.2}).training.lr == 0.2
+
+
+@pytest.mark.parametrize("key", ["gat_hiddden", "speed"])
+def test_an_unknown_legacy_key_is_an_error(load, key):
+    with pytest.raises(ConfigError, match="unknown setting"):
+        load({"model": "gat", key: 1})
+
+
+def test_a_file_that_is_not_json_is_an_error(tmp_path):
+    (tmp_path / "x.json").write_text("{")
+    with pytest.raises(ConfigError, match="not a JSON config"):
+        PipelineConfig.load(tmp_path / "x.json")

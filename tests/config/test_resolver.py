@@ -1,0 +1,91 @@
+import pytest
+
+from config import ConfigError, list_auxiliaries, list_models, resolve
+from config.resolver import config_keys, parse_overrides
+from config.schema import PipelineConfig
+
+EXPECTED = {
+    ("vgae", "large"): {"hidden": (480, 240, 48), "heads": 4, "embedding_dim": 32, "dropout": 0.15},
+    ("vgae", "small"): {"hidden": (80, 40, 16), "heads": 1, "embedding_dim": 4, "dropout": 0.1},
+    ("gat", "large"): {"hidden": 48, "layers": 3, "heads": 8, "embedding_dim": 16, "fc_layers": 1, "dropout": 0.2},
+    ("gat", "small"): {"hidden": 24, "layers": 2, "heads": 4, "embedding_dim": 8, "fc_layers": 2, "dropout": 0.1},
+    ("dqn", "large"): {"hidden": 576, "layers": 3, "replay_size": 100_000, "batch_size": 128, "target_sync": 100},
+    ("dqn", "small"): {"hidden": 160, "layers": 2, "replay_size": 50_000, "batch_size": 64, "target_sync": 50},
+}
+LEARNING_RATES = {"vgae": {"large": 0.002, "small": 0.002}, "gat": {"large": 0.003, "small": 0.001}, "dqn": {"large": 0.001, "small": 0.001}}  # fmt: skip
+
+
+@pytest.mark.parametrize(("model", "scale"), EXPECTED)
+def test_each_model_and_scale_has_the_published_settings(model, scale):
+    config = resolve(model, scale)
+    section = getattr(config, model).model_dump()
+    assert {name: section[name] for name in EXPECTED[model, scale]} == EXPECTED[model, scale]
+    assert config.training.lr == LEARNING_RATES[model][scale]
+
+
+def test_every_listed_model_and_auxiliary_resolves():
+    for model, scales in list_models().items():
+        for scale in scales:
+            for auxiliary in list_auxiliaries():
+                config = resolve(model, scale, auxiliary)
+                assert (config.model_type, config.scale, config.auxiliary.name) == (model, scale, auxiliary)
+
+
+def test_kd_standard_has_temperature_4_and_alpha_point_7():
+    auxiliary = resolve("gat", "small", "kd_standard").auxiliary
+    assert (auxiliary.temperature, auxiliary.alpha, auxiliary.latent_weight) == (4.0, 0.7, 0.5)
+
+
+def test_overrides_win_over_the_model_file_and_are_typed():
+    config = resolve("vgae", "small", **{"training.lr": "1e-3", "vgae.hidden": "[40, 20, 8]", "vgae": {"dropout": 0.3}})
+    assert config.training.lr == 0.001
+    assert config.vgae.hidden == (40, 20, 8)
+    assert config.vgae.dropout == 0.3
+    assert config.vgae.embedding_dim == 4
+
+
+@pytest.mark.parametrize(
+    ("key", "nearest"), [("trainig.lr", "training.lr"), ("lr", "training.lr"), ("gat.head", "gat.heads"), ("sede", "seed")]
+)
+def test_an_unknown_key_is_an_error_that_names_the_nearest(key, nearest):
+    with pytest.raises(ConfigError, match=f"did you mean {nearest}"):
+        resolve("gat", "small", **{key: 1})
+
+
+def test_an_unknown_key_deep_in_a_section_is_an_error():
+    with pytest.raises(ConfigError, match="training.lr"):
+        resolve("gat", "small", training={"lrr": 1})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("training.lr", "fast"), ("training.lr", -1), ("vgae.hidden", "[1, 2]"), ("gat.conv", "gcn"), ("vgae.heads", 7)]
+)
+def test_a_wrong_value_is_an_error_that_names_the_field(key, value):
+    with pytest.raises(ConfigError, match=key.split(".")[0]):
+        resolve("gat", "large", **{key: value})
+
+
+@pytest.mark.parametrize("given", [("vgea", "large"), ("vgae", "huge")])
+def test_an_unknown_model_or_scale_lists_what_there_is(given):
+    with pytest.raises(ConfigError, match="there are: "):
+        resolve(*given)
+
+
+def test_an_override_without_a_value_says_how_to_write_it():
+    with pytest.raises(ConfigError, match="name=value"):
+        parse_overrides(["training.lr"])
+
+
+def test_configs_are_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        resolve("gat", "large").seed = 3
+
+
+def test_every_key_that_exists_can_be_overridden_with_its_own_value():
+    config = resolve("vgae", "large")
+    for key in config_keys(PipelineConfig):
+        value = config
+        for part in key.split("."):
+            value = getattr(value, part)
+        value = value.model_dump() if hasattr(value, "model_dump") else value
+        assert resolve("vgae", "large", **{key: value}) == config

@@ -1,0 +1,82 @@
+"""Shared fixtures. Everything here is real: simulated traffic goes through the real readers, graphs and networks."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from config.resolver import resolve
+from config.schema import PipelineConfig
+from kdgat_models.can.ingest import ingest_capture
+from kdgat_models.can.simulate import write_demo
+from kdgat_models.graphs.dataset import GraphDataset
+from tasks.artifact import Artifact
+from tasks.stages.graphs import graphs
+from tasks.stages.ingest import ingest
+
+# Networks that train in a second; what is tested is the machinery, not the detection.
+TINY = {
+    "vgae.hidden": (32, 16, 8),
+    "vgae.heads": 2,
+    "vgae.decoder_heads": 2,
+    "vgae.embedding_dim": 4,
+    "gat.hidden": 8,
+    "gat.layers": 2,
+    "gat.heads": 2,
+    "gat.embedding_dim": 4,
+    "dqn.hidden": 32,
+    "dqn.layers": 1,
+    "dqn.epsilon_decay_steps": 20,
+    "training.max_epochs": 3,
+    "training.min_steps_per_epoch": 5,
+    "curriculum.epochs": 2,
+    "fusion.max_epochs": 3,
+    "fusion.steps_per_epoch": 10,
+}
+
+
+def tiny(model: str = "vgae", scale: str = "large", auxiliary: str = "none", **more: object) -> PipelineConfig:
+    return resolve(model, scale, auxiliary, **{**TINY, "dataset": "demo", **more})
+
+
+@pytest.fixture(scope="session")
+def demo_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo dataset as CSV, at half length."""
+    folder = tmp_path_factory.mktemp("demo")
+    write_demo(folder, seed=0, seconds_scale=0.5)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo_graphs(demo_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """The graphs artifact of the demo dataset."""
+    folder = tmp_path_factory.mktemp("prepared")
+    raw = Artifact(kind="raw", path=demo_csv, digest="0")
+    captures = ingest(tiny(), folder / "captures", raw, "error")
+    return graphs(tiny(), folder / "graphs", captures)
+
+
+@pytest.fixture(scope="session")
+def dataset(demo_graphs: Artifact) -> GraphDataset:
+    return GraphDataset(demo_graphs.path)
+
+
+@pytest.fixture
+def capture(tmp_path: Path):
+    """A function that writes text into a file and ingests it."""
+
+    def write_and_ingest(text: str | bytes, name: str = "capture.csv", **options: object):
+        path = tmp_path / name
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return ingest_capture(path, tmp_path / "out" / "capture.parquet", **options)  # type: ignore[arg-type]
+
+    return write_and_ingest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Two threads on two shared cores are slower than one, and results depend on their number."""
+    import torch
+
+    torch.set_num_threads(1)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")

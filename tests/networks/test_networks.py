@@ -1,0 +1,142 @@
+import numpy as np
+import pytest
+import torch
+
+from config import resolve
+from kdgat_models.graphs.batch import GraphBatch
+from kdgat_models.networks.gat import GAT, classify
+from kdgat_models.networks.layers import CONVOLUTIONS
+from kdgat_models.networks.qnetwork import QNetwork
+from kdgat_models.networks.vgae import VGAE, adjacent_ids, vgae_errors
+
+PARAMETERS = {
+    ("vgae", "large"): {30: 185_850, 2049: 448_320},
+    ("vgae", "small"): {30: 9_186, 2049: 85_908},
+    ("gat", "large"): {30: 311_138, 2049: 343_442},
+    ("gat", "small"): {30: 49_202, 2049: 65_354},
+    ("dqn", "large"): {30: 689_493, 2049: 689_493},
+    ("dqn", "small"): {30: 32_341, 2049: 32_341},
+}
+
+
+def make(model, scale, num_ids, conv="gat"):
+    config = resolve(model, scale, **{"gat.conv": conv})
+    torch.manual_seed(0)
+    if model == "vgae":
+        return VGAE(config.vgae, num_ids, 10).eval()
+    if model == "gat":
+        return GAT(config.gat, num_ids, 10, 11).eval()
+    return QNetwork(config.dqn, 15).eval()
+
+
+@pytest.mark.parametrize(("model", "scale", "num_ids"), [(*key, ids) for key in PARAMETERS for ids in (30, 2049)])
+def test_parameter_counts_are_the_published_ones(model, scale, num_ids):
+    network = make(model, scale, num_ids)
+    assert sum(parameter.numel() for parameter in network.parameters()) == PARAMETERS[model, scale][num_ids]
+
+
+@pytest.fixture
+def batch(dataset):
+    return dataset.train_data().batch(np.array([3, 700, 1200, 40]))
+
+
+@pytest.fixture
+def num_ids(dataset):
+    return dataset.vocabulary.num_ids
+
+
+def permuted(batch: GraphBatch) -> tuple[GraphBatch, torch.Tensor]:
+    """The same graphs with nodes and edges in another order, and the order of the nodes."""
+    generator = torch.Generator().manual_seed(1)
+    order = torch.argsort(batch.graph + torch.rand(len(batch.x), generator=generator) * 0.9)
+    place = torch.argsort(order)
+    edges = torch.randperm(batch.edge_index.shape[1], generator=generator)
+    return (
+        GraphBatch(
+            batch.id_index[order],
+            batch.x[order],
+            place[batch.edge_index[:, edges]],
+            batch.edge_attr[edges],
+            batch.graph[order],
+            batch.label,
+        ),
+        order,
+    )
+
+
+@pytest.mark.parametrize("conv", CONVOLUTIONS)
+@pytest.mark.parametrize("scale", ["large", "small"])
+def test_gat_gives_a_batch_what_it_gives_its_graphs_alone(dataset, batch, num_ids, scale, conv):
+    network = make("gat", scale, num_ids, conv)
+    together = classify(network, batch)
+    alone = [classify(network, dataset.train_data().batch(np.array([graph]))) for graph in (3, 700, 1200, 40)]
+    torch.testing.assert_close(together.logits, torch.cat([output.logits for output in alone]), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("conv", CONVOLUTIONS)
+def test_gat_does_not_care_about_the_order_of_nodes_and_edges(batch, num_ids, conv):
+    network = make("gat", "small", num_ids, conv)
+    torch.testing.assert_close(classify(network, permuted(batch)[0]).logits, classify(network, batch).logits, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("conv", "reads"), [("gat", False), ("gatv2", True), ("transformer", True)])
+def test_only_edge_aware_convolutions_read_edge_features(batch, num_ids, conv, reads):
+    network = make("gat", "small", num_ids, conv)
+    changed = batch._replace(edge_attr=batch.edge_attr.flip(0))
+    assert reads != torch.allclose(classify(network, batch).logits, classify(network, changed).logits)
+
+
+def test_vgae_does_not_care_about_the_order_of_nodes_and_edges(batch, num_ids):
+    network = make("vgae", "small", num_ids)
+    other, order = permuted(batch)
+    expected = network(batch.id_index, batch.x, batch.edge_index)
+    output = network(other.id_index, other.x, other.edge_index)
+    torch.testing.assert_close(output.mu, expected.mu[order], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(output.reconstruction, expected.reconstruction[order], atol=1e-5, rtol=1e-4)
+
+
+def test_vgae_without_noise_decodes_mu_and_with_noise_does_not(batch, num_ids):
+    network = make("vgae", "small", num_ids)
+    args = (batch.id_index, batch.x, batch.edge_index)
+    assert torch.equal(network(*args).id_logits, network(*args).id_logits)
+    assert torch.equal(network(*args).id_logits, network(*args, torch.zeros(len(batch.x), 16)).id_logits)
+    assert not torch.allclose(network(*args).id_logits, network(*args, torch.ones(len(batch.x), 16)).id_logits)
+
+
+def test_vgae_errors_are_the_published_terms(batch, num_ids):
+    network = make("vgae", "small", num_ids)
+    output = network(batch.id_index, batch.x, batch.edge_index)
+    errors = vgae_errors(output, batch)
+    normal = torch.distributions.Normal(output.mu, (output.logvar / 2).exp())
+    divergence = torch.distributions.kl_divergence(normal, torch.distributions.Normal(0.0, 1.0)).mean(1)
+    torch.testing.assert_close(errors.kl, divergence, atol=1e-5, rtol=1e-4)
+    total = errors.reconstruction + 0.1 * errors.identity + 0.05 * errors.neighborhood + 0.01 * errors.kl
+    torch.testing.assert_close(errors.total(network.arch), total)
+    assert output.reconstruction.shape == batch.x.shape
+
+
+def test_adjacent_ids_are_those_of_the_neighbours_in_both_directions():
+    batch = GraphBatch(
+        torch.tensor([1, 2, 0]),
+        torch.zeros(3, 10),
+        torch.tensor([[0, 2], [1, 2]]),
+        torch.zeros(2, 11),
+        torch.zeros(3, dtype=torch.long),
+        torch.zeros(1, dtype=torch.long),
+    )
+    assert adjacent_ids(batch, 4).tolist() == [[0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0]]
+
+
+def test_logvar_is_clamped(batch, num_ids):
+    network = make("vgae", "small", num_ids)
+    torch.nn.init.constant_(network.logvar.bias, 1e6)
+    assert network(batch.id_index, batch.x, batch.edge_index).logvar.max() == 10.0
+
+
+@pytest.mark.parametrize("model", ["vgae", "gat"])
+def test_a_graph_without_edges_gives_finite_outputs(num_ids, model):
+    network = make(model, "small", num_ids)
+    nodes, edges = torch.rand(3, 10), torch.zeros(2, 0, dtype=torch.long)
+    ids, graph = torch.zeros(3, dtype=torch.long), torch.zeros(3, dtype=torch.long)
+    arguments = (ids, nodes, edges) if model == "vgae" else (ids, nodes, edges, torch.zeros(0, 11), graph, 1)
+    assert all(torch.isfinite(tensor).all() for tensor in network(*arguments))
