@@ -10,7 +10,6 @@ import hashlib
 import threading
 from functools import cache
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +37,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 IDENTITY = ("dataset", "model_type", "scale")
 NAMES = ("config", "variant", "compute")  # parameters of a task that are no inputs
 LIBRARIES = ("torch", "torch-geometric", "numba", "polars", "scikit-learn")
+CHECKOUT = Path(__file__).resolve().parents[1]
 CODE = ("kdgat_models", "tasks.stages", "tasks.artifact")
 
 
@@ -78,11 +78,12 @@ def code_version(module: str) -> str:
 
 
 def _source(name: str) -> bytes | None:
-    try:
-        spec = find_spec(name)
-    except ModuleNotFoundError:
-        return None
-    return Path(spec.origin).read_bytes() if spec and spec.origin else None
+    """Source of a module, found by its path: to import it would load torch only to read a file."""
+    path = CHECKOUT.joinpath(*name.split("."))
+    for file in (path.with_suffix(".py"), path / "__init__.py"):
+        if file.is_file():
+            return file.read_bytes()
+    return None
 
 
 def _imports(source: bytes) -> list[str]:
