@@ -11,6 +11,7 @@ Layout below the root (`--root`, else KDGAT_ROOT, else ./experiments):
 
 import os
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -87,10 +88,11 @@ class Paths(NamedTuple):
         unfinished = [path for path in sorted(family.glob(f"*-{suffix}")) if not (path / COMPLETE).exists()]
         if unfinished:
             return RunFolder(unfinished[-1], unfinished[-1].name)
-        started = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")[:-3]
-        path = family / f"{started}-{suffix}"
-        path.mkdir(parents=True)
-        return RunFolder(path, path.name)
+        while True:
+            path = family / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{suffix}"
+            with suppress(FileExistsError):  # two versions within a microsecond
+                path.mkdir(parents=True)
+                return RunFolder(path, path.name)
 
     def versions(self, config: PipelineConfig, stage: str) -> list[Path]:
         """Complete versions of `stage` for this config's dataset, model, scale and auxiliary, oldest first."""

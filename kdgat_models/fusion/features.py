@@ -1,7 +1,7 @@
 """What fusion sees of a base model: a few numbers per window, and the model's own decision score."""
 
 import math
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ class Extraction(NamedTuple):
     score: Float[Tensor, "graphs"]
 
 
+@runtime_checkable
 class FusionFeatureExtractor(Protocol):
     """Batched: one call per batch of windows, never one per window."""
 

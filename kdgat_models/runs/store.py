@@ -47,7 +47,8 @@ class RunStore:
     def write_run(self, phase: str, row: Mapping[str, Any]) -> Path:
         """Write one row of `runs`; `phase` is `start` or `end`."""
         stamped = {**row, "written_at": datetime.now(UTC)}
-        return self.write("runs", f"{row['run_id']}-{row['attempt']}-{phase}", [stamped])
+        name = f"{row['run_id']}-{row['pipeline_run'][:8]}-{row['attempt']}-{phase}"
+        return self.write("runs", name, [stamped])
 
     def connect(self) -> "duckdb.DuckDBPyConnection":
         """An in-process DuckDB with one read-only view per table; tables without files are empty."""

@@ -41,7 +41,9 @@ def test_four_columns_become_typed_columns(capture, tmp_path):
 
 
 def test_hcrl_csv_has_as_many_bytes_as_the_dlc_says(capture, tmp_path):
-    report = capture("1478198376.389427,0316,8,05,21,68,09,21,21,00,6f,R\n1478198376.389636,05a2,2,25,0a,T\n1478198376.4,0000,0,R\n")
+    report = capture(
+        "1478198376.389427,0316,8,05,21,68,09,21,21,00,6f,R\n1478198376.389636,05a2,2,25,0a,T\n1478198376.4,0000,0,R\n"
+    )
     frames = read_frames(parquet(tmp_path))
     assert report.reader == "hcrl_csv"
     assert frames.dlc.tolist() == [8, 2, 0]
@@ -179,7 +181,9 @@ def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(
-        st.tuples(st.floats(0, 2e9), st.integers(0, 0x1FFFFFFF), st.binary(max_size=8), st.integers(0, 1)), min_size=1, max_size=40
+        st.tuples(st.floats(0, 2e9), st.integers(0, 0x1FFFFFFF), st.binary(max_size=8), st.integers(0, 1)),
+        min_size=1,
+        max_size=40,
     )
 )
 def test_what_is_written_is_read_back_exactly(tmp_path_factory, rows):

@@ -12,7 +12,11 @@ EXPECTED = {
     ("dqn", "large"): {"hidden": 576, "layers": 3, "replay_size": 100_000, "batch_size": 128, "target_sync": 100},
     ("dqn", "small"): {"hidden": 160, "layers": 2, "replay_size": 50_000, "batch_size": 64, "target_sync": 50},
 }
-LEARNING_RATES = {"vgae": {"large": 0.002, "small": 0.002}, "gat": {"large": 0.003, "small": 0.001}, "dqn": {"large": 0.001, "small": 0.001}}  # fmt: skip
+LEARNING_RATES = {
+    "vgae": {"large": 0.002, "small": 0.002},
+    "gat": {"large": 0.003, "small": 0.001},
+    "dqn": {"large": 0.001, "small": 0.001},
+}
 
 
 @pytest.mark.parametrize(("model", "scale"), EXPECTED)
@@ -53,12 +57,13 @@ def test_an_unknown_key_is_an_error_that_names_the_nearest(key, nearest):
 
 
 def test_an_unknown_key_deep_in_a_section_is_an_error():
-    with pytest.raises(ConfigError, match="training.lr"):
+    with pytest.raises(ConfigError, match=r"training\.lr"):
         resolve("gat", "small", training={"lrr": 1})
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("training.lr", "fast"), ("training.lr", -1), ("vgae.hidden", "[1, 2]"), ("gat.conv", "gcn"), ("vgae.heads", 7)]
+    ("key", "value"),
+    [("training.lr", "fast"), ("training.lr", -1), ("vgae.hidden", "[1, 2]"), ("gat.conv", "gcn"), ("vgae.heads", 7)],
 )
 def test_a_wrong_value_is_an_error_that_names_the_field(key, value):
     with pytest.raises(ConfigError, match=key.split(".")[0]):
@@ -83,7 +88,7 @@ def test_configs_are_frozen():
 
 def test_every_key_that_exists_can_be_overridden_with_its_own_value():
     config = resolve("vgae", "large")
-    for key in config_keys(PipelineConfig):
+    for key in set(config_keys(PipelineConfig)) - {"model_type", "scale"}:  # those are arguments of their own
         value = config
         for part in key.split("."):
             value = getattr(value, part)

@@ -1,10 +1,8 @@
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracle import window_graph
 
 from config.schema import PreprocessingConfig
 from kdgat_models.can.frames import Frames
@@ -12,9 +10,6 @@ from kdgat_models.errors import SchemaError
 from kdgat_models.graphs.schema import require_same_schema
 from kdgat_models.graphs.schemas import SCHEMAS, feature_schema
 from kdgat_models.graphs.topology import build_topology, window_starts
-
-sys.path.insert(0, str(Path(__file__).parent))
-from oracle import window_graph  # noqa: E402
 
 
 def make_frames(seed: int, count: int, ids: int) -> Frames:
@@ -47,7 +42,10 @@ def test_graphs_agree_with_the_definitions(seed, window, stride, ids, extra):
         assert topology.node_label[nodes].tolist() == expected["node_label"]
 
 
-@pytest.mark.parametrize(("frames", "window", "stride", "starts"), [(300, 100, 100, [0, 100, 200]), (299, 100, 100, [0, 100]), (99, 100, 100, []), (200, 100, 50, [0, 50, 100])])  # fmt: skip
+@pytest.mark.parametrize(
+    ("frames", "window", "stride", "starts"),
+    [(300, 100, 100, [0, 100, 200]), (299, 100, 100, [0, 100]), (99, 100, 100, []), (200, 100, 50, [0, 50, 100])],
+)
 def test_windows_are_whole_and_begin_at_the_stride(frames, window, stride, starts):
     assert window_starts(frames, window, stride).tolist() == starts
 

@@ -96,7 +96,7 @@ def test_a_torn_column_is_an_error(demo_graphs, tmp_path):
     folder = tmp_path / "train"
     shutil.copytree(demo_graphs.path / "train", folder)
     (folder / "x.bin").write_bytes(b"short")
-    with pytest.raises(CheckpointError, match="x.bin is torn"):
+    with pytest.raises(CheckpointError, match=r"x\.bin is torn"):
         GraphStore(folder)
 
 

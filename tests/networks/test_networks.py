@@ -76,7 +76,9 @@ def test_gat_gives_a_batch_what_it_gives_its_graphs_alone(dataset, batch, num_id
 @pytest.mark.parametrize("conv", CONVOLUTIONS)
 def test_gat_does_not_care_about_the_order_of_nodes_and_edges(batch, num_ids, conv):
     network = make("gat", "small", num_ids, conv)
-    torch.testing.assert_close(classify(network, permuted(batch)[0]).logits, classify(network, batch).logits, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        classify(network, permuted(batch)[0]).logits, classify(network, batch).logits, atol=1e-5, rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize(("conv", "reads"), [("gat", False), ("gatv2", True), ("transformer", True)])

@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kdgat_models.errors import DatasetError
+from kdgat_models.evaluation.metrics import window_metrics
+from kdgat_models.evaluation.report import Detector, split_report
+from kdgat_models.evaluation.thresholds import choose_thresholds, f1_threshold, false_alarm_threshold
+
+LABELS = np.array([0, 0, 0, 0, 0, 0, 1, 1, 1, 1])
+SCORES = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.9, 0.35, 0.7, 0.8, 0.95])
+
+
+def test_metrics_are_those_of_the_confusion_at_the_threshold():
+    metrics = window_metrics(LABELS, SCORES, 0.6)
+    assert [metrics[name] for name in ("true_positives", "false_positives", "true_negatives", "false_negatives")] == [
+        3,
+        1,
+        5,
+        1,
+    ]
+    expected = {
+        "accuracy": 0.8,
+        "precision": 0.75,
+        "recall": 0.75,
+        "f1": 0.75,
+        "specificity": 5 / 6,
+        "balanced_accuracy": (0.75 + 5 / 6) / 2,
+        "mcc": (3 * 5 - 1 * 1) / np.sqrt(4 * 4 * 6 * 6),
+        "fpr": 1 / 6,
+        "fnr": 0.25,
+        "roc_auc": 19 / 24,
+        "kappa": (0.8 - 0.52) / (1 - 0.52),
+    }
+    assert {name: metrics[name] for name in expected} == pytest.approx(expected)
+
+
+def test_a_score_at_the_threshold_is_an_attack():
+    assert window_metrics(np.array([0, 1]), np.array([0.4, 0.5]), 0.5)["true_positives"] == 1
+
+
+def test_detection_rate_at_a_false_positive_rate_does_not_exceed_it():
+    labels, scores = np.repeat([0, 1], 1000), np.concatenate([np.arange(1000), np.arange(990, 1990)])
+    metrics = window_metrics(labels, scores, 0)
+    assert metrics["detection_rate_at_5pct_fpr"] == 1.0
+    assert metrics["detection_rate_at_1pct_fpr"] == 1.0
+    assert metrics["detection_rate_at_0.1pct_fpr"] == pytest.approx(0.991)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_one_class_leaves_metrics_undefined_never_nan(label):
+    metrics = window_metrics(np.full(5, label), np.arange(5.0), 2.0)
+    assert metrics["roc_auc"] is None
+    assert metrics["mcc"] is None
+    assert (metrics["f1"] is None) == (label == 0)
+    assert not any(isinstance(value, float) and np.isnan(value) for value in metrics.values())
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 20)), min_size=4, max_size=60))
+def test_the_f1_threshold_is_the_best_of_all_thresholds(pairs):
+    labels, scores = np.array([0, 1, *(p[0] for p in pairs)]), np.array([3, 7, *(p[1] for p in pairs)], float)
+    best = max(window_metrics(labels, scores, cut)["f1"] for cut in scores)
+    assert window_metrics(labels, scores, f1_threshold(scores, labels))["f1"] == pytest.approx(best)
+
+
+def test_the_f1_threshold_lies_in_the_middle_of_the_gap():
+    assert f1_threshold(np.array([0.0, 1.0, 5.0, 6.0]), np.array([0, 0, 1, 1])) == 3.0
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(0, 30), min_size=1, max_size=200), st.floats(0.001, 0.5))
+def test_a_false_alarm_budget_is_kept_on_the_windows_it_was_chosen_on(values, budget):
+    normal = np.array(values, float)
+    threshold = false_alarm_threshold(normal, budget)
+    assert np.mean(normal >= threshold) <= budget
+
+
+def test_without_attacks_to_calibrate_on_the_budget_decides():
+    thresholds = choose_thresholds(np.arange(100.0), np.zeros(100, int))
+    assert thresholds["f1"] == thresholds["fpr_0.001"] > 99
+    with pytest.raises(DatasetError, match="no normal calibration window"):
+        choose_thresholds(np.arange(3.0), np.ones(3, int))
+
+
+def test_a_report_has_a_row_for_the_split_and_for_each_attack_type(dataset):
+    store = dataset.test_stores()["test_01_known_vehicle_known_attack"]
+    rows = split_report(
+        "test_01", store, [Detector("perfect", store.label.astype(float), 0.5), Detector("blind", np.zeros(len(store)), 0.5)]
+    )
+    assert [(row["model"], row["attack"]) for row in rows] == [
+        (model, attack) for model in ("perfect", "blind") for attack in ("all", "fuzzing", "spoofing")
+    ]
+    assert [row["f1"] for row in rows] == [1.0] * 3 + [0.0] * 3
+    assert rows[0]["windows"] == rows[1]["windows"] + rows[2]["windows"]

@@ -1,0 +1,79 @@
+from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from kdgat_models.runs.store import RunStore, leaderboard
+from kdgat_models.runs.tables import TABLES
+
+
+def metric(run_id, variant, model, f1, split="test_01", dataset="demo"):
+    keys = {"run_id": run_id, "pipeline_run": "p", "dataset": dataset, "variant": variant, "model": model, "split": split}
+    return {**keys, "attack": "all", "threshold": 0.5, "name": "f1", "value": f1}
+
+
+def run_row(run_id, status="running", attempt=1):
+    return {"run_id": run_id, "pipeline_run": "p", "status": status, "attempt": attempt, "started_at": datetime.now(UTC)}
+
+
+def test_an_empty_store_has_all_tables(tmp_path):
+    for table in TABLES:
+        assert RunStore(tmp_path).query(f"select * from {table}") == []
+    assert leaderboard(RunStore(tmp_path)) == []
+
+
+def test_a_run_is_known_by_its_last_row(tmp_path):
+    store = RunStore(tmp_path)
+    store.write_run("start", run_row("a"))
+    store.write_run("start", run_row("b"))
+    store.write_run("end", run_row("a", "completed"))
+    assert store.query("select run_id, status from runs order by run_id") == [
+        {"run_id": "a", "status": "completed"},
+        {"run_id": "b", "status": "running"},
+    ]
+
+
+def test_an_unknown_column_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="speed"):
+        RunStore(tmp_path).write("runs", "x", [{"speed": 3}])
+
+
+def test_the_leaderboard_takes_the_best_by_f1_and_the_last_evaluation_of_each(tmp_path):
+    store = RunStore(tmp_path)
+    store.write("metrics", "1", [metric("1", "large", "gat", 0.99), metric("1", "large", "vgae", 0.5)])
+    store.write("metrics", "2", [metric("2", "large", "gat", 0.7), metric("2", "small", "gat", 0.8)])
+    store.write("metrics", "3", [metric("3", "small", "gat", None, "test_02")])
+    best = leaderboard(store)
+    assert [(row["split"], row["variant"], row["model"], row["f1"]) for row in best] == [
+        ("test_01", "small", "gat", 0.8),
+        ("test_02", "small", "gat", None),
+    ]
+    assert len(leaderboard(store, "demo", top=5)) == 4
+    assert leaderboard(store, "other") == []
+
+
+def write_many(folder: Path, writer: int) -> None:
+    store = RunStore(folder)
+    for index in range(20):
+        store.write("metrics", f"{writer}-{index}", [metric(f"{writer}-{index}", "large", "gat", 0.5)])
+
+
+def test_parallel_writers_need_no_lock_and_lose_nothing(tmp_path):
+    with ProcessPoolExecutor(4) as pool:
+        list(pool.map(write_many, [tmp_path] * 4, range(4)))
+    assert RunStore(tmp_path).query("select count(*) as n from metrics") == [{"n": 80}]
+
+
+def test_a_reader_sees_only_whole_files(tmp_path):
+    store = RunStore(tmp_path)
+    store.write("metrics", "1", [metric("1", "large", "gat", 0.99)])
+    (tmp_path / "metrics" / ".2.parquet.half").write_bytes(b"PAR1 half a file")
+    assert store.query("select count(*) as n from metrics") == [{"n": 1}]
+
+
+def test_types_do_not_drift_between_files(tmp_path):
+    store = RunStore(tmp_path)
+    store.write("metrics", "1", [metric("1", "large", "gat", 1)])
+    store.write("metrics", "2", [metric("2", "large", "gat", None)])
+    assert store.query("select distinct typeof(value) as t from metrics") == [{"t": "DOUBLE"}]

@@ -1,0 +1,280 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from conftest import tiny
+from torch import nn
+
+from config.schema import AuxiliaryConfig, CurriculumConfig, TrainingConfig
+from kdgat_models.errors import CheckpointError, DatasetError, SchemaError, TrainingError
+from kdgat_models.graphs.splits import CALIBRATION, TRAIN, VALIDATION
+from kdgat_models.registry import build
+from kdgat_models.training.curriculum import AllWindows, Curriculum, HardUndersample, make_sampler
+from kdgat_models.training.distillation import blended, softened_divergence
+from kdgat_models.training.gat import GatObjective
+from kdgat_models.training.loop import fit
+from kdgat_models.training.objective import Draws, Objective, shuffled_batches
+from kdgat_models.training.vgae import VgaeObjective
+
+
+def new(config, dataset):
+    torch.manual_seed(config.seed)
+    return build(config, dataset.vocabulary.num_ids, dataset.schema)
+
+
+def vgae_objective(dataset, **options):
+    config = tiny("vgae", **options)
+    return VgaeObjective(new(config, dataset), dataset.train_data(), config), config
+
+
+def weights(network):
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+
+def equal(first, second):
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+class Scripted(Objective[nn.Module]):
+    """An objective whose validation values are given: one batch, one parameter."""
+
+    def __init__(self, values, settled_after=0):
+        super().__init__()
+        self.network = nn.Linear(1, 1, bias=False)
+        self.values = values
+        self.settled_after = settled_after
+        self.epoch = -1
+
+    def batches(self, epoch, draws):
+        self.epoch = epoch
+        yield torch.ones(1, 1)
+
+    def loss(self, batch, draws):
+        return {"total": self.network(batch).sum()}
+
+    def validate(self):
+        return {"value": self.values[self.epoch]}
+
+
+def scripted_config(**options):
+    return TrainingConfig(**{"max_epochs": 10, "patience": 2, **options})
+
+
+def test_the_best_weights_are_kept_not_the_last():
+    objective = Scripted([3.0, 1.0, 2.0, 2.5])
+    seen = []
+    result = fit(objective, scripted_config(), 0, on_epoch=lambda report: seen.append(objective.network.weight.item()))
+    assert result.best_epoch == 2
+    assert objective.network.weight.item() == seen[1]
+    assert seen[1] != seen[-1]
+
+
+def test_training_stops_after_patience_epochs_without_a_better_value():
+    assert len(fit(Scripted([3.0, 1.0, 2.0, 2.5, 0.0]), scripted_config(), 0).history) == 4
+
+
+def test_early_stopping_waits_for_the_curriculum():
+    values = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0]
+    assert len(fit(Scripted(values, settled_after=5), scripted_config(), 0).history) == 7
+
+
+def test_a_loss_that_is_not_finite_is_an_error_that_says_what_to_lower():
+    class Diverging(Scripted):
+        def loss(self, batch, draws):
+            return {"total": self.network(batch).sum() * math.nan}
+
+    with pytest.raises(TrainingError, match=r"training.lr"):
+        fit(Diverging([1.0]), scripted_config(), 0)
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(dataset):
+    results = []
+    for seed in (0, 0, 1):
+        objective, config = vgae_objective(dataset)
+        fit(objective, config.training, seed)
+        results.append(weights(objective.network))
+    assert equal(results[0], results[1])
+    assert not equal(results[0], results[2])
+
+
+@pytest.mark.parametrize("model", ["vgae", "gat", "dqn"])
+def test_a_run_that_was_killed_goes_on_to_the_same_weights(dataset, tmp_path, model):
+    def make():
+        if model == "vgae":
+            return vgae_objective(dataset)[0]
+        if model == "gat":
+            return gat_objective(dataset)
+        return dqn_objective(dataset)
+
+    class Killed(Exception):
+        pass
+
+    def kill(report):
+        if report.epoch == 2:
+            raise Killed
+
+    training = tiny(model, **{"training.max_epochs": 4}).training
+    undisturbed = make()
+    expected = fit(undisturbed, training, 0)
+    with pytest.raises(Killed):
+        fit(make(), training, 0, tmp_path / "state.safetensors", kill)
+    epochs = []
+    resumed = make()
+    result = fit(resumed, training, 0, tmp_path / "state.safetensors", lambda report: epochs.append(report.epoch))
+    assert epochs == [3, 4]
+    assert equal(weights(resumed.network), weights(undisturbed.network))
+    assert [r._replace(seconds=0) for r in result.history] == [r._replace(seconds=0) for r in expected.history]
+
+
+def test_a_torn_state_is_an_error_that_says_what_to_delete(dataset, tmp_path):
+    (tmp_path / "state").write_bytes(b"torn")
+    objective, config = vgae_objective(dataset)
+    with pytest.raises(CheckpointError, match="Delete it"):
+        fit(objective, config.training, 0, tmp_path / "state")
+
+
+def test_small_data_is_repeated_to_the_least_number_of_steps():
+    batches = list(shuffled_batches(np.arange(10), 4, 50, Draws.of(0, 0)))
+    assert 50 <= len(batches) <= 53
+    assert {len(batch) for batch in batches} == {4, 2}
+
+
+def test_no_batch_has_a_single_window_and_none_is_lost():
+    batches = list(shuffled_batches(np.arange(9), 4, 1, Draws.of(0, 0)))
+    assert sorted(len(batch) for batch in batches) == [4, 5]
+    assert sorted(np.concatenate(batches)) == list(range(9))
+
+
+def test_the_autoencoder_trains_on_normal_training_windows_only(dataset):
+    objective, _ = vgae_objective(dataset)
+    assert not dataset.train.label[objective.train_windows].any()
+    assert (dataset.train.role[objective.train_windows] == TRAIN).all()
+    assert (dataset.train.role[objective.validation_windows] == VALIDATION).all()
+
+
+def test_training_lowers_the_validation_loss(dataset):
+    objective, config = vgae_objective(dataset, **{"training.max_epochs": 6, "training.min_steps_per_epoch": 20})
+    history = fit(objective, config.training, 0).history
+    assert history[-1].validation["value"] < 0.8 * history[0].validation["value"]
+    assert set(history[0].train) == {"total", "reconstruction", "identity", "neighborhood", "kl"}
+
+
+# Distillation
+
+
+def test_softened_divergence_is_hintons():
+    student, teacher = torch.tensor([[1.0, -1.0]]), torch.tensor([[0.5, 2.0]])
+    p, q = torch.softmax(teacher / 4, 1), torch.softmax(student / 4, 1)
+    expected = 16 * (p * (p / q).log()).sum()
+    assert softened_divergence(student, teacher, 4.0).item() == pytest.approx(expected.item(), rel=1e-5)
+    assert softened_divergence(teacher, teacher, 4.0).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_alpha_weighs_the_teacher():
+    assert blended(torch.tensor(2.0), torch.tensor(1.0), AuxiliaryConfig(alpha=0.7)).item() == pytest.approx(1.7)
+
+
+def test_a_distilled_autoencoder_projects_its_latent_and_leaves_the_teacher_alone(dataset):
+    teacher = new(tiny("vgae"), dataset)
+    before = weights(teacher)
+    config = tiny("vgae", "small", "kd_standard", **{"vgae.hidden": (16, 8, 4)})
+    objective = VgaeObjective(new(config, dataset), dataset.train_data(), config, teacher)
+    projection = weights(objective.projection)
+    report = fit(objective, config.training, 0).history[-1]
+    assert objective.projection.weight.shape == (8, 4)
+    assert not equal(projection, weights(objective.projection))
+    assert equal(before, weights(teacher))
+    assert report.train["total"] == pytest.approx(0.7 * report.train["distillation"] + 0.3 * report.train["task"], rel=1e-4)
+    assert not any("projection" in name for name in objective.network.state_dict())
+
+
+def test_a_distilled_classifier_comes_closer_to_its_teacher_than_one_that_is_not(dataset):
+    store = dataset.train
+    generator = torch.Generator().manual_seed(0)
+    logits = 0.5 * torch.randn(len(store), 2, generator=generator) + 3 * torch.tensor(store.label)[:, None] * torch.tensor(
+        [-1.0, 1.0]
+    )
+
+    def distance(auxiliary, teacher_logits):
+        config = tiny("gat", "small", auxiliary, **{"training.max_epochs": 4, "training.min_steps_per_epoch": 20})
+        sampler = AllWindows(store.windows(TRAIN, 0), store.windows(TRAIN, 1))
+        objective = GatObjective(new(config, dataset), dataset.train_data(), config, sampler, teacher_logits)
+        fit(objective, config.training, 0)
+        graphs = dataset.train_data().batch(store.windows(TRAIN))
+        from kdgat_models.networks.gat import classify
+
+        return softened_divergence(classify(objective.network, graphs).logits, logits[store.windows(TRAIN)], 4.0).item()
+
+    assert distance("kd_standard", logits) < 0.5 * distance("none", None)
+
+
+def test_a_teacher_of_another_vocabulary_is_refused(dataset):
+    from kdgat_models.graphs.vocabulary import Vocabulary
+
+    with pytest.raises(SchemaError, match="train the teacher on the same captures"):
+        dataset.require(dataset.schema, Vocabulary((1, 2)))
+
+
+# Curriculum
+
+NORMAL, ATTACK = np.arange(100), np.arange(100, 110)
+DIFFICULTY = np.arange(100, dtype=np.float32)[::-1].copy()  # window 99 is the easiest
+
+
+def test_the_curriculum_really_advances_from_easy_and_balanced_to_all():
+    config = CurriculumConfig(ratio_start=1, ratio_end=10, percentile_start=25, percentile_end=100, epochs=5)
+    curriculum = make_sampler(NORMAL, ATTACK, DIFFICULTY, config)
+    assert isinstance(curriculum, Curriculum)
+    chosen = [curriculum.windows(epoch, np.random.default_rng(0)) for epoch in range(7)]
+    normal = [[window for window in windows if window < 100] for windows in chosen]
+    assert [len(windows) for windows in normal] == [10, 32, 55, 78, 100, 100, 100]
+    assert min(normal[0]) >= 75
+    assert min(normal[1]) >= 56
+    assert all(set(ATTACK) <= set(windows) for windows in chosen)
+    assert curriculum.settled_after == 5
+
+
+def test_a_gat_on_a_curriculum_sees_more_normal_windows_each_epoch(dataset):
+    objective = gat_objective(dataset)
+    sizes = [sum(map(len, objective.batches(epoch, Draws.of(0, epoch)))) for epoch in range(3)]
+    windows = [len(objective.sampler.windows(epoch, np.random.default_rng(0))) for epoch in range(3)]
+    assert windows[0] < windows[1] == windows[2]
+    assert all(size >= count for size, count in zip(sizes, windows, strict=True))
+
+
+def test_hard_undersampling_takes_the_hardest_at_a_fixed_ratio():
+    sampler = make_sampler(NORMAL, ATTACK, DIFFICULTY, CurriculumConfig(sampling="hard_undersample"))
+    assert isinstance(sampler, HardUndersample)
+    assert set(sampler.windows(0, np.random.default_rng(0))) == {*range(40), *ATTACK}
+    assert np.array_equal(sampler.windows(0, np.random.default_rng(0)), sampler.windows(9, np.random.default_rng(1)))
+
+
+def test_normal_sampling_takes_everything_and_needs_no_autoencoder():
+    sampler = make_sampler(NORMAL, ATTACK, None, CurriculumConfig(sampling="normal"))
+    assert len(sampler.windows(0, np.random.default_rng(0))) == 110
+
+
+@pytest.mark.parametrize(("normal", "attack"), [(NORMAL, ATTACK[:0]), (NORMAL[:0], ATTACK)])
+def test_a_classifier_without_both_classes_is_an_error_that_names_the_way_out(normal, attack):
+    with pytest.raises(DatasetError, match="--models vgae"):
+        AllWindows(normal, attack)
+
+
+def gat_objective(dataset):
+    config = tiny("gat")
+    normal, attack = (dataset.train.windows(TRAIN, label) for label in (0, 1))
+    difficulty = np.random.default_rng(0).random(len(normal), dtype=np.float32)
+    sampler = make_sampler(normal, attack, difficulty, config.curriculum)
+    return GatObjective(new(config, dataset), dataset.train_data(), config, sampler)
+
+
+def dqn_objective(dataset):
+    from kdgat_models.fusion.inputs import BaseModels, fusion_data
+    from kdgat_models.fusion.methods import METHODS
+
+    networks = {"vgae": new(tiny("vgae"), dataset).eval(), "gat": new(tiny("gat"), dataset).eval()}
+    base = BaseModels.of(dataset, networks, {"vgae": 0.5, "gat": 0.0})
+    train, held_out = (fusion_data(base, dataset, dataset.train.windows(role)) for role in (VALIDATION, CALIBRATION))
+    config = tiny("dqn")
+    return METHODS["dqn"].objective(new(config, dataset), train, held_out, config)
