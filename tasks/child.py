@@ -89,7 +89,10 @@ def run_in_child(call: StageCall, on_event: Callable[[dict[str, Any]], None] = l
         watch.stop()
         if child.poll() is None:
             child.kill()
-            child.wait()
+        child.wait()
+        for pipe in (child.stdin, child.stdout):
+            if pipe is not None:
+                pipe.close()
     peak = max(watch.peak_mb, ending.get("peak_memory_mb", 0.0))
     _raise_for(ending, code, watch.exceeded, peak, call)
     return StageOutcome(ending["artifact"], peak, round(time.monotonic() - started, 3))

@@ -1,0 +1,85 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+FLOWS = {"flows/train_pipeline.py": "train_pipeline", "flows/ingest_dataset.py": "ingest_dataset", "flows/evaluate_dataset.py": "evaluate_dataset"}  # fmt: skip
+
+
+def kdgat(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "flows.cli", *arguments], capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.mark.parametrize("verb", [[], ["run"], ["ingest"], ["evaluate"], ["datasets"], ["models"], ["leaderboard"]])
+def test_every_command_explains_itself(verb):
+    result = kdgat(*verb, "--help")
+    assert result.returncode == 0
+    assert "Usage:" in result.stdout
+
+
+def test_datasets_and_models_are_listed_as_json():
+    assert len(json.loads(kdgat("datasets", "--json").stdout)) == 7
+    listed = json.loads(kdgat("models", "--json").stdout)
+    assert len(listed["models"]) == 6
+    assert listed["auxiliaries"] == ["kd_standard", "none"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--dataset", "hcrl"], "Did you mean hcrl_sa?"),
+        (["run", "--set", "trainig.lr=1"], "did you mean training.lr?"),
+        (["run", "--set", "training.lr=fast"], "training.lr = 'fast'"),
+        (["run", "--dataset", "hcrl_sa"], "--data-dir"),
+        (["run", "--models", "gta"], "there are: vgae, gat, dqn"),
+        (["run", "--runner", "cloud"], "there are: local"),
+        (["run", "--modality", "aerospace"], "modality"),
+        (["run", "--distillation", "with-kd,with-kd,no-kd"], "no teacher for vgae"),
+        (["evaluate"], "kdgat run --variants large"),
+    ],
+)
+def test_a_wrong_request_is_one_message_and_starts_nothing(tmp_path, arguments, message):
+    result = kdgat(*arguments, "--root", str(tmp_path / "root"))
+    assert result.returncode == 1
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not (tmp_path / "root" / "store").exists()
+
+
+def test_an_empty_data_folder_is_an_error_that_shows_the_layout(tmp_path):
+    result = kdgat("run", "--dataset", "set_01", "--data-dir", str(tmp_path), "--root", str(tmp_path / "root"))
+    assert result.returncode == 1
+    assert "train_01_attack_free with .csv files" in result.stderr
+
+
+def test_a_root_that_cannot_be_written_is_an_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    result = kdgat("run", "--root", str(tmp_path / "file" / "root"))
+    assert result.returncode == 1
+    assert "Choose another folder with --root" in result.stderr
+
+
+def test_an_empty_leaderboard_says_what_to_run(tmp_path):
+    assert "kdgat run" in kdgat("leaderboard", "--root", str(tmp_path)).stdout
+
+
+@pytest.mark.parametrize(("file", "name"), FLOWS.items())
+def test_every_flow_loads_from_its_entry_point_with_typed_parameters(file, name):
+    script = (
+        "from prefect.flows import load_flow_from_entrypoint as load\n"
+        f"flow = load('{file}:{name}', use_placeholder_flow=False)\n"
+        "import json; print(json.dumps(flow.parameters.model_dump()))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=CHECKOUT, env=os.environ, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    parameters = json.loads(result.stdout.splitlines()[-1])["properties"]
+    assert parameters["dataset"]["description"]
+    assert parameters["runner"].get("enum", [parameters["runner"].get("const")]) == ["local"]

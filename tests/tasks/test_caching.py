@@ -1,0 +1,130 @@
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from conftest import tiny
+
+from tasks import caching
+from tasks.artifact import Artifact
+from tasks.caching import SECTIONS, KernelLockManager, cache_key, code_version, forget_if_lost, pointer
+
+GRAPHS = Artifact(kind="graphs", path="/somewhere", digest="d1")
+
+
+def key(stage, model="vgae", **overrides):
+    return cache_key(stage, tiny(model, **overrides), {"graphs": GRAPHS})
+
+
+def test_a_change_of_gat_touches_the_gat_alone():
+    changed = {stage for stage in SECTIONS if key(stage) != key(stage, **{"gat.dropout": 0.5})}
+    assert changed == {"gat"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "stages"),
+    [
+        ({"preprocessing.stride": 50}, {"graphs"}),
+        ({"vgae.dropout": 0.5}, {"vgae"}),
+        ({"training.lr": 0.5}, {"vgae", "gat", "fusion"}),
+        ({"curriculum.ratio_end": 3}, {"gat"}),
+        ({"fusion.method": "mlp"}, {"fusion"}),
+        ({"seed": 9}, {"vgae", "gat", "fusion"}),
+        ({"resources.gat_gb": 9}, set()),
+    ],
+)
+def test_a_change_touches_the_stages_that_read_it_and_no_others(setting, stages):
+    assert {stage for stage in SECTIONS if key(stage) != key(stage, **setting)} == stages
+
+
+def test_inputs_count_by_their_content_not_by_their_place():
+    config = tiny()
+    moved, other = GRAPHS.model_copy(update={"path": "/elsewhere"}), GRAPHS.model_copy(update={"digest": "d2"})
+    assert cache_key("vgae", config, {"graphs": GRAPHS}) == cache_key("vgae", config, {"graphs": moved})
+    assert cache_key("vgae", config, {"graphs": GRAPHS}) != cache_key("vgae", config, {"graphs": other})
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    for package in ("kdgat_models", "tasks", "config", "flows"):
+        shutil.copytree(caching.CHECKOUT / package, tmp_path / package)
+    monkeypatch.setattr(caching, "CHECKOUT", tmp_path)
+    code_version.cache_clear()
+    yield tmp_path
+    code_version.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("file", "stages"),
+    [
+        ("kdgat_models/graphs/reference.py", {"graphs"}),
+        ("kdgat_models/can/readers.py", {"ingest"}),
+        ("kdgat_models/networks/gat.py", {"gat", "fusion", "evaluation"}),
+        ("kdgat_models/files.py", {"ingest", "graphs", "vgae", "gat", "fusion", "evaluation"}),
+        ("kdgat_models/evaluation/metrics.py", {"evaluation"}),
+        ("kdgat_models/training/curriculum.py", {"gat"}),
+        ("kdgat_models/can/simulate.py", set()),
+        ("flows/cli.py", set()),
+    ],
+)
+def test_a_change_of_library_code_touches_the_stages_that_reach_it(checkout, file, stages):
+    before = {stage: code_version(f"tasks.stages.{stage}") for stage in SECTIONS}
+    with (checkout / file).open("a") as source:
+        source.write("\n# changed\n")
+    code_version.cache_clear()
+    changed = {stage for stage in SECTIONS if code_version(f"tasks.stages.{stage}") != before[stage]}
+    assert changed >= stages
+    if file.startswith(("kdgat_models/evaluation", "kdgat_models/can/simulate", "flows")):
+        assert changed == stages
+
+
+def test_a_record_whose_artifact_is_gone_is_forgotten(tmp_path):
+    record, mark = tmp_path / "records" / "k", pointer(tmp_path, "k")
+    for file in (record, mark):
+        file.parent.mkdir()
+    record.write_text("{}")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "artifact.json").write_text("{}")
+    mark.write_text(str(tmp_path / "run"))
+    forget_if_lost(tmp_path, "k")
+    assert record.exists()
+    (tmp_path / "run" / "artifact.json").unlink()
+    forget_if_lost(tmp_path, "k")
+    assert not record.exists()
+
+
+def test_a_lock_is_held_by_one_and_freed_by_its_holder_only(tmp_path):
+    first, second = KernelLockManager(tmp_path), KernelLockManager(tmp_path)
+    assert first.acquire_lock("k", "a")
+    assert first.acquire_lock("k", "a")
+    assert second.is_locked("k")
+    assert not second.acquire_lock("k", "b", acquire_timeout=0.05)
+    with pytest.raises(ValueError, match="does not hold"):
+        second.release_lock("k", "b")
+    first.release_lock("k", "a")
+    assert not second.is_locked("k")
+    assert second.acquire_lock("k", "b", acquire_timeout=1)
+
+
+def test_a_killed_process_leaves_no_lock_behind(tmp_path):
+    script = textwrap.dedent(f"""
+        import time
+        from pathlib import Path
+        from tasks.caching import KernelLockManager
+        locks = KernelLockManager(Path({str(tmp_path)!r}))
+        locks.acquire_lock("k", "a")
+        print("locked", flush=True)
+        time.sleep(60)
+    """)
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    with process:
+        assert process.stdout.readline() == "locked\n"
+        locks = KernelLockManager(tmp_path)
+        assert locks.is_locked("k")
+        assert not locks.wait_for_lock("k", 0.05)
+        os.kill(process.pid, signal.SIGKILL)
+    assert locks.wait_for_lock("k", 10)
+    assert locks.acquire_lock("k", "b", acquire_timeout=1)

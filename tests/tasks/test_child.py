@@ -1,0 +1,107 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from kdgat_models.errors import StageError, StageOutOfMemory
+from tasks.child import StageCall, is_out_of_memory, run_in_child
+
+
+@pytest.fixture
+def call(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+
+    def call(name, memory_mb=2000.0, **arguments):
+        return StageCall(f"child_stages:{name}", arguments, str(tmp_path), memory_mb, 1)
+
+    return call
+
+
+GIVEN = {"kind": "raw", "path": "/x", "digest": "abc"}
+
+
+def test_a_stage_gets_typed_arguments_and_returns_its_artifact_events_and_peak_memory(call, tmp_path):
+    events = []
+    outcome = run_in_child(call("good", given=GIVEN), events.append)
+    assert outcome.artifact == {"kind": "x", "path": str(tmp_path), "digest": "abc", "summary": {}}
+    assert events == [{"event": "log", "message": "working"}]
+    assert 10 < outcome.peak_memory_mb < 2000
+
+
+def test_a_stage_gets_its_memory_allocator_back_from_dasks_nanny(call, tmp_path, monkeypatch):
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "65536")
+    run_in_child(call("good", given=GIVEN))
+    environment = (tmp_path / "environment").read_text().splitlines()
+    assert not any(line.startswith("MALLOC_TRIM_THRESHOLD_") for line in environment)
+    assert "OMP_NUM_THREADS=1" in environment
+
+
+def test_an_error_for_the_user_comes_back_as_its_message(call):
+    with pytest.raises(StageError, match=r"^there are no attacks in it$"):
+        run_in_child(call("wrong_data"))
+
+
+def test_a_bug_comes_back_with_the_place_of_its_traceback(call, tmp_path):
+    with pytest.raises(StageError, match=r"KeyError.*stage.log"):
+        run_in_child(call("bug"))
+    assert "Traceback" in (tmp_path / "stage.log").read_text()
+
+
+@pytest.mark.parametrize("stage", ["memory_error", "cuda_out_of_memory", "killed"])
+def test_all_forms_of_out_of_memory_are_recognised(call, stage):
+    with pytest.raises(StageOutOfMemory, match="it was given 2000 MB"):
+        run_in_child(call(stage))
+
+
+def test_a_stage_that_exceeds_its_memory_is_ended_and_nothing_else(call):
+    with pytest.raises(StageOutOfMemory, match=r"it was given 300 MB and used [3-9]\d\d MB"):
+        run_in_child(call("hog", memory_mb=300.0))
+
+
+def test_a_stage_that_vanishes_comes_back_with_its_exit_code_and_last_words(call):
+    with pytest.raises(StageError, match=r"exit code 3(.|\n)*last words"):
+        run_in_child(call("exits"))
+
+
+def test_an_argument_of_a_wrong_type_is_an_error(call):
+    with pytest.raises(StageError, match="ValidationError"):
+        run_in_child(call("good", given={"kind": 3}))
+
+
+def test_when_the_worker_dies_so_does_its_stage(tmp_path):
+    script = f"from tasks.child import *\nrun_in_child(StageCall('child_stages:sleeps', {{}}, {str(tmp_path)!r}, 2000.0, 1))"
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    worker = subprocess.Popen([sys.executable, "-c", script], env=environment)
+    pid = int(_await(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
+    os.kill(worker.pid, signal.SIGKILL)
+    worker.wait()
+    assert _await(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+
+
+def _await(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.05)
+    raise AssertionError("it did not happen")
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (MemoryError(), True),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"), True),
+        (type("OutOfMemoryError", (RuntimeError,), {})("x"), True),
+        (ValueError("bad"), False),
+        (None, False),
+    ],
+)
+def test_out_of_memory_is_told_from_other_errors(error, expected):
+    assert is_out_of_memory(error) == expected
