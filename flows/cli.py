@@ -14,6 +14,7 @@ from config.errors import ConfigError, KdgatError
 from config.paths import Paths, default_root, tool_environment
 from config.resolver import list_auxiliaries, list_models, parse_overrides, resolve
 from flows.show import results_table, show, table
+from tasks.compute import check_runner
 
 app = typer.Typer(
     help="Train, distil and evaluate intrusion detectors for CAN buses.\n\n"
@@ -91,7 +92,7 @@ def run(
         "teachers": _teachers(teacher or []),
         "overrides": settings,
         "on_bad_rows": on_bad_rows.value,
-        "runner": runner,
+        "runner": check_runner(runner),
     }
     _prepare(root)
     from tasks.plan import plan_pipeline
@@ -124,7 +125,7 @@ def ingest(
         "data_dir": data_dir,
         "overrides": settings,
         "on_bad_rows": on_bad_rows.value,
-        "runner": runner,
+        "runner": check_runner(runner),
     }
     made = _flow("ingest_dataset", "ingest_dataset", parameters, as_json)
     rows = [{"made": artifact.kind, **artifact.summary, "path": str(artifact.path)} for artifact in made]
@@ -159,7 +160,7 @@ def evaluate(
         "variants": _listed(variants),
         "overrides": settings,
         "on_bad_rows": on_bad_rows.value,
-        "runner": runner,
+        "runner": check_runner(runner),
     }
     _print_results(_flow("evaluate_dataset", "evaluate_dataset", parameters, as_json), as_json)
 

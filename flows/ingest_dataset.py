@@ -1,24 +1,34 @@
 """Raw captures -> validated Parquet captures and graphs, without training anything."""
 
+from pathlib import Path
+
 from prefect import flow
 
 from config.paths import Paths, default_root
 from config.resolver import resolve
 from tasks.artifact import Artifact
 from tasks.compute import open_compute
-from tasks.parameters import BadRows, DataDir, Dataset, Overrides, Runner
+from tasks.parameters import BadRows, Overrides, Runner
 from tasks.pipeline import build_graphs, find_raw, ingest, side_by_side
 
 
 @flow(name="ingest-dataset", flow_run_name="ingest {dataset}", task_runner=side_by_side(4))
 def ingest_dataset(
-    dataset: Dataset = "demo",
-    data_dir: DataDir = None,
+    dataset: str = "demo",
+    data_dir: Path | None = None,
     overrides: Overrides = None,
     on_bad_rows: BadRows = "error",
     runner: Runner = "local",
 ) -> list[Artifact]:
-    """Validate every row, write one Parquet file per capture, build the graphs."""
+    """Validate every row, write one Parquet file per capture, build the graphs.
+
+    Args:
+        dataset: Name in the catalogue; `kdgat datasets` lists them.
+        data_dir: Folder that holds DATASET/SPLIT/*.csv[.gz|.zst]; none for demo, which is simulated.
+        overrides: Settings by dotted name, such as training.lr, for all models.
+        on_bad_rows: Rows that are no frames: stop with an error, or set them aside and go on.
+        runner: Where stages run.
+    """
     config = resolve("vgae", "large", **{**(overrides or {}), "dataset": dataset})
     raw = find_raw(dataset, data_dir)
     with open_compute(runner, Paths(default_root()).cache / "dask") as compute:

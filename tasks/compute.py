@@ -24,9 +24,7 @@ class Compute:
     """A runner by name; `run` may be called from several threads."""
 
     def __init__(self, runner: str, scratch: Path) -> None:
-        if runner not in RUNNERS:
-            raise ConfigError(f"unknown runner {runner!r}; there are: {', '.join(RUNNERS)}")
-        self.runner = runner
+        self.runner = check_runner(runner)
         self.scratch = scratch
         self._client: Client | None = None
         self._guard = threading.Lock()
@@ -64,6 +62,13 @@ class Compute:
                 if cluster is not None:
                     cluster.close()
                 self._client = None
+
+
+def check_runner(name: str) -> str:
+    """`name`, if there is such a runner; a ConfigError lists all otherwise."""
+    if name not in RUNNERS:
+        raise ConfigError(f"unknown runner {name!r}; there are: {', '.join(RUNNERS)}")
+    return name
 
 
 @contextmanager

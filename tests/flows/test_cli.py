@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-FLOWS = {"flows/train_pipeline.py": "train_pipeline", "flows/ingest_dataset.py": "ingest_dataset", "flows/evaluate_dataset.py": "evaluate_dataset"}  # fmt: skip
+FLOWS = {f"flows/{name}.py": name for name in ("train_pipeline", "ingest_dataset", "evaluate_dataset")}
 
 
 def kdgat(*arguments: str) -> subprocess.CompletedProcess[str]:
