@@ -225,9 +225,6 @@ def main() -> None:
     except KdgatError as error:
         print(f"kdgat: {error}", file=sys.stderr)
         raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print("kdgat: interrupted; run the same command again to go on where it stopped", file=sys.stderr)
-        raise SystemExit(130) from None
 
 
 def _prepare(root: Path) -> None:

@@ -2,8 +2,13 @@
 
 import importlib
 import logging
-from typing import Any
+import os
+import signal
+import sys
+from contextlib import suppress
+from typing import Any, NoReturn
 
+import psutil
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -32,6 +37,14 @@ def run_flow(module: str, name: str, parameters: dict[str, Any], quiet: bool) ->
 
 
 def _run(flow: Any, parameters: dict[str, Any]) -> list[Any]:
+    interrupts: list[int] = []
+
+    def interrupt(number: int, frame: Any) -> None:
+        interrupts.append(number)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+    _start_server()
     try:
         return flow(**parameters)
     except KdgatError:
@@ -41,6 +54,31 @@ def _run(flow: Any, parameters: dict[str, Any]) -> list[Any]:
         if isinstance(cause, KdgatError):
             raise cause from None
         raise
+    finally:
+        if interrupts:  # whatever Prefect has made of it
+            _end_at_once()
+
+
+def _start_server() -> None:
+    """Start Prefect's temporary server, unless there is another, deaf to Ctrl-C: the flow still has to report to it."""
+    from prefect.client.orchestration import get_client
+
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    get_client(sync_client=True)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end_at_once() -> NoReturn:
+    """End what is left after Ctrl-C, without waiting for the last logs to be sent."""
+    children = psutil.Process().children(recursive=True)
+    for child in children:
+        with suppress(psutil.Error):
+            child.terminate()
+    for child in psutil.wait_procs(children, timeout=5)[1]:
+        with suppress(psutil.Error):
+            child.kill()
+    print("\nkdgat: interrupted; run the same command again to go on where it stopped", file=sys.stderr, flush=True)
+    os._exit(130)
 
 
 class _Bars:

@@ -44,7 +44,8 @@ class Compute:
             future = client.submit(on_worker, call, topic, key=topic, pure=False, retries=0)
             return future.result()
         finally:
-            client.unsubscribe_topic(topic)
+            if client.status == "running":  # it is closed under us when the flow is interrupted
+                client.unsubscribe_topic(topic)
 
     def client(self) -> "Client":
         """The client of the cluster, which is started if it is not running."""

@@ -201,6 +201,27 @@ def test_killed_runs_end_with_the_metrics_of_an_undisturbed_one(killed_at_each_s
     assert disturbed["rows"] == undisturbed[0]["rows"]
 
 
+def test_ctrl_c_ends_everything_soon_and_says_how_to_go_on(tmp_path, data):
+    root = tmp_path / "root"
+    environment = os.environ | {"KDGAT_ROOT": str(root)}
+    process = subprocess.Popen(
+        command(root, data, "--variants", "large"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=environment,
+    )
+    while "graphs" not in [stage for stage, _ in executions(root)]:
+        assert process.poll() is None
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "run the same command again to go on" in errors
+    _await_nobody(root)
+
+
 def test_a_lost_artifact_is_made_again(killed_at_each_stage, data):
     root, _ = killed_at_each_stage
     import shutil
