@@ -33,13 +33,13 @@ class GraphDataset:
         """Test splits by name, in the order of their names."""
         return {path.name: GraphStore(path) for path in sorted((self.folder / TEST_STORES).glob("*")) if path.is_dir()}
 
-    def require(self, schema: dict, vocabulary: Vocabulary | None = None) -> None:
-        """Raise a SchemaError unless a model of this schema (and vocabulary, if given) reads these graphs."""
+    def require(self, schema: dict, vocabulary: Vocabulary) -> None:
+        """Raise a SchemaError unless a model of this schema and vocabulary reads these graphs."""
         require_same_schema(schema, self.schema)
-        if vocabulary is not None and vocabulary != self.vocabulary:
+        if vocabulary != self.vocabulary:
             raise SchemaError(
-                f"the teacher knows {len(vocabulary.ids)} arbitration IDs, these graphs {len(self.vocabulary.ids)}, and not "
-                "the same ones: train the teacher on the same captures"
+                f"the model knows {len(vocabulary.ids)} arbitration IDs, these graphs {len(self.vocabulary.ids)}, and not "
+                "the same ones: its embedding would mean other IDs. Train it on these captures, or give it its own"
             )
 
 

@@ -36,7 +36,7 @@ class LoadedModel(NamedTuple):
 def load_model(artifact: Artifact, dataset: GraphDataset, model_type: str, device: torch.device) -> LoadedModel:
     """The model of an artifact, after making sure that it reads these graphs."""
     checkpoint = load_checkpoint(artifact.path, model_type)
-    dataset.require(checkpoint.schema)
+    dataset.require(checkpoint.schema, checkpoint.vocabulary)
     return LoadedModel(checkpoint, restore(checkpoint).to(device))
 
 

@@ -71,7 +71,7 @@ class _Scorer:
         self.base: BaseModels | None = None
         if fusion is not None and vgae is not None and gat is not None:
             checkpoint = load_checkpoint(fusion.path, "dqn")
-            dataset.require(checkpoint.schema)
+            dataset.require(checkpoint.schema, checkpoint.vocabulary)
             method = restore(checkpoint)
             assert isinstance(method, FusionMethod)
             self.base, self.method, self.threshold = base_models(dataset, vgae, gat), method, checkpoint.threshold

@@ -7,6 +7,7 @@ from conftest import tiny
 from torch import nn
 
 from config.schema import AuxiliaryConfig, CurriculumConfig, TrainingConfig
+from kdgat_models.checkpoint import Checkpoint, save_checkpoint
 from kdgat_models.errors import CheckpointError, DatasetError, SchemaError, TrainingError
 from kdgat_models.graphs.splits import CALIBRATION, TRAIN, VALIDATION
 from kdgat_models.registry import build
@@ -16,6 +17,8 @@ from kdgat_models.training.gat import GatObjective
 from kdgat_models.training.loop import fit
 from kdgat_models.training.objective import Draws, Objective, shuffled_batches
 from kdgat_models.training.vgae import VgaeObjective
+from tasks.artifact import Artifact
+from tasks.stages.common import load_model
 
 
 def new(config, dataset):
@@ -209,11 +212,17 @@ def test_a_distilled_classifier_comes_closer_to_its_teacher_than_one_that_is_not
     assert distance("kd_standard", logits) < 0.5 * distance("none", None)
 
 
-def test_a_teacher_of_another_vocabulary_is_refused(dataset):
+def test_a_model_of_another_vocabulary_is_refused(dataset, tmp_path):
     from kdgat_models.graphs.vocabulary import Vocabulary
 
-    with pytest.raises(SchemaError, match="train the teacher on the same captures"):
+    with pytest.raises(SchemaError, match="its embedding would mean other IDs"):
         dataset.require(dataset.schema, Vocabulary((1, 2)))
+    config = tiny("gat")
+    network = build(config, 3, dataset.schema)
+    save_checkpoint(tmp_path, Checkpoint(config, dataset.schema, Vocabulary((1, 2)), {"f1": 0.0}, network.state_dict(), {}))
+    artifact = Artifact(kind="gat", path=tmp_path, digest="0")
+    with pytest.raises(SchemaError, match="its embedding would mean other IDs"):
+        load_model(artifact, dataset, "gat", torch.device("cpu"))
 
 
 # Curriculum
