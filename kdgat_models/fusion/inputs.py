@@ -31,6 +31,16 @@ class BaseModels(NamedTuple):
         }
         return cls(networks, scales)
 
+    @classmethod
+    def restored(cls, networks: dict[str, nn.Module], saved: dict[str, float]) -> "BaseModels":
+        """With the scales that `saved_scales` gave: those of the training, whatever data there is now."""
+        scales = {name: ScoreScale(saved[f"{name}_threshold"], saved[f"{name}_scale"]) for name in networks}
+        return cls(networks, scales)
+
+    def saved_scales(self) -> dict[str, float]:
+        """The scales as they are kept in the checkpoint of the fusion."""
+        return {f"{name}_{field}": value for name, scale in self.scales.items() for field, value in scale._asdict().items()}
+
     def run(self, data: GraphData, windows: NDArray[np.int64]) -> tuple[FusionInputs, dict[str, Extracted]]:
         """Inputs of fusion for `windows`, and what each model gave for them."""
         extracted = {name: extract(network, EXTRACTORS[name], data, windows) for name, network in self.networks.items()}

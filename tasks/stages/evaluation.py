@@ -21,7 +21,6 @@ from kdgat_models.registry import restore
 from tasks.artifact import Artifact
 from tasks.stages.common import load_model
 from tasks.stages.events import emit
-from tasks.stages.fusion import base_models
 
 METRICS = "metrics.json"
 
@@ -74,7 +73,9 @@ class _Scorer:
             dataset.require(checkpoint.schema, checkpoint.vocabulary)
             method = restore(checkpoint)
             assert isinstance(method, FusionMethod)
-            self.base, self.method, self.threshold = base_models(dataset, vgae, gat), method, checkpoint.threshold
+            networks = {name: model.network for name, model in self.models.items()}
+            self.base = BaseModels.restored(networks, checkpoint.thresholds)
+            self.method, self.threshold = method, checkpoint.threshold
 
     def __call__(self, store: GraphStore) -> list[Detector]:
         data, windows = GraphData(store, self.dataset.vocabulary), np.arange(len(store))

@@ -23,7 +23,7 @@ def fusion(config: PipelineConfig, folder: Path, graphs: Artifact, vgae: Artifac
     It runs on the CPU: states are a few numbers per window, and a transfer costs more than the step.
     """
     dataset = GraphDataset(graphs.path)
-    base = base_models(dataset, vgae, gat)
+    base = _base_models(dataset, vgae, gat)
     train, held_out = (fusion_data(base, dataset, dataset.train.windows(role)) for role in (VALIDATION, CALIBRATION))
     method = new_network(config, dataset)
     assert isinstance(method, FusionMethod)
@@ -31,12 +31,12 @@ def fusion(config: PipelineConfig, folder: Path, graphs: Artifact, vgae: Artifac
     limits = {"max_epochs": config.fusion.max_epochs, "patience": config.fusion.patience, "device": "cpu"}
     result = fit_and_keep(objective, config.training.model_copy(update=limits), config.seed, folder)
     labels: NDArray[np.int64] = held_out.label.numpy()
-    thresholds = choose_thresholds(fused_scores(method, held_out.inputs), labels)
+    thresholds = choose_thresholds(fused_scores(method, held_out.inputs), labels) | base.saved_scales()
     inputs = {"graphs": graphs, "vgae": vgae, "gat": gat}
     return publish_model(config, folder, dataset, method, result, thresholds, inputs)
 
 
-def base_models(dataset: GraphDataset, vgae: Artifact, gat: Artifact) -> BaseModels:
+def _base_models(dataset: GraphDataset, vgae: Artifact, gat: Artifact) -> BaseModels:
     """The two base models, with the scale of the autoencoder's score."""
     models = {
         name: load_model(artifact, dataset, name, torch.device("cpu")) for name, artifact in (("vgae", vgae), ("gat", gat))

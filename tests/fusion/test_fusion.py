@@ -1,3 +1,4 @@
+import json
 import math
 
 import numpy as np
@@ -9,7 +10,7 @@ from config.schema import DQNArchitecture
 from kdgat_models.errors import DatasetError
 from kdgat_models.fusion.dqn import DqnObjective
 from kdgat_models.fusion.features import EXTRACTORS, extract, state_dim
-from kdgat_models.fusion.inputs import following_rows
+from kdgat_models.fusion.inputs import BaseModels, following_rows
 from kdgat_models.fusion.method import FusionData, FusionInputs, ScoreScale, fused_scores
 from kdgat_models.fusion.methods import METHODS
 from kdgat_models.graphs.splits import CALIBRATION, TRAIN, VALIDATION
@@ -220,6 +221,14 @@ def test_fusion_learns_and_is_chosen_on_windows_that_no_base_model_trained_on(da
     trained_on = set(dataset.train.windows(TRAIN).tolist())
     assert not trained_on & set(dataset.train.windows(VALIDATION).tolist())
     assert not trained_on & set(dataset.train.windows(CALIBRATION).tolist())
+
+
+def test_the_scales_of_the_views_survive_the_checkpoint(dataset, networks):
+    fitted = BaseModels.of(dataset, networks, {"vgae": 0.5, "gat": 0.0})
+    restored = BaseModels.restored(networks, json.loads(json.dumps(fitted.saved_scales())))
+    windows = np.arange(20)
+    before, after = (base.run(dataset.train_data(), windows)[0] for base in (fitted, restored))
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
 
 
 def test_one_class_alone_is_an_error_that_says_which_windows():
