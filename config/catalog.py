@@ -29,6 +29,7 @@ class DatasetEntry(Section):
     readers: tuple[str, ...]
     splits: dict[str, SplitEntry]
     simulated: bool = False
+    resources: dict[str, float] = {}  # fields of ResourcesConfig that this dataset needs otherwise
 
 
 class FoundCaptures(NamedTuple):

@@ -5,6 +5,8 @@ Layout below the root (`--root`, else KDGAT_ROOT, else ./experiments):
     {dataset}/{model_type}_{scale}_{stage}[_{aux}]/{run_id}/    one version of one trained or evaluated thing
     {dataset}/captures/{run_id}/  {dataset}/graphs/{run_id}/    prepared data
     {dataset}/raw/                                              the simulated demo dataset
+    runs/{flow run}/slurm_logs/                                 what belongs to one run of a flow
+    slurm/{profile}.yaml                                        SLURM profiles of your own
     store/{table}/*.parquet                                     run store, see kdgat_models.runs
     cache/  prefect/  mlflow/                                   state of the tools
 """
@@ -70,6 +72,10 @@ class Paths(NamedTuple):
     @property
     def mlflow(self) -> Path:
         return self.root / "mlflow"
+
+    def pipeline(self, pipeline_run: str) -> Path:
+        """Logs, certificates and scratch files of one run of a flow."""
+        return self.root / "runs" / _safe(pipeline_run)
 
     def raw(self, dataset: str) -> Path:
         return self.root / _safe(dataset) / "raw"

@@ -1,4 +1,6 @@
-"""Composition of a config: defaults.yaml -> models/{type}/{scale}.yaml -> auxiliaries/{aux}.yaml -> overrides."""
+"""Composition of a config: defaults.yaml -> models/{type}/{scale}.yaml -> auxiliaries/{aux}.yaml -> what the dataset needs
+-> overrides.
+"""
 
 import difflib
 from collections.abc import Iterator, Mapping
@@ -8,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from config.catalog import catalog
 from config.errors import ConfigError
 from config.schema import PipelineConfig
 
@@ -45,6 +48,8 @@ def resolve(model_type: str, scale: str, auxiliaries: str = "none", **overrides:
     values: dict[str, Any] = {"model_type": model_type, "scale": scale}
     for file in ("defaults", f"models/{model_file}/{scale_file}", f"auxiliaries/{auxiliary_file}"):
         values = merged(values, yaml.safe_load((FOLDER / f"{file}.yaml").read_text()))
+    dataset = catalog().get(overrides.get("dataset", values["dataset"]))
+    values = merged(values, {"resources": dict(dataset.resources) if dataset else {}})
     for name, value in overrides.items():
         values = merged(values, _nested(name, value))
     return PipelineConfig.model_validate(validated(values))
@@ -69,10 +74,18 @@ def validated(values: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return PipelineConfig.model_validate(values).model_dump()
     except ValidationError as error:
-        lines = [
-            f"  {'.'.join(str(part) for part in item['loc'])} = {item['input']!r}: {item['msg']}" for item in error.errors()
-        ]
-        raise ConfigError("the config is not valid:\n" + "\n".join(lines)) from error
+        raise ConfigError(f"the config is not valid:\n{describe_errors(error, PipelineConfig)}") from error
+
+
+def describe_errors(error: ValidationError, model: type[BaseModel]) -> str:
+    """One line per wrong field; an unknown one with the nearest field of `model`."""
+    lines = []
+    for item in error.errors():
+        name = ".".join(str(part) for part in item["loc"])
+        nearest = difflib.get_close_matches(name, config_keys(model), n=1) if item["type"] == "extra_forbidden" else []
+        hint = f"; did you mean {nearest[0]}?" if nearest else ""
+        lines.append(f"  {name} = {item['input']!r}: {item['msg']}{hint}")
+    return "\n".join(lines)
 
 
 def check_key(name: str) -> None:

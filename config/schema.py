@@ -126,6 +126,12 @@ class TrainingConfig(Section):
     patience: Count = Field(default=5, description="Epochs without a better validation value before training stops.")
     min_steps_per_epoch: Count = Field(default=50, description="Small data is repeated up to this many optimiser steps.")
     gradient_clip: Positive = 1.0
+    batch_share: float = Field(
+        default=1.0,
+        gt=0,
+        le=1,
+        description="Share of a batch that is on the GPU at a time; gradients are accumulated over the shares. On CUDA only.",
+    )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     amp: bool = Field(default=True, description="Automatic mixed precision; on CUDA only.")
     compile: bool = Field(default=False, description="torch.compile the network (43-85 s of compilation on a CPU).")
@@ -157,19 +163,37 @@ class FusionConfig(Section):
 
 
 class ResourcesConfig(Section):
-    """Memory that a stage asks for at its first attempt, in GB; attempt n asks for n times as much."""
+    """Memory that stages ask for, and how often they are tried. No result depends on these settings."""
 
-    ingest_gb: Positive = 3.0
-    graphs_gb: Positive = 3.0
-    vgae_gb: Positive = 4.0
-    gat_gb: Positive = 4.0
-    fusion_gb: Positive = 4.0
-    evaluation_gb: Positive = 4.0
-    max_attempts: Count = 3
+    ingest_gb: Positive = Field(default=3.0, title="Ingest (GB)", description="Memory of the first attempt to ingest.")
+    graphs_gb: Positive = Field(default=3.0, title="Graphs (GB)", description="Memory of the first attempt to build graphs.")
+    vgae_gb: Positive = Field(default=4.0, title="VGAE (GB)", description="Memory of the first attempt to train a VGAE.")
+    gat_gb: Positive = Field(default=4.0, title="GAT (GB)", description="Memory of the first attempt to train a GAT.")
+    fusion_gb: Positive = Field(default=4.0, title="Fusion (GB)", description="Memory of the first attempt to train fusion.")
+    evaluation_gb: Positive = Field(
+        default=4.0, title="Evaluation (GB)", description="Memory of the first attempt to evaluate."
+    )
+    drift_gb: Positive = Field(default=3.0, title="Drift (GB)", description="Memory of the first attempt to measure drift.")
+    cap_gb: Positive = Field(default=256.0, title="Cap (GB)", description="No attempt asks for more than this.")
+    learned: bool = Field(
+        default=True,
+        title="Use what was learnt",
+        description="Let the peak of earlier runs set the first request (`kdgat memory`), in place of the figures above.",
+    )
+    max_attempts: Count = Field(
+        default=3,
+        title="Attempts",
+        description="Attempts before running out of memory is final; attempt n asks for n times as much.",
+    )
+    max_interruptions: Count = Field(
+        default=5,
+        title="Interruptions",
+        description="Times that a stage is tried again after a lost node, worker or connection.",
+    )
 
-    def memory_gb(self, stage: str, attempt: int) -> float:
-        """Memory of `stage` at its `attempt` (from 1), in GB."""
-        return getattr(self, f"{stage}_gb") * attempt
+    def base_mb(self, stage: str) -> float:
+        """Memory that the first attempt at `stage` asks for if nothing was learnt, in MiB."""
+        return getattr(self, f"{stage}_gb") * 1024
 
 
 class PipelineConfig(Section):

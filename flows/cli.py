@@ -47,7 +47,7 @@ Overrides = Annotated[
     typer.Option("--set", metavar="NAME=VALUE", help="Change a setting, e.g. training.lr=0.001; may be repeated."),
 ]
 BadRows = Annotated[OnBadRows, typer.Option(help="Rows that are no frames: stop with an error, or set them aside and go on.")]
-Runner = Annotated[str, typer.Option(help="Where stages run: local.")]
+Runner = Annotated[str, typer.Option(help="Where stages run: local, slurm or slurm:PROFILE (see deployments/slurm).")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Variants = Annotated[str, typer.Option(help="Comma-separated: large, small_kd (distilled), small_nokd.")]
 
@@ -92,9 +92,10 @@ def run(
         "teachers": _teachers(teacher or []),
         "overrides": settings,
         "on_bad_rows": on_bad_rows.value,
-        "runner": check_runner(runner),
+        "runner": runner,
     }
     _prepare(root)
+    check_runner(runner)
     from tasks.plan import plan_pipeline
 
     # Everything that can be wrong with a request is said before anything is started.
@@ -119,13 +120,14 @@ def ingest(
     settings = parse_overrides(overrides or [])
     resolve("vgae", "large", **settings)
     _prepare(root)
+    check_runner(runner)
     _check_data(dataset, data_dir)
     parameters = {
         "dataset": dataset,
         "data_dir": data_dir,
         "overrides": settings,
         "on_bad_rows": on_bad_rows.value,
-        "runner": check_runner(runner),
+        "runner": runner,
     }
     made = _flow("ingest_dataset", "ingest_dataset", parameters, as_json)
     rows = [{"made": artifact.kind, **artifact.summary, "path": str(artifact.path)} for artifact in made]
@@ -150,6 +152,7 @@ def evaluate(
     """Evaluate the newest trained models on the test splits that are on disk now."""
     settings = parse_overrides(overrides or [])
     _prepare(root)
+    check_runner(runner)
     from tasks.plan import plan_evaluation
 
     plan_evaluation(dataset, Paths(default_root()), variants=_listed(variants), overrides=settings)
@@ -160,7 +163,7 @@ def evaluate(
         "variants": _listed(variants),
         "overrides": settings,
         "on_bad_rows": on_bad_rows.value,
-        "runner": check_runner(runner),
+        "runner": runner,
     }
     _print_results(_flow("evaluate_dataset", "evaluate_dataset", parameters, as_json), as_json)
 

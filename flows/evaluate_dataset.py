@@ -8,7 +8,7 @@ from config.paths import Paths, default_root
 from tasks.artifact import Artifact
 from tasks.compute import open_compute
 from tasks.parameters import ALL_VARIANTS, BadRows, Overrides, Runner, Variant
-from tasks.pipeline import build_graphs, evaluate, find_raw, ingest, results, side_by_side
+from tasks.pipeline import build_graphs, current_run, evaluate, find_raw, ingest, results, side_by_side
 from tasks.plan import plan_evaluation
 
 
@@ -34,7 +34,7 @@ def evaluate_dataset(
     paths = Paths(default_root())
     plan = plan_evaluation(dataset, paths, variants=variants, overrides=overrides)
     raw = find_raw(dataset, data_dir)
-    with open_compute(runner, paths.cache / "dask") as compute:
+    with open_compute(runner, paths, current_run()) as compute:
         captures = ingest(plan.config, raw, on_bad_rows, compute)
         graphs = build_graphs(plan.config, captures, compute)
         evaluations = [

@@ -13,7 +13,18 @@ from config.paths import Paths, default_root
 from tasks.artifact import Artifact
 from tasks.compute import open_compute
 from tasks.parameters import ALL_MODELS, ALL_VARIANTS, BadRows, Distillation, ModelName, Overrides, Runner, Teachers, Variant
-from tasks.pipeline import build_graphs, evaluate, find_raw, ingest, results, side_by_side, train_fusion, train_gat, train_vgae
+from tasks.pipeline import (
+    build_graphs,
+    current_run,
+    evaluate,
+    find_raw,
+    ingest,
+    results,
+    side_by_side,
+    train_fusion,
+    train_gat,
+    train_vgae,
+)
 from tasks.plan import plan_pipeline
 
 
@@ -49,7 +60,7 @@ def train_pipeline(
     for note in plan.notes:
         get_run_logger().warning(note)
     raw = find_raw(dataset, data_dir)
-    with open_compute(runner, paths.cache / "dask") as compute:
+    with open_compute(runner, paths, current_run()) as compute:
         captures = ingest(plan.config, raw, on_bad_rows, compute)
         graphs = build_graphs(plan.config, captures, compute)
         evaluations, stages, large = [], [], {}

@@ -8,7 +8,10 @@ KdgatError
 ├── CheckpointError        a checkpoint or artifact is missing, torn or of another kind
 │   └── MissingTeacherError
 ├── StageError             a stage failed in its child process
-│   └── StageOutOfMemory   ... because it needed more memory than it was given         (also a MemoryError)
+│   ├── StageOutOfMemory   ... because it needed more memory than it was given         (also a MemoryError)
+│   └── StageInterrupted   ... because its worker, node or time was taken away
+├── ClusterError           the cluster refuses our jobs, or its jobs cannot work for us
+├── RegressionError        a registered model is worse than it was
 └── TrainingError          training diverged
 """
 
@@ -17,12 +20,15 @@ from config.errors import ConfigError, KdgatError
 __all__ = [
     "CaptureError",
     "CheckpointError",
+    "ClusterError",
     "ConfigError",
     "DatasetError",
     "KdgatError",
     "MissingTeacherError",
+    "RegressionError",
     "SchemaError",
     "StageError",
+    "StageInterrupted",
     "StageOutOfMemory",
     "TrainingError",
 ]
@@ -49,11 +55,41 @@ class MissingTeacherError(CheckpointError):
 
 
 class StageError(KdgatError):
-    """A stage failed in its child process; carries the child's own message."""
+    """A stage failed in its child process; carries the child's own message.
+
+    `reason` says why in a word for tables, `retry` whether another attempt is due, which whoever supervises decides.
+    """
+
+    reason = "error"
+    retry = False
+    peak_memory_mb: float | None = None
 
 
 class StageOutOfMemory(StageError, MemoryError):
     """A stage needed more memory than it was given."""
+
+    reason = "out_of_memory"
+
+
+class StageInterrupted(StageError):
+    """A stage was ended from outside; `reason` is walltime, preempted, cancelled, node_failure or lost."""
+
+    reason = "lost"
+
+    def __init__(self, message: str, reason: str = "lost") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type, tuple[str, str], dict[str, object]]:
+        return type(self), (str(self), self.reason), self.__dict__
+
+
+class ClusterError(KdgatError):
+    """The cluster refuses our jobs, or its jobs cannot work for us; says what to change in the profile."""
+
+
+class RegressionError(KdgatError):
+    """A registered model is worse than it was, by more than the tolerance."""
 
 
 class TrainingError(KdgatError):

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import psutil
 from pydantic import validate_call
 
-from kdgat_models.errors import KdgatError, StageError, StageOutOfMemory
+from kdgat_models.errors import KdgatError, StageError, StageInterrupted, StageOutOfMemory
 from kdgat_models.training.memory import peak_memory_mb
 
 LOG = "stage.log"
@@ -55,6 +55,7 @@ def run_in_child(call: StageCall, on_event: Callable[[dict[str, Any]], None] = l
 
     Raises:
         StageOutOfMemory: it ran out of memory, was ended for exceeding `call.memory_mb`, or was killed by the kernel.
+        StageInterrupted: it was told to end, as a batch system does to all processes of a job.
         StageError: it failed otherwise; the message is the stage's own.
     """
     started = time.monotonic()
@@ -94,7 +95,11 @@ def run_in_child(call: StageCall, on_event: Callable[[dict[str, Any]], None] = l
             if pipe is not None:
                 pipe.close()
     peak = max(watch.peak_mb, ending.get("peak_memory_mb", 0.0))
-    _raise_for(ending, code, watch.exceeded, peak, call)
+    try:
+        _raise_for(ending, code, watch.exceeded, peak, call)
+    except StageError as error:
+        error.peak_memory_mb = peak
+        raise
     return StageOutcome(ending["artifact"], peak, round(time.monotonic() - started, 3))
 
 
@@ -113,6 +118,8 @@ def _raise_for(ending: dict[str, Any], code: int, exceeded: bool, peak: float, c
     given = f"it was given {call.memory_mb:.0f} MB and used {peak:.0f} MB"
     if exceeded or ending.get("out_of_memory") or code in (-signal.SIGKILL, 128 + signal.SIGKILL):
         raise StageOutOfMemory(f"{call.function} ran out of memory: {given}")
+    if code in (-signal.SIGTERM, 128 + signal.SIGTERM):
+        raise StageInterrupted(f"{call.function} was told to end (signal {signal.SIGTERM:d})")
     if ending.get("event") == "failed":
         raise StageError(ending["message"])
     if code != 0 or not ending:

@@ -1,113 +1,263 @@
-"""Where stages run: a Dask cluster that starts with the first stage that has to run."""
+"""Where stages run: Dask workers of this machine or of a cluster, which start with the first stage that has to run.
+
+One mechanism for all stages, mapped or not: a supervisor (a Prefect task in a thread beside the flow) submits a plain
+function to a worker whose size fits, and the worker runs it in a child process. What a worker's end means is decided here,
+because Prefect's own retries never fire when a worker dies.
+"""
 
 import importlib
 import os
+import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import psutil
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from config.errors import ConfigError
+from config.paths import Paths
+from kdgat_models.errors import KdgatError, StageError, StageInterrupted, StageOutOfMemory
 from tasks.child import StageCall, StageOutcome, run_in_child
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Future
 
 EventHandler = Callable[[dict[str, Any]], None]
+Pool = Literal["cpu", "gpu"]
+
+POLL_S = 0.5
+GONE_S = 3.0  # a worker that the scheduler has not known for so long is gone
+NEWS_S = 30.0
+
+
+class Needs(NamedTuple):
+    """What a stage asks for."""
+
+    pool: Pool
+    memory_mb: float
+
+
+class Placement(NamedTuple):
+    """Where a stage started, as its worker says."""
+
+    worker: str  # address
+    host: str
+    job: str | None  # SLURM_JOB_ID
+    time: float  # Unix time
+
+
+class Tier(Protocol):
+    """Workers of one size."""
+
+    client: "Client"
+
+    def workers(self) -> set[str]:
+        """Addresses of the workers that are connected."""
+        ...
+
+    def complaint(self) -> KdgatError | None:
+        """Why no worker will ever come, if that is so."""
+        ...
+
+    def news(self) -> str:
+        """What a stage that has not started is waiting for."""
+        ...
+
+
+class Runner(Protocol):
+    """A kind of cluster."""
+
+    def tier(self, needs: Needs) -> Tier:
+        """Workers that meet `needs`; started if there are none."""
+        ...
+
+    def slot(self, needs: Needs) -> Any:
+        """A context manager that keeps the number of stages at a time within what the cluster may give."""
+        ...
+
+    def threads(self, pool: Pool) -> int:
+        """Threads that one stage may use."""
+        ...
+
+    def cap_mb(self, pool: Pool) -> float:
+        """Most memory that a stage can get."""
+        ...
+
+    def explain(self, placement: Placement, error: StageError) -> StageError:
+        """What really happened, when a stage was ended from outside or its worker is gone."""
+        ...
+
+    def close(self) -> None:
+        """Give everything back."""
+        ...
 
 
 class Compute:
     """A runner by name; `run` may be called from several threads."""
 
-    def __init__(self, runner: str, scratch: Path) -> None:
-        self.runner = check_runner(runner)
-        self.scratch = scratch
-        self._client: Client | None = None
+    def __init__(self, runner: str, run_folder: Path, name: str) -> None:
+        """`run_folder` takes logs and certificates of this pipeline run, whose `name` its jobs carry."""
+        kind, _, profile = check_runner(runner).partition(":")
+        self._make: Callable[[], Runner] = lambda: _make_runner(kind, profile or "default", run_folder, name)
+        self._runner: Runner | None = None
         self._guard = threading.Lock()
 
     @property
-    def threads(self) -> int:
-        """Threads that one stage may use."""
-        return max((os.cpu_count() or 1) // local_workers(), 1)
-
-    def run(self, call: StageCall, on_event: EventHandler) -> StageOutcome:
-        """Run a stage on a worker and pass on what it says; raises what `run_in_child` raises."""
-        client = self.client()
-        topic = f"stage-{uuid.uuid4().hex}"
-        client.subscribe_topic(topic, lambda event: on_event(event[1]))
-        try:
-            # Every submission is a new attempt, never a result that Dask remembers.
-            future = client.submit(on_worker, call, topic, key=topic, pure=False, retries=0)
-            return future.result()
-        finally:
-            if client.status == "running":  # it is closed under us when the flow is interrupted
-                client.unsubscribe_topic(topic)
-
-    def client(self) -> "Client":
-        """The client of the cluster, which is started if it is not running."""
+    def runner(self) -> Runner:
+        """The runner, which is made when it is first asked for."""
         with self._guard:
-            if self._client is None:
-                self._client = RUNNERS[self.runner](self.scratch)
-            return self._client
+            if self._runner is None:
+                self._runner = self._make()
+            return self._runner
+
+    def run(self, call: StageCall, needs: Needs, on_event: EventHandler) -> StageOutcome:
+        """Run a stage on a worker and pass on what it says.
+
+        Raises:
+            StageOutOfMemory, StageInterrupted, StageError: as `run_in_child`, or found out from the cluster.
+            ClusterError: no worker will come.
+        """
+        with self.runner.slot(needs):
+            tier = self.runner.tier(needs)
+            while True:
+                submission = Submission(self.runner, tier, call, on_event)
+                with suppress(_NeverStartedError):
+                    return submission.outcome()
 
     def close(self) -> None:
         """Stop the cluster, and with it whatever still runs on it."""
         with self._guard:
-            if self._client is not None:
-                cluster = self._client.cluster
-                self._client.close()
-                if cluster is not None:
-                    cluster.close()
-                self._client = None
+            if self._runner is not None:
+                self._runner.close()
+                self._runner = None
+
+
+class _NeverStartedError(Exception):
+    """A worker died with this stage in its queue: another stage's fault, nothing is lost."""
+
+
+class Submission:
+    """One stage on its way to a worker, and on it."""
+
+    def __init__(self, runner: Runner, tier: Tier, call: StageCall, on_event: EventHandler) -> None:
+        self.runner, self.tier, self.call, self.on_event = runner, tier, call, on_event
+        self.ticket = uuid.uuid4().hex
+        self.placement: Placement | None = None
+        self._gone_since = 0.0
+        self._news_at = time.monotonic() + NEWS_S
+
+    def outcome(self) -> StageOutcome:
+        """Wait for the end; raises what `Compute.run` does."""
+        client = self.tier.client
+        client.subscribe_topic(self.ticket, lambda event: self._heard(event[1]))
+        # Every submission is a new attempt, never a result that Dask remembers.
+        future = client.submit(on_worker, self.call, self.ticket, key=f"stage-{self.ticket}", pure=False, retries=0)
+        done = threading.Event()
+        future.add_done_callback(lambda _: done.set())
+        try:
+            while not done.wait(POLL_S):
+                self._look_around()
+            return self._result(future)
+        finally:
+            with suppress(OSError):
+                _mark(self.call, self.ticket).unlink(missing_ok=True)
+            if client.status == "running":  # it is closed under us when the flow is interrupted
+                future.cancel()
+                client.unsubscribe_topic(self.ticket)
+
+    def _heard(self, event: dict[str, Any]) -> None:
+        if event["event"] == "started":
+            self.placement = Placement(event["worker"], event["host"], event["job"], event["time"])
+        self.on_event(event)
+
+    def _look_around(self) -> None:
+        """Raise if the stage will not end by itself: its worker is gone, or none will come."""
+        if self.placement is None:
+            complaint = self.tier.complaint()
+            if complaint is not None:
+                raise complaint
+            if time.monotonic() > self._news_at:
+                self._news_at = time.monotonic() + NEWS_S
+                self.on_event({"event": "log", "message": self.tier.news()})
+            return
+        if self.placement.worker in self.tier.workers():
+            self._gone_since = 0.0
+            return
+        self._gone_since = self._gone_since or time.monotonic()
+        if time.monotonic() - self._gone_since > GONE_S:
+            raise self.runner.explain(self.placement, self._gone())
+
+    def _result(self, future: "Future") -> StageOutcome:
+        from distributed import KilledWorker
+
+        try:
+            return future.result()
+        except KilledWorker as error:
+            time.sleep(POLL_S)  # the message that it started may still be on its way
+            if self.placement is None:
+                raise _NeverStartedError from error
+            raise self.runner.explain(self.placement, self._gone()) from None
+        except (StageInterrupted, StageOutOfMemory) as error:
+            if self.placement is None:
+                raise
+            raise self.runner.explain(self.placement, error) from None
+
+    def _gone(self) -> StageInterrupted:
+        assert self.placement is not None
+        return StageInterrupted(f"the worker on {self.placement.host} that ran {self.call.function} is gone")
+
+
+def on_worker(call: StageCall, ticket: str) -> StageOutcome:
+    """Runs on a Dask worker: the stage in a child process, its events to the client.
+
+    Dask gives a task to another worker when the first is gone. Two processes must not write to one folder, so a second
+    start of the same submission is refused; whether to try again is decided by the supervisor.
+    """
+    worker = importlib.import_module("distributed").get_worker()
+    try:
+        _mark(call, ticket).touch(exist_ok=False)
+    except FileExistsError as error:
+        raise StageInterrupted(f"the worker that ran {call.function} is gone") from error
+    started = {"event": "started", "worker": worker.address, "host": socket.gethostname(), "time": time.time()}
+    worker.log_event(ticket, {**started, "job": os.environ.get("SLURM_JOB_ID")})
+    return run_in_child(call, lambda event: worker.log_event(ticket, event))
+
+
+def _mark(call: StageCall, ticket: str) -> Path:
+    return Path(call.folder) / f".started-{ticket}"
 
 
 def check_runner(name: str) -> str:
     """`name`, if there is such a runner; a ConfigError lists all otherwise."""
-    if name not in RUNNERS:
-        raise ConfigError(f"unknown runner {name!r}; there are: {', '.join(RUNNERS)}")
+    kind, separator, profile = name.partition(":")
+    if kind not in ("local", "slurm") or (kind == "local" and separator):
+        raise ConfigError(f"unknown runner {name!r}; there are: local, slurm (profile default), slurm:PROFILE")
+    if kind == "slurm":
+        from config.cluster import load_profile
+
+        chosen = load_profile(profile or "default")
+        if chosen.preprocessing:
+            load_profile(chosen.preprocessing)
     return name
 
 
+def _make_runner(kind: str, profile: str, run_folder: Path, name: str) -> Runner:
+    if kind == "local":
+        from tasks.local import LocalRunner
+
+        return LocalRunner(run_folder)
+    from tasks.slurm import SlurmRunner
+
+    return SlurmRunner(profile, run_folder, name)
+
+
 @contextmanager
-def open_compute(runner: str, scratch: Path) -> Iterator[Compute]:
+def open_compute(runner: str, paths: Paths, pipeline_run: str) -> Iterator[Compute]:
     """A `Compute` that is closed at the end, whatever happened."""
-    compute = Compute(runner, scratch)
+    compute = Compute(runner, paths.pipeline(pipeline_run), f"kdgat-{pipeline_run[:8]}")
     try:
         yield compute
     finally:
         compute.close()
-
-
-def on_worker(call: StageCall, topic: str) -> StageOutcome:
-    """Runs on a Dask worker: the stage in a child process, its events to the client."""
-    worker = importlib.import_module("distributed").get_worker()
-    return run_in_child(call, lambda event: worker.log_event(topic, event))
-
-
-def local_workers() -> int:
-    """Stages that run side by side on this machine: one per core and per 4 GB of memory, at most four."""
-    memory_gb = psutil.virtual_memory().total / 2**30
-    return max(min(os.cpu_count() or 1, int(memory_gb // 4), 4), 1)
-
-
-def _local_client(scratch: Path) -> "Client":
-    from distributed import Client, LocalCluster
-
-    scratch.mkdir(parents=True, exist_ok=True)
-    cluster = LocalCluster(
-        n_workers=local_workers(),
-        threads_per_worker=1,
-        host="127.0.0.1",
-        dashboard_address=None,  # pyright: ignore[reportArgumentType]  None means no dashboard
-        local_directory=str(scratch),
-        memory_limit=0,  # a stage's memory is watched in its child process; the worker itself holds nothing
-    )
-    return Client(cluster)
-
-
-# Name of a runner -> what starts its cluster, given a scratch folder.
-RUNNERS: dict[str, Callable[[Path], "Client"]] = {"local": _local_client}

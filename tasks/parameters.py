@@ -7,7 +7,7 @@ Variant = Literal["large", "small_kd", "small_nokd"]
 ModelName = Literal["vgae", "gat", "dqn"]
 Distillation = Literal["with-kd", "no-kd"]
 BadRows = Literal["error", "quarantine"]
-Runner = Literal["local"]
+Runner = str
 Overrides = dict[str, Any] | None
 Teachers = dict[str, Path] | None
 

@@ -10,20 +10,27 @@ from prefect import Task, task
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import wait
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from config.catalog import dataset_entry, dataset_folder, find_captures
 from config.paths import Paths, default_root
 from config.schema import PipelineConfig
 from kdgat_models.can.simulate import write_demo
-from kdgat_models.errors import StageOutOfMemory
+from kdgat_models.errors import StageError
 from kdgat_models.files import digest_files, digest_json, write_json
 from tasks.artifact import Artifact
 from tasks.caching import stage_cache_policy
 from tasks.compute import Compute
 from tasks.supervise import supervise
 
+MOST_ATTEMPTS = 30  # a walltime that is too short may need so many; tasks.attempts says which are due
 SIMULATED = "simulated.json"  # written last: a demo folder that has it is whole
+
+
+def current_run() -> str:
+    """The ID of the flow run."""
+    return str(flow_run.id)
 
 
 def side_by_side(stages: int) -> Any:
@@ -43,12 +50,12 @@ def results(wanted: list[Any], stages: list[Any]) -> list[Artifact]:
     return [future.result() for future in wanted]
 
 
-def ran_out_of_memory(task: Task, task_run: TaskRun, state: State) -> bool:
-    """Retry condition: only memory is worth another attempt, which asks for more of it."""
+def another_attempt_is_due(task: Task, task_run: TaskRun, state: State) -> bool:
+    """Retry condition. The supervisor has decided, who knows what the attempt asked for and why it ended."""
     try:
         state.result(raise_on_failure=True)
-    except StageOutOfMemory:
-        return True
+    except StageError as error:
+        return error.retry
     except Exception:
         return False
     return False
@@ -60,8 +67,9 @@ def stage_options(stage: str) -> dict[str, Any]:
         "cache_policy": stage_cache_policy(stage),
         "persist_result": True,
         "result_serializer": "json",
-        "retries": 2,
-        "retry_condition_fn": ran_out_of_memory,
+        "retries": MOST_ATTEMPTS - 1,
+        "retry_delay_seconds": [min(2.0**n, 60.0) for n in range(MOST_ATTEMPTS - 1)],  # backoff
+        "retry_condition_fn": another_attempt_is_due,
     }
 
 

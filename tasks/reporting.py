@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,37 @@ def listener(stage: str, variant: str | None, logger: Any) -> Callable[[dict[str
     return handle
 
 
+class Progress:
+    """Passes a stage's events on and keeps when and where it started and how far it came."""
+
+    def __init__(self, tell: Callable[[dict[str, Any]], None], submitted: float) -> None:
+        self._tell, self._submitted = tell, submitted
+        self._started: dict[str, Any] | None = None
+        self._first_step: float | None = None
+        self.epochs = 0
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        if event["event"] == "started":
+            self._started = event
+        if event["event"] == "epoch":
+            self.epochs += 1
+            self._first_step = self._first_step or time.time() - event["seconds"]
+        self._tell(event)
+
+    def figures(self) -> dict[str, Any]:
+        """Columns of the run store."""
+        if self._started is None:
+            return {"epochs": self.epochs}
+        start = self._started["time"]
+        return {
+            "epochs": self.epochs,
+            "job": self._started["job"],
+            "host": self._started["host"],
+            "queue_seconds": round(start - self._submitted, 3),
+            "setup_seconds": round(self._first_step - start, 3) if self._first_step else None,
+        }
+
+
 def describe(event: dict[str, Any]) -> str:
     """One line about an event."""
     kind = event["event"]
@@ -37,6 +69,8 @@ def describe(event: dict[str, Any]) -> str:
             f"epoch {event['epoch']}/{event['max_epochs']} train {event['train']['total']:.4g} "
             f"validation {event['validation']['value']:.4g}{extra} {event['seconds']:.1f} s{mark}"
         )
+    if kind == "started":
+        return f"started on {event['host']}" + (f" in job {event['job']}" if event["job"] else "")
     if kind == "capture":
         rejected = f", {event['rejected']} rows rejected" if event["rejected"] else ""
         return f"{event['split']}/{event['capture']}: {event['frames']:,} frames{rejected}"

@@ -1,5 +1,6 @@
-"""The life of one execution of a stage: run folder, run store, child process, tracking, publication."""
+"""The life of one attempt at a stage: run folder, memory request, run store, worker, tracking, publication."""
 
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,12 +10,17 @@ from prefect.logging import get_run_logger
 
 from config.paths import Paths, RunFolder, default_root, stage_name
 from config.schema import PipelineConfig
+from kdgat_models.errors import StageError
+from kdgat_models.runs.memory import Lesson, StageKey, learn, lesson
 from kdgat_models.runs.store import RunStore
 from tasks import reporting, tracking
 from tasks.artifact import Artifact
+from tasks.attempts import Past, Request, due, request
 from tasks.caching import cache_key, pointer
 from tasks.child import StageCall, StageOutcome
-from tasks.compute import Compute
+from tasks.compute import Compute, Needs, Pool
+
+POOLS: dict[str, Pool] = {"vgae": "gpu", "gat": "gpu"}  # all others compute on the CPU
 
 
 class Execution(NamedTuple):
@@ -22,11 +28,11 @@ class Execution(NamedTuple):
 
     stage: str
     config: PipelineConfig
-    variant: str | None  # None: shared by all variants
     folder: RunFolder
-    pipeline_run: str
-    attempt: int
-    memory_mb: float
+    past: Past
+    asked: Request
+    learnt: Lesson
+    row: dict[str, Any]  # what the run store says of it before it ends
 
 
 def supervise(stage: str, config: PipelineConfig, variant: str | None, inputs: dict[str, Any], compute: Compute) -> Artifact:
@@ -36,35 +42,98 @@ def supervise(stage: str, config: PipelineConfig, variant: str | None, inputs: d
     A second call after a kill finds the unfinished run folder of the same key and goes on in it.
     """
     paths = Paths(default_root())
-    key = cache_key(stage, config, inputs)
-    execution = _begin(paths, stage, config, variant, key)
-    call = StageCall(
-        function=f"tasks.stages.{stage}:{stage}",
-        arguments={"config": config.model_dump(mode="json"), **{name: _jsonable(value) for name, value in inputs.items()}},
-        folder=str(execution.folder.path),
-        memory_mb=execution.memory_mb,
-        threads=compute.threads,
-    )
-    store, started = RunStore(paths.store), datetime.now(UTC)
-    row = _row(execution, started)
-    store.write_run("start", {**row, "status": "running"})
+    store, key = RunStore(paths.store), cache_key(stage, config, inputs)
+    execution = _begin(paths, store, stage, config, variant, key, compute)
+    store.write_run("start", {**execution.row, "status": "running"})
+    logger = get_run_logger()
+    progress = reporting.Progress(reporting.listener(stage, variant, logger), time.time())
     try:
-        outcome = compute.run(call, reporting.listener(stage, variant, get_run_logger()))
+        outcome = compute.run(_call(execution, inputs, compute), _needs(execution), progress)
     except BaseException as error:
-        seconds = (datetime.now(UTC) - started).total_seconds()
-        store.write_run("end", {**row, "status": "failed", "seconds": seconds, "error": f"{type(error).__name__}: {error}"})
+        _note_end(store, execution, error, progress, logger)
         raise
-    return _publish(paths, execution, key, row, outcome)
+    return _publish(paths, execution, key, {**execution.row, **progress.figures()}, outcome)
 
 
-def _begin(paths: Paths, stage: str, config: PipelineConfig, variant: str | None, key: str) -> Execution:
+def key_of(stage: str, config: PipelineConfig) -> StageKey:
+    """What the memory of this stage is remembered under."""
+    distilled = config.auxiliary.distils and stage in ("vgae", "gat")
+    return StageKey(config.model_type, config.scale, stage, config.dataset, distilled)
+
+
+def _begin(
+    paths: Paths, store: RunStore, stage: str, config: PipelineConfig, variant: str | None, key: str, compute: Compute
+) -> Execution:
     task, flow = TaskRunContext.get(), FlowRunContext.get()
-    attempt = task.task_run.run_count if task else 1
     pipeline_run = str(flow.flow_run.id) if flow and flow.flow_run else str(task.task_run.flow_run_id) if task else "none"
     folder = paths.run_folder(config, stage, key)
     config.save(folder.path / "config.json")
-    memory_mb = config.resources.memory_gb(stage, attempt) * 1024
-    return Execution(stage, config, variant, folder, pipeline_run, attempt, memory_mb)
+    past = Past(_attempts(store, folder.run_id), pipeline_run)
+    learnt = lesson(store, key_of(stage, config))
+    resources, pool = config.resources, POOLS.get(stage, "cpu")
+    asked = request(resources.base_mb(stage), learnt.request_mb, past.multiple, compute.runner.cap_mb(pool), resources)
+    row = _row(config, stage, variant, folder.run_id, past, asked)
+    name = f"{stage} {variant}" if variant else stage
+    get_run_logger().info("%s", f"{name}: attempt {past.number} asks for {asked.memory_mb:.0f} MB ({asked.why})")
+    return Execution(stage, config, folder, past, asked, learnt, row)
+
+
+def _attempts(store: RunStore, run_id: str) -> list[dict[str, Any]]:
+    """The last row of each attempt at a run; one that was killed with its pipeline has only a first row."""
+    last = {(row["pipeline_run"], row["attempt"]): row for row in store.rows("runs", f"{run_id}-*")}
+    return list(last.values())
+
+
+def _row(config: PipelineConfig, stage: str, variant: str | None, run_id: str, past: Past, asked: Request) -> dict[str, Any]:
+    trained = stage not in ("ingest", "graphs")
+    return {
+        "run_id": run_id,
+        "pipeline_run": past.pipeline_run,
+        "dataset": config.dataset,
+        "variant": variant,
+        "model_type": config.model_type if trained else None,
+        "scale": config.scale if trained else None,
+        "stage": stage_name(config, stage),
+        "auxiliary": config.auxiliary.name,
+        "seed": config.seed,
+        "started_at": datetime.now(UTC),
+        "attempt": past.number,
+        "memory_requested_mb": asked.memory_mb,
+        "config": config.model_dump_json(),
+    }
+
+
+def _call(execution: Execution, inputs: dict[str, Any], compute: Compute) -> StageCall:
+    """The call for the worker. On a GPU, a distilled model starts with the share of the batch that was learnt to fit."""
+    config, stage = execution.config, execution.stage
+    if key_of(stage, config).distilled:
+        training = config.training.model_copy(update={"batch_share": min(config.training.batch_share, execution.learnt.factor)})
+        config = config.model_copy(update={"training": training})
+    return StageCall(
+        function=f"tasks.stages.{stage}:{stage}",
+        arguments={"config": config.model_dump(mode="json"), **{name: _jsonable(value) for name, value in inputs.items()}},
+        folder=str(execution.folder.path),
+        memory_mb=execution.asked.memory_mb,
+        threads=compute.runner.threads(POOLS.get(stage, "cpu")),
+    )
+
+
+def _needs(execution: Execution) -> Needs:
+    return Needs(POOLS.get(execution.stage, "cpu"), execution.asked.memory_mb)
+
+
+def _note_end(store: RunStore, execution: Execution, error: BaseException, progress: "reporting.Progress", logger: Any) -> None:
+    """Write why an attempt ended and decide whether there is another one, which `error.retry` says."""
+    known = error if isinstance(error, StageError) else StageError()
+    peak, reason, row = known.peak_memory_mb, known.reason, execution.row
+    end = {"status": "failed", "reason": reason, "peak_memory_mb": peak, "error": f"{type(error).__name__}: {error}"}
+    seconds = (datetime.now(UTC) - row["started_at"]).total_seconds()
+    store.write_run("end", {**row, **progress.figures(), **end, "seconds": seconds})
+    if reason == "out_of_memory":
+        learn(store, key_of(execution.stage, execution.config), row, peak or row["memory_requested_mb"], out_of_memory=True)
+    known.retry = due(error, execution.past, execution.asked, progress.epochs, execution.config.resources)
+    then = "it is tried again" if known.retry else "it is not tried again"
+    logger.warning("%s", f"{execution.stage}: attempt {row['attempt']} ended ({reason.replace('_', ' ')}): {error}; {then}")
 
 
 def _publish(paths: Paths, execution: Execution, key: str, row: dict[str, Any], outcome: StageOutcome) -> Artifact:
@@ -78,31 +147,11 @@ def _publish(paths: Paths, execution: Execution, key: str, row: dict[str, Any], 
     mark = pointer(paths.cache, key)
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.write_text(str(artifact.path))
-    end = {"status": "completed", "path": str(artifact.path), "digest": artifact.digest, **figures}
+    end = {"status": "completed", "reason": "completed", "path": str(artifact.path), "digest": artifact.digest, **figures}
     end["peak_gpu_memory_mb"] = artifact.summary.get("peak_gpu_memory_mb")
     store.write_run("end", {**row, **end})
+    learn(store, key_of(execution.stage, execution.config), row, outcome.peak_memory_mb, out_of_memory=False)
     return artifact
-
-
-def _row(execution: Execution, started: datetime) -> dict[str, Any]:
-    """What the run store says of an execution before it ends."""
-    config = execution.config
-    trained = execution.stage not in ("ingest", "graphs")
-    return {
-        "run_id": execution.folder.run_id,
-        "pipeline_run": execution.pipeline_run,
-        "dataset": config.dataset,
-        "variant": execution.variant,
-        "model_type": config.model_type if trained else None,
-        "scale": config.scale if trained else None,
-        "stage": stage_name(config, execution.stage),
-        "auxiliary": config.auxiliary.name,
-        "seed": config.seed,
-        "started_at": started,
-        "attempt": execution.attempt,
-        "memory_requested_mb": execution.memory_mb,
-        "config": config.model_dump_json(),
-    }
 
 
 def _jsonable(value: Any) -> Any:

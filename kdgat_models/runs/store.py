@@ -14,10 +14,13 @@ from kdgat_models.runs.tables import TABLES
 if TYPE_CHECKING:
     import duckdb
 
+EMPTY = "_schema.parquet"  # so that a table without rows can be read
+
 # A run is known by its last row; a pipeline that is killed leaves its start row, which says so.
+LAST = "select * exclude (rank) from (select *, row_number() over (partition by {key} order by written_at desc) rank from {source}) where rank = 1"
 VIEWS = {
-    "runs": "select * exclude (rank) from (select *, row_number() over (partition by run_id order by written_at desc) rank "
-    "from {source}) where rank = 1",
+    "runs": LAST.replace("{key}", "run_id"),
+    "memory": "select * from {source}",
     "epochs": "select * from {source}",
     "metrics": "select * from {source}",
 }
@@ -50,19 +53,27 @@ class RunStore:
         name = f"{row['run_id']}-{row['pipeline_run'][:8]}-{row['attempt']}-{phase}"
         return self.write("runs", name, [stamped])
 
+    def rows(self, table: str, pattern: str = "*") -> list[dict[str, Any]]:
+        """Rows of the files of `table` whose names match, oldest first; needs no database."""
+        files = sorted((self.folder / table).glob(f"{pattern}.parquet"))
+        found = [row for file in files if file.name != EMPTY for row in pq.read_table(file, schema=TABLES[table]).to_pylist()]
+        return sorted(found, key=lambda row: row["written_at"])
+
     def connect(self) -> "duckdb.DuckDBPyConnection":
         """An in-process DuckDB with one read-only view per table; tables without files are empty."""
         import duckdb  # here, because writers need no database, and loading it beside Prefect's threads leaks at exit
 
         connection = duckdb.connect()
         for table, schema in TABLES.items():
-            empty = self.folder / table / "_schema.parquet"
+            empty = self.folder / table / EMPTY
             if not empty.exists():
                 with atomic_path(empty) as temporary:
                     pq.write_table(schema.empty_table(), temporary)
             glob = str(self.folder / table / "*.parquet").replace("'", "''")
             source = f"read_parquet('{glob}', union_by_name = true)"
             connection.execute(f"create view {table} as {VIEWS[table].format(source=source)}")
+            if table == "runs":  # one row per attempt at a run
+                connection.execute(f"create view attempts as {LAST.format(key='run_id, attempt', source=source)}")
         return connection
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:

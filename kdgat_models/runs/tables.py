@@ -17,6 +17,12 @@ TABLES: dict[str, pa.Schema] = {
             ("auxiliary", pa.string()),
             ("seed", pa.int64()),
             ("status", pa.string()),  # running, completed, failed
+            ("reason", pa.string()),  # completed, error, out_of_memory, walltime, preempted, cancelled, node_failure, lost
+            ("epochs", pa.int32()),  # that this attempt trained
+            ("job", pa.string()),  # of SLURM
+            ("host", pa.string()),
+            ("queue_seconds", pa.float64()),  # from submission to the start on a worker
+            ("setup_seconds", pa.float64()),  # from there to the first training step
             ("started_at", pa.timestamp("us", "UTC")),
             ("seconds", pa.float64()),
             ("attempt", pa.int32()),
@@ -27,6 +33,19 @@ TABLES: dict[str, pa.Schema] = {
             ("digest", pa.string()),
             ("error", pa.string()),
             ("config", pa.string()),  # JSON
+            ("written_at", pa.timestamp("us", "UTC")),
+        ]
+    ),
+    # What each attempt used, and the safety factor that follows from it (kdgat_models.runs.memory).
+    "memory": pa.schema(
+        [
+            *_RUN_KEY,
+            *[(name, pa.string()) for name in ("model_type", "scale", "stage", "dataset")],
+            ("distilled", pa.bool_()),
+            ("requested_mb", pa.float64()),
+            ("peak_mb", pa.float64()),  # of an attempt that ran out: at least so much
+            ("outcome", pa.string()),  # completed or out_of_memory
+            ("factor", pa.float64()),  # after this attempt
             ("written_at", pa.timestamp("us", "UTC")),
         ]
     ),

@@ -1,0 +1,264 @@
+"""Workers that are SLURM jobs: one adaptive cluster per pool and memory tier (dask-jobqueue)."""
+
+import asyncio
+import shutil
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from config.cluster import SlurmProfile, load_profile
+from kdgat_models.errors import ClusterError, KdgatError, StageError, StageInterrupted, StageOutOfMemory
+from tasks.compute import Needs, Placement, Pool
+from tasks.dask_settings import apply_settings, private_folder
+from tasks.slurm_jobs import CONTROLLER_S, TRANSIENT, advice, cancel, end_of, in_queue
+
+if TYPE_CHECKING:
+    from distributed.security import Security
+
+OVERHEAD_MB = 512  # of a job's memory, for the Dask worker that runs the stage
+FRUITLESS_JOBS = 3  # so many jobs that ended without a worker: the next would, too
+LADDER = tuple(sorted(1024 * 2**power * part // 4 for power in range(10) for part in (3, 4)))  # 768, 1024, 1536, 2048, ...
+
+
+class Submissions:
+    """What became of the jobs of one cluster."""
+
+    def __init__(self) -> None:
+        self.jobs: list[str] = []
+        self.refused: str | None = None
+
+
+def job_memory_mb(stage_mb: float, cap_mb: float) -> int:
+    """Memory of a job for a stage: a rung of a ladder, so that stages of about the same size share workers."""
+    wanted = stage_mb + OVERHEAD_MB
+    return int(min(next((rung for rung in LADDER if rung >= wanted), wanted), cap_mb))
+
+
+class SlurmRunner:
+    """Clusters of the profile, and of the profile for stages that use no GPU, by memory tier."""
+
+    def __init__(self, profile: str, run_folder: Path, name: str) -> None:
+        self._profiles = profiles_of(profile)
+        self._folder, self._name = run_folder, name
+        self._security: Security | None = None
+        self._tiers: dict[tuple[Pool, int], SlurmTier] = {}
+        self._guard = threading.Lock()
+        shared = self._profiles["cpu"] is self._profiles["gpu"]
+        slots = {pool: threading.BoundedSemaphore(own.max_jobs) for pool, own in self._profiles.items()}
+        self._slots = {"gpu": slots["gpu"], "cpu": slots["gpu"] if shared else slots["cpu"]}
+
+    def tier(self, needs: Needs) -> "SlurmTier":
+        profile = self._profiles[needs.pool]
+        pool: Pool = "gpu" if profile is self._profiles["gpu"] else "cpu"
+        key = (pool, job_memory_mb(needs.memory_mb, profile.max_memory_gb * 1024))
+        with self._guard:
+            if key not in self._tiers:
+                if self._security is None:
+                    self._security = new_security(private_folder(self._folder / "tls"))
+                self._tiers[key] = SlurmTier(profile, key[1], self._folder, self._name, self._security)
+            return self._tiers[key]
+
+    def slot(self, needs: Needs) -> threading.BoundedSemaphore:
+        return self._slots[needs.pool]
+
+    def threads(self, pool: Pool) -> int:
+        return self._profiles[pool].cores
+
+    def cap_mb(self, pool: Pool) -> float:
+        return self._profiles[pool].max_memory_gb * 1024 - OVERHEAD_MB
+
+    def explain(self, placement: Placement, error: StageError) -> StageError:
+        """What SLURM says of the job. A stage that was killed in a job that goes on did run out of memory."""
+        if placement.job is None:
+            return error
+        if isinstance(error, StageOutOfMemory):
+            time.sleep(1)  # SLURM kills all processes of a job; the worker may have outlived its child by a moment
+            if not in_queue([placement.job]):
+                return error if end_of(placement.job) in ("lost", "out_of_memory") else self._interrupted(placement, error)
+            return error
+        return self._interrupted(placement, error)
+
+    def _interrupted(self, placement: Placement, error: StageError) -> StageError:
+        reason = end_of(placement.job or "")
+        said = f"SLURM job {placement.job} on {placement.host}: {reason.replace('_', ' ')}"
+        if reason == "out_of_memory":
+            found: StageError = StageOutOfMemory(f"{error} ({said})")
+        else:
+            found = StageInterrupted(f"{error} ({said})", reason)
+        found.peak_memory_mb = error.peak_memory_mb
+        return found
+
+    def close(self) -> None:
+        with self._guard:
+            for tier in self._tiers.values():
+                tier.close()
+            self._tiers.clear()
+            shutil.rmtree(self._folder / "tls", ignore_errors=True)
+
+
+def profiles_of(name: str) -> dict[Pool, SlurmProfile]:
+    """The profile of each pool: preprocessing may have one of its own."""
+    profile = load_profile(name)
+    return {"gpu": profile, "cpu": load_profile(profile.preprocessing) if profile.preprocessing else profile}
+
+
+def new_security(folder: Path) -> "Security":
+    """Certificates for this run alone, as files: a worker on a node reads them there, its command line only names them."""
+    from distributed.security import Security
+
+    temporary = Security.temporary().get_tls_config_for_role("worker")
+    files = {}
+    for name in ("ca_file", "cert", "key"):
+        files[name] = folder / f"{name}.pem"
+        files[name].touch(mode=0o600)
+        files[name].write_text(temporary[name])
+    roles = {f"tls_{role}_{name}": str(files[name]) for role in ("scheduler", "worker", "client") for name in ("cert", "key")}
+    return Security(tls_ca_file=str(files["ca_file"]), require_encryption=True, **roles)
+
+
+class SlurmTier:
+    """An adaptive cluster whose jobs have one memory size."""
+
+    def __init__(self, profile: SlurmProfile, memory_mb: int, folder: Path, name: str, security: "Security") -> None:
+        from distributed import Client
+
+        apply_settings()
+        self.profile, self.memory_mb = profile, memory_mb
+        self.logs = (profile.logs or folder / "slurm_logs").resolve()
+        self.submissions = Submissions()
+        self.cluster: Any = make_cluster(profile, memory_mb, self.logs, name, security, self.submissions)
+        self.cluster.adapt(
+            minimum_jobs=0,
+            maximum_jobs=profile.max_jobs,
+            interval="1s",
+            wait_count=profile.idle_seconds,
+            target_duration="100ms",  # a worker for each stage, up to the maximum
+        )
+        self.client: Client = Client(self.cluster, security=security)
+
+    def workers(self) -> set[str]:
+        return set(self.cluster.scheduler.workers)
+
+    def complaint(self) -> KdgatError | None:
+        if self.submissions.refused is not None:
+            return ClusterError(advice(self.submissions.refused))
+        if len(self.submissions.jobs) < FRUITLESS_JOBS or self.workers():
+            return None
+        tried = self.submissions.jobs[-FRUITLESS_JOBS:]
+        if self.submissions.jobs[-1] in {job for job, _, _ in in_queue(tried)}:
+            return None
+        return ClusterError(f"{FRUITLESS_JOBS} jobs ended and no worker had come. {self.last_words()}")
+
+    def news(self) -> str:
+        waiting = in_queue(self.submissions.jobs)
+        said = ", ".join(f"job {job} {state.lower()} ({reason})" for job, state, reason in waiting)
+        return f"waiting for a worker with {self.memory_mb} MB: {said or 'its job is being submitted'}"
+
+    def last_words(self) -> str:
+        """What the newest job log says, and what that means."""
+        logs = sorted(self.logs.glob("*.err"), key=lambda file: file.stat().st_mtime)
+        text = logs[-1].read_text(errors="replace") if logs else ""
+        tail = "\n".join(text.splitlines()[-8:])
+        where = (
+            f"the job log {logs[-1]} ends:\n{tail}" if logs else f"there is no job log in {self.logs}: can nodes write there?"
+        )
+        return f"{_diagnosis(text, self.cluster.scheduler_address)}{where}"
+
+    def close(self) -> None:
+        self.client.close()
+        with suppress(TimeoutError, asyncio.TimeoutError):
+            self.cluster.close(timeout=20)
+        cancel(self.submissions.jobs)  # also those whose submission was under way
+
+
+def _diagnosis(log: str, scheduler: str) -> str:
+    if "No such file or directory" in log or "not found" in log:
+        return "The node lacks a file that the job needs; is `python` of the profile there, and `environment` right? "
+    if "ModuleNotFoundError" in log or "ImportError" in log:
+        return "The node's Python lacks our packages; set `python` in the profile to one that has them. "
+    if "imed out" in log or "No route to host" in log or "Connection refused" in log:
+        return f"No route from the node to the scheduler at {scheduler}; set `interface` or `scheduler_host` in the profile. "
+    return ""
+
+
+def make_cluster(
+    profile: SlurmProfile,
+    memory_mb: int,
+    logs: Path,
+    name: str,
+    security: "Security",
+    submissions: Submissions,
+) -> Any:
+    """A `SLURMCluster` without workers."""
+    from dask_jobqueue import SLURMCluster
+
+    return SLURMCluster(
+        job_cls=_job_class(submissions),
+        queue=profile.partition,
+        account=profile.account,
+        walltime=profile.walltime,
+        cores=profile.cores,
+        processes=1,
+        memory=f"{memory_mb}MiB",
+        job_mem=f"{memory_mb}M",
+        job_name=name,
+        job_extra_directives=directives(profile),
+        job_script_prologue=["umask 077", *profile.environment],
+        log_directory=str(logs),
+        local_directory=profile.scratch,
+        python=profile.python,
+        nanny=False,
+        death_timeout=profile.death_timeout_seconds,
+        # One stage at a time, however many cores it has; the stage's child process, not the worker, watches memory.
+        worker_extra_args=["--nthreads", "1", "--memory-limit", "0", "--no-dashboard"],
+        interface=profile.interface,
+        protocol="tls://",
+        security=security,
+        scheduler_options=_scheduler_options(profile),
+        silence_logs="error",
+    )
+
+
+def directives(profile: SlurmProfile) -> list[str]:
+    """#SBATCH lines beyond those that dask-jobqueue writes."""
+    optional = {"qos": profile.qos, "constraint": profile.constraint, "gres": profile.gres}
+    lines = [f"--{name}={value}" for name, value in optional.items() if value]
+    # A job that SLURM requeued would come back beside the one that replaces it.
+    return [*lines, "--no-requeue", f"--export={','.join(profile.exports)}", *profile.directives]
+
+
+def _scheduler_options(profile: SlurmProfile) -> dict[str, Any]:
+    options: dict[str, Any] = {"dashboard_address": None, "dashboard": False}
+    if profile.scheduler_host:
+        options["host"] = profile.scheduler_host
+    elif profile.interface == "lo":
+        options["host"] = "127.0.0.1"
+    return options
+
+
+def _job_class(submissions: Submissions) -> Any:
+    """A job that waits for a controller which cannot be reached, and notes what it was refused."""
+    from dask_jobqueue.slurm import SLURMJob
+
+    class Job(SLURMJob):
+        async def _submit_job(self, script_filename: str) -> str:
+            deadline, pause = time.monotonic() + CONTROLLER_S, 1.0
+            while True:
+                try:
+                    answer = await super()._submit_job(script_filename)
+                except RuntimeError as error:
+                    if not TRANSIENT.search(str(error)) or time.monotonic() > deadline:
+                        submissions.refused = str(error)
+                        raise
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, 10)
+                except FileNotFoundError:
+                    submissions.refused = "error: there is no sbatch on this machine; start from a login node of the cluster"
+                    raise
+                else:
+                    submissions.jobs.append(self._job_id_from_submit_output(answer))
+                    return answer
+
+    return Job
