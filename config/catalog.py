@@ -1,11 +1,13 @@
 """The catalogue of datasets (`datasets.yaml`) and where their captures lie on disk."""
 
 import difflib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import yaml
+from pydantic import Field
 
 from config.errors import ConfigError
 from config.paths import Paths
@@ -29,7 +31,7 @@ class DatasetEntry(Section):
     readers: tuple[str, ...]
     splits: dict[str, SplitEntry]
     simulated: bool = False
-    resources: dict[str, float] = {}  # fields of ResourcesConfig that this dataset needs otherwise
+    resources: Mapping[str, float] = Field(default={})  # fields of ResourcesConfig that this dataset needs otherwise
 
 
 class FoundCaptures(NamedTuple):

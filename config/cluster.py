@@ -60,6 +60,12 @@ class SlurmProfile(Section):
         return names
 
     @property
+    def gpus(self) -> int:
+        """GPUs of a job."""
+        count = (self.gres or "").rpartition(":")[2]
+        return int(count) if count.isdigit() else int(self.gres is not None)
+
+    @property
     def walltime_hours(self) -> float:
         """The walltime, in hours."""
         days, _, clock = self.walltime.rpartition("-")

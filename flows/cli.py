@@ -3,17 +3,17 @@
 import json
 import os
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from config.catalog import catalog
-from config.errors import ConfigError, KdgatError
-from config.paths import Paths, default_root, tool_environment
-from config.resolver import list_auxiliaries, list_models, parse_overrides, resolve
-from flows.show import results_table, show, table
+from config.errors import KdgatError
+from config.paths import Paths, default_root
+from config.resolver import parse_overrides, resolve
+from flows import cli_cluster, cli_lists
+from flows.cli_options import BadRows, DataDir, Dataset, Json, OnBadRows, Overrides, Root, Runner, Variants, listed, prepare
+from flows.show import plain, results_table, show, table
 from tasks.compute import check_runner
 
 app = typer.Typer(
@@ -25,31 +25,6 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-class OnBadRows(StrEnum):
-    error = "error"
-    quarantine = "quarantine"
-
-
-Dataset = Annotated[str, typer.Option(help="Name in the catalogue; `kdgat datasets` lists them.")]
-DataDir = Annotated[
-    Path | None, typer.Option(help="Folder that holds DATASET/SPLIT/*.csv[.gz|.zst].", file_okay=False, exists=True)
-]
-Root = Annotated[
-    Path,
-    typer.Option(
-        help="Folder for everything that is written.", envvar="KDGAT_ROOT", file_okay=False, show_default="./experiments"
-    ),
-]
-Overrides = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Change a setting, e.g. training.lr=0.001; may be repeated."),
-]
-BadRows = Annotated[OnBadRows, typer.Option(help="Rows that are no frames: stop with an error, or set them aside and go on.")]
-Runner = Annotated[str, typer.Option(help="Where stages run: local, slurm or slurm:PROFILE (see deployments/slurm).")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Variants = Annotated[str, typer.Option(help="Comma-separated: large, small_kd (distilled), small_nokd.")]
 
 
 @app.command()
@@ -74,6 +49,7 @@ def run(
     overrides: Overrides = None,
     on_bad_rows: BadRows = OnBadRows.error,
     runner: Runner = "local",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, submit nothing.")] = False,
     root: Root = Path("experiments"),
     as_json: Json = False,
 ) -> None:
@@ -86,22 +62,25 @@ def run(
     parameters: dict[str, Any] = {
         "dataset": dataset,
         "data_dir": data_dir,
-        "variants": _listed(chosen),
-        "models": _listed(models),
-        "distillation": _listed(distillation) if distillation else None,
+        "variants": listed(chosen),
+        "models": listed(models),
+        "distillation": listed(distillation) if distillation else None,
         "teachers": _teachers(teacher or []),
         "overrides": settings,
         "on_bad_rows": on_bad_rows.value,
         "runner": runner,
     }
-    _prepare(root)
+    prepare(root)
     check_runner(runner)
     from tasks.plan import plan_pipeline
 
     # Everything that can be wrong with a request is said before anything is started.
     asked = {name: parameters[name] for name in ("variants", "models", "distillation", "teachers", "overrides")}
-    plan_pipeline(dataset, Paths(default_root()), **asked)
+    plan = plan_pipeline(dataset, Paths(default_root()), **asked)
     _check_data(dataset, data_dir)
+    if dry_run:
+        cli_cluster.print_preview(plan, data_dir, on_bad_rows.value, runner, as_json)
+        return
     evaluations = _flow("train_pipeline", "train_pipeline", parameters, as_json)
     _print_results(evaluations, as_json)
 
@@ -119,7 +98,7 @@ def ingest(
     """Validate the captures of a dataset, write them as Parquet, build the graphs."""
     settings = parse_overrides(overrides or [])
     resolve("vgae", "large", **settings)
-    _prepare(root)
+    prepare(root)
     check_runner(runner)
     _check_data(dataset, data_dir)
     parameters = {
@@ -135,7 +114,7 @@ def ingest(
         print(json.dumps(rows, indent=2))
     else:
         for row in rows:
-            show(table(row["made"], [{"": name, "value": _plain(value)} for name, value in row.items() if name != "made"]))
+            show(table(row["made"], [{"": name, "value": plain(value)} for name, value in row.items() if name != "made"]))
 
 
 @app.command()
@@ -151,16 +130,16 @@ def evaluate(
 ) -> None:
     """Evaluate the newest trained models on the test splits that are on disk now."""
     settings = parse_overrides(overrides or [])
-    _prepare(root)
+    prepare(root)
     check_runner(runner)
     from tasks.plan import plan_evaluation
 
-    plan_evaluation(dataset, Paths(default_root()), variants=_listed(variants), overrides=settings)
+    plan_evaluation(dataset, Paths(default_root()), variants=listed(variants), overrides=settings)
     _check_data(dataset, data_dir)
     parameters = {
         "dataset": dataset,
         "data_dir": data_dir,
-        "variants": _listed(variants),
+        "variants": listed(variants),
         "overrides": settings,
         "on_bad_rows": on_bad_rows.value,
         "runner": runner,
@@ -168,57 +147,9 @@ def evaluate(
     _print_results(_flow("evaluate_dataset", "evaluate_dataset", parameters, as_json), as_json)
 
 
-@app.command()
-def datasets(as_json: Json = False) -> None:
-    """List the catalogue of datasets."""
-    rows = [{"dataset": name, **entry.model_dump(mode="json")} for name, entry in catalog().items()]
-    if as_json:
-        print(json.dumps(rows, indent=2))
-    else:
-        columns = [{**row, "splits": "\n".join(row["splits"]), "readers": ", ".join(row["readers"])} for row in rows]
-        show(table("Datasets", columns, ["dataset", "domain", "splits", "readers", "source", "licence"]))
-
-
-@app.command()
-def models(as_json: Json = False) -> None:
-    """List models, their scales and sizes, and what can be trained beside them."""
-    rows = []
-    for model, scales in list_models().items():
-        for scale in scales:
-            config = resolve(model, scale)
-            architecture = config.model_dump(mode="json")[model]
-            rows.append({"model": model, "scale": scale, "lr": config.training.lr, "architecture": architecture})
-    if as_json:
-        print(json.dumps({"models": rows, "auxiliaries": list_auxiliaries()}, indent=2))
-    else:
-        show(table("Models", [{**row, "architecture": _plain(row["architecture"])} for row in rows]))
-        show(f"auxiliaries: {', '.join(list_auxiliaries())}")
-
-
-@app.command()
-def leaderboard(
-    dataset: Annotated[str | None, typer.Option(help="Only this dataset.")] = None,
-    top: Annotated[int, typer.Option(help="Models per dataset and split.", min=1)] = 1,
-    root: Root = Path("experiments"),
-    as_json: Json = False,
-) -> None:
-    """Print the best models by F1, per dataset and test split, from the run store."""
-    from kdgat_models.runs.store import RunStore
-    from kdgat_models.runs.store import leaderboard as best
-
-    rows = best(RunStore(Paths(root.expanduser().resolve()).store), dataset, top)
-    if as_json:
-        print(json.dumps(rows, indent=2))
-    elif rows:
-        show(
-            table(
-                "Leaderboard",
-                rows,
-                ["dataset", "split", "rank", "variant", "model", "f1", "roc_auc", "precision", "recall", "fpr"],
-            )
-        )
-    else:
-        show(f"no evaluation in {root} yet: run `kdgat run`")
+for command in (cli_lists.datasets, cli_lists.models, cli_lists.leaderboard, cli_lists.runs, cli_lists.memory):
+    app.command()(command)
+app.add_typer(cli_cluster.app, name="cluster")
 
 
 def main() -> None:
@@ -228,16 +159,6 @@ def main() -> None:
     except KdgatError as error:
         print(f"kdgat: {error}", file=sys.stderr)
         raise SystemExit(1) from None
-
-
-def _prepare(root: Path) -> None:
-    """Point all tools at the root, before any of them is imported."""
-    absolute = root.expanduser().resolve()
-    os.environ.update(tool_environment(absolute))
-    try:
-        Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"cannot write below {absolute}: {error}. Choose another folder with --root") from error
 
 
 def _flow(module: str, name: str, parameters: dict[str, Any], quiet: bool) -> list[Any]:
@@ -281,18 +202,6 @@ def _teachers(assignments: list[str]) -> dict[str, Path] | None:
         if not separator or not Path(folder).is_dir():
             raise typer.BadParameter(f"--teacher {model}{separator}{folder}: expected MODEL=FOLDER with an existing run folder")
     return {model: Path(folder).resolve() for model, _, folder in pairs} or None
-
-
-def _listed(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_plain(item)}" for name, item in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 if __name__ == "__main__":

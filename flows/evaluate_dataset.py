@@ -8,7 +8,7 @@ from config.paths import Paths, default_root
 from tasks.artifact import Artifact
 from tasks.compute import open_compute
 from tasks.parameters import ALL_VARIANTS, BadRows, Overrides, Runner, Variant
-from tasks.pipeline import build_graphs, current_run, evaluate, find_raw, ingest, results, side_by_side
+from tasks.pipeline import current_run, find_raw, results, side_by_side, submitter
 from tasks.plan import plan_evaluation
 
 
@@ -35,10 +35,20 @@ def evaluate_dataset(
     plan = plan_evaluation(dataset, paths, variants=variants, overrides=overrides)
     raw = find_raw(dataset, data_dir)
     with open_compute(runner, paths, current_run()) as compute:
-        captures = ingest(plan.config, raw, on_bad_rows, compute)
-        graphs = build_graphs(plan.config, captures, compute)
+        submit = submitter(compute)
+        captures = submit("ingest", plan.config, None, raw=raw, on_bad_rows=on_bad_rows)
+        graphs = submit("graphs", plan.config, None, captures=captures)
         evaluations = [
-            evaluate.submit(config["dqn"], name, graphs, found["vgae"], found["gat"], found["dqn"], compute)
+            submit(
+                "evaluation",
+                config["dqn"],
+                name,
+                label=name,
+                graphs=graphs,
+                vgae=found["vgae"],
+                gat=found["gat"],
+                fusion=found["dqn"],
+            )
             for name, config, _, found, _ in plan.variants
         ]
-        return results(evaluations, evaluations)
+        return results(evaluations, [captures, graphs, *evaluations])

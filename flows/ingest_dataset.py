@@ -9,7 +9,7 @@ from config.resolver import resolve
 from tasks.artifact import Artifact
 from tasks.compute import open_compute
 from tasks.parameters import BadRows, Overrides, Runner
-from tasks.pipeline import build_graphs, current_run, find_raw, ingest, side_by_side
+from tasks.pipeline import current_run, find_raw, results, side_by_side, submitter
 
 
 @flow(name="ingest-dataset", flow_run_name="ingest {dataset}", task_runner=side_by_side(4))
@@ -32,6 +32,7 @@ def ingest_dataset(
     config = resolve("vgae", "large", **{**(overrides or {}), "dataset": dataset})
     raw = find_raw(dataset, data_dir)
     with open_compute(runner, Paths(default_root()), current_run()) as compute:
-        captures = ingest(config, raw, on_bad_rows, compute)
-        graphs = build_graphs(config, captures, compute)
-    return [captures, graphs]
+        submit = submitter(compute)
+        captures = submit("ingest", config, None, raw=raw, on_bad_rows=on_bad_rows)
+        graphs = submit("graphs", config, None, captures=captures)
+        return results([captures, graphs], [captures, graphs])

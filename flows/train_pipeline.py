@@ -1,8 +1,5 @@
 """The main job: recorded traffic in, distilled and evaluated detectors out."""
 
-# Prefect takes futures where a task wants their results, which its types do not say.
-# pyright: reportArgumentType=false
-
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +9,10 @@ from prefect.logging import get_run_logger
 from config.paths import Paths, default_root
 from tasks.artifact import Artifact
 from tasks.compute import open_compute
+from tasks.limits import one_at_a_time
 from tasks.parameters import ALL_MODELS, ALL_VARIANTS, BadRows, Distillation, ModelName, Overrides, Runner, Teachers, Variant
-from tasks.pipeline import (
-    build_graphs,
-    current_run,
-    evaluate,
-    find_raw,
-    ingest,
-    results,
-    side_by_side,
-    train_fusion,
-    train_gat,
-    train_vgae,
-)
-from tasks.plan import plan_pipeline
+from tasks.pipeline import Submit, current_run, find_raw, results, side_by_side, submitter
+from tasks.plan import STAGE_OF, PipelinePlan, plan_pipeline
 
 
 @flow(name="train-pipeline", flow_run_name="train {dataset}", task_runner=side_by_side(16))
@@ -60,21 +47,28 @@ def train_pipeline(
     for note in plan.notes:
         get_run_logger().warning(note)
     raw = find_raw(dataset, data_dir)
-    with open_compute(runner, paths, current_run()) as compute:
-        captures = ingest(plan.config, raw, on_bad_rows, compute)
-        graphs = build_graphs(plan.config, captures, compute)
-        evaluations, stages, large = [], [], {}
-        for name, config, trains, earlier, teacher in plan.variants:
-            built: dict[str, Any] = dict(earlier)
-            if "vgae" in trains:
-                built["vgae"] = train_vgae.submit(config["vgae"], name, graphs, teacher["vgae"] or large.get("vgae"), compute)
-            if "gat" in trains:
-                built["gat"] = train_gat.submit(
-                    config["gat"], name, graphs, built["vgae"], teacher["gat"] or large.get("gat"), compute
-                )
-            if "dqn" in trains:
-                built["dqn"] = train_fusion.submit(config["dqn"], name, graphs, built["vgae"], built["gat"], compute)
-            evaluations.append(evaluate.submit(config["dqn"], name, graphs, built["vgae"], built["gat"], built["dqn"], compute))
-            stages += [built[model] for model in trains] + evaluations[-1:]
-            large = built if name == "large" else large
-        return results(evaluations, stages)
+    with one_at_a_time(paths, "train", dataset, variants), open_compute(runner, paths, current_run()) as compute:
+        stages = method(plan, raw, on_bad_rows, submitter(compute))
+        return results([stage for name, stage in stages if name == "evaluation"], [stage for _, stage in stages])
+
+
+def method(plan: PipelinePlan, raw: Any, on_bad_rows: str, submit: Submit) -> list[tuple[str, Any]]:
+    """Submit every stage of the pipeline in order; returns their names and futures. A dry run submits to nobody."""
+    captures = submit("ingest", plan.config, None, raw=raw, on_bad_rows=on_bad_rows)
+    graphs = submit("graphs", plan.config, None, captures=captures)
+    stages, large = [("ingest", captures), ("graphs", graphs)], {}
+    for name, config, trains, earlier, teacher in plan.variants:
+        built: dict[str, Any] = dict(earlier)
+        if "vgae" in trains:
+            taught_by = teacher["vgae"] or large.get("vgae")
+            built["vgae"] = submit("vgae", config["vgae"], name, graphs=graphs, teacher=taught_by)
+        if "gat" in trains:
+            taught_by = teacher["gat"] or large.get("gat")
+            built["gat"] = submit("gat", config["gat"], name, graphs=graphs, vgae=built["vgae"], teacher=taught_by)
+        if "dqn" in trains:
+            built["dqn"] = submit("fusion", config["dqn"], name, graphs=graphs, vgae=built["vgae"], gat=built["gat"])
+        models = {"vgae": built["vgae"], "gat": built["gat"], "fusion": built["dqn"]}
+        evaluation = submit("evaluation", config["dqn"], name, label=name, graphs=graphs, **models)
+        stages += [*((STAGE_OF[model], built[model]) for model in trains), ("evaluation", evaluation)]
+        large = built if name == "large" else large
+    return stages

@@ -55,8 +55,8 @@ def request(base_mb: float, learnt_mb: float | None, multiple: int, cap_mb: floa
 def due(error: BaseException, past: Past, asked: Request, epochs: int, resources: ResourcesConfig) -> bool:
     """Whether another attempt is due after `error`; `past` does not hold the attempt that just ended.
 
-    Out of memory: with more memory, until attempts or memory are used up. Walltime: on after the last epoch, as long as there are
-    new ones. Taken away otherwise: again in the same tier, a limited number of times. All other errors would come again.
+    Out of memory: with more memory, until attempts or memory are used up. Walltime: on after the last epoch, as long as there
+    are new ones. Taken away otherwise: again in the same tier, a limited number of times. All other errors would come again.
     """
     reason = error.reason if isinstance(error, StageError) else "error"
     if reason == "out_of_memory":

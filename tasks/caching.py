@@ -20,7 +20,7 @@ from prefect.context import TaskRunContext
 from prefect.locking.protocol import LockManager
 from prefect.transactions import IsolationLevel
 
-from config.paths import Paths, default_root
+from config.paths import COMPLETE, Paths, default_root
 from config.schema import PipelineConfig
 from kdgat_models.files import digest_json
 from tasks.artifact import Artifact
@@ -119,10 +119,19 @@ def pointer(cache_folder: Path, key: str) -> Path:
     return cache_folder / "artifacts" / key
 
 
+def cached(cache_folder: Path, key: str) -> Artifact | None:
+    """The artifact of a key, if its stage need not run."""
+    mark = pointer(cache_folder, key)
+    if not mark.exists() or not (cache_folder / "records" / key).exists():
+        return None
+    file = Path(mark.read_text()) / COMPLETE
+    return Artifact.model_validate_json(file.read_text()) if file.exists() else None
+
+
 def forget_if_lost(cache_folder: Path, key: str) -> None:
     """Drop the record of a key whose artifact is gone from the disk, so that its stage runs again."""
     mark = pointer(cache_folder, key)
-    if mark.exists() and not Path(mark.read_text(), "artifact.json").exists():
+    if mark.exists() and not Path(mark.read_text(), COMPLETE).exists():
         (cache_folder / "records" / key).unlink(missing_ok=True)
         mark.unlink()
 

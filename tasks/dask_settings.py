@@ -18,9 +18,9 @@ SETTINGS: dict[str, Any] = {
 
 def apply_settings() -> None:
     """Set them in this process."""
-    import dask
+    from dask import config
 
-    dask.config.set(SETTINGS)
+    config.set(SETTINGS)
 
 
 def private_folder(path: Path) -> Path:

@@ -3,6 +3,7 @@
 A task's parameters beside `compute` are what its cache key is made of (see `tasks.caching`).
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +14,20 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from config.catalog import dataset_entry, dataset_folder, find_captures
+from config.catalog import dataset_entry, dataset_folder
 from config.paths import Paths, default_root
 from config.schema import PipelineConfig
 from kdgat_models.can.simulate import write_demo
 from kdgat_models.errors import StageError
-from kdgat_models.files import digest_files, digest_json, write_json
+from kdgat_models.files import write_json
 from tasks.artifact import Artifact
 from tasks.caching import stage_cache_policy
 from tasks.compute import Compute
+from tasks.raw import SIMULATED, is_simulated, raw_artifact
 from tasks.supervise import supervise
 
+Submit = Callable[..., Any]  # (stage, config, variant, **inputs): a future, or what is known of the result
 MOST_ATTEMPTS = 30  # a walltime that is too short may need so many; tasks.attempts says which are due
-SIMULATED = "simulated.json"  # written last: a demo folder that has it is whole
 
 
 def current_run() -> str:
@@ -76,29 +78,26 @@ def stage_options(stage: str) -> dict[str, Any]:
 @task(name="find-captures", task_run_name="find {dataset}")
 def find_raw(dataset: str, data_dir: Path | None) -> Artifact:
     """The raw captures of a dataset and the digest of their content; a simulated dataset is written first."""
-    paths = Paths(default_root())
-    folder = dataset_folder(dataset, data_dir, paths)
-    if dataset_entry(dataset).simulated and data_dir is None and not (folder / SIMULATED).exists():
+    folder = dataset_folder(dataset, data_dir, Paths(default_root()))
+    if dataset_entry(dataset).simulated and data_dir is None and not is_simulated(folder):
         files = write_demo(folder)
         write_json(folder / SIMULATED, {"captures": len(files)})
-    found = find_captures(dataset, folder)
-    for split in found.absent:
+    raw = raw_artifact(dataset, folder)
+    for split in raw.summary["absent_splits"]:
         get_run_logger().info("%s has no split %s: skipped", dataset, split)
-    files = [file for split in found.captures.values() for file in split]
-    digest = digest_json([[str(file.relative_to(folder)), digest_files([file])] for file in files])
-    return Artifact(kind="raw", path=folder, digest=digest, summary={"captures": len(files), "absent_splits": found.absent})
+    return raw
 
 
 @task(name="ingest", task_run_name="ingest {config.dataset}", **stage_options("ingest"))
-def ingest(config: PipelineConfig, raw: Artifact, on_bad_rows: str, compute: Compute) -> Artifact:
+def ingest(config: PipelineConfig, variant: str | None, raw: Artifact, on_bad_rows: str, compute: Compute) -> Artifact:
     """Raw captures -> validated Parquet captures."""
-    return supervise("ingest", config, None, {"raw": raw, "on_bad_rows": on_bad_rows}, compute)
+    return supervise("ingest", config, variant, {"raw": raw, "on_bad_rows": on_bad_rows}, compute)
 
 
 @task(name="build-graphs", task_run_name="graphs {config.dataset}", **stage_options("graphs"))
-def build_graphs(config: PipelineConfig, captures: Artifact, compute: Compute) -> Artifact:
+def build_graphs(config: PipelineConfig, variant: str | None, captures: Artifact, compute: Compute) -> Artifact:
     """Parquet captures -> graphs and vocabulary."""
-    return supervise("graphs", config, None, {"captures": captures}, compute)
+    return supervise("graphs", config, variant, {"captures": captures}, compute)
 
 
 @task(name="train-vgae", task_run_name="vgae {variant}", **stage_options("vgae"))
@@ -128,9 +127,10 @@ def train_fusion(
     return supervise("fusion", config, variant, {"graphs": graphs, "vgae": vgae, "gat": gat}, compute)
 
 
-@task(name="evaluate", task_run_name="evaluate {label}", **stage_options("evaluation"))
+@task(name="evaluate", task_run_name="evaluate {label} on {config.dataset}", **stage_options("evaluation"))
 def evaluate(
     config: PipelineConfig,
+    variant: str,
     label: str,
     graphs: Artifact,
     vgae: Artifact | None,
@@ -140,4 +140,24 @@ def evaluate(
 ) -> Artifact:
     """Models -> metrics on every test split. `label`, the variant, stands in the metrics and so is an input."""
     inputs = {"label": label, "graphs": graphs, "vgae": vgae, "gat": gat, "fusion": fusion}
-    return supervise("evaluation", config, label, inputs, compute)
+    return supervise("evaluation", config, variant, inputs, compute)
+
+
+# Stage -> its task. A task takes config, variant, the stage's inputs by name, and compute.
+TASKS: dict[str, Task[..., Artifact]] = {
+    "ingest": ingest,
+    "graphs": build_graphs,
+    "vgae": train_vgae,
+    "gat": train_gat,
+    "fusion": train_fusion,
+    "evaluation": evaluate,
+}
+
+
+def submitter(compute: Compute) -> Submit:
+    """A function that submits a stage and returns its future."""
+
+    def submit(stage: str, config: PipelineConfig, variant: str | None, **inputs: Any) -> Any:
+        return TASKS[stage].submit(config, variant, **inputs, compute=compute)
+
+    return submit

@@ -65,6 +65,7 @@ def describe(event: dict[str, Any]) -> str:
         mark = " *" if event["best"] else ""
         validation = ", ".join(f"{name} {value:.4g}" for name, value in event["validation"].items() if name != "value")
         extra = f" ({validation})" if validation else ""
+        extra += f" in {event['parts']} parts per batch" if event["parts"] > 1 else ""
         return (
             f"epoch {event['epoch']}/{event['max_epochs']} train {event['train']['total']:.4g} "
             f"validation {event['validation']['value']:.4g}{extra} {event['seconds']:.1f} s{mark}"

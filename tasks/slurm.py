@@ -12,12 +12,14 @@ from config.cluster import SlurmProfile, load_profile
 from kdgat_models.errors import ClusterError, KdgatError, StageError, StageInterrupted, StageOutOfMemory
 from tasks.compute import Needs, Placement, Pool
 from tasks.dask_settings import apply_settings, private_folder
-from tasks.slurm_jobs import CONTROLLER_S, TRANSIENT, advice, cancel, end_of, in_queue
+from tasks.slurm_jobs import TRANSIENT, advice, cancel, end_of, in_queue, job_state
 
 if TYPE_CHECKING:
     from distributed.security import Security
 
 OVERHEAD_MB = 512  # of a job's memory, for the Dask worker that runs the stage
+SUBMIT_S = 600.0  # a controller may be away for so long
+LOOK_S = 3.0  # between two questions to the controller
 FRUITLESS_JOBS = 3  # so many jobs that ended without a worker: the next would, too
 LADDER = tuple(sorted(1024 * 2**power * part // 4 for power in range(10) for part in (3, 4)))  # 768, 1024, 1536, 2048, ...
 
@@ -137,19 +139,41 @@ class SlurmTier:
             target_duration="100ms",  # a worker for each stage, up to the maximum
         )
         self.client: Client = Client(self.cluster, security=security)
+        self._guard = threading.Lock()
+        self._looked_at = time.monotonic()
+        self._fruitless = 0
 
     def workers(self) -> set[str]:
         return set(self.cluster.scheduler.workers)
 
     def complaint(self) -> KdgatError | None:
+        """Why no worker will come. Jobs that ended without one are replaced; Dask would wait for them for ever."""
         if self.submissions.refused is not None:
             return ClusterError(advice(self.submissions.refused))
-        if len(self.submissions.jobs) < FRUITLESS_JOBS or self.workers():
-            return None
-        tried = self.submissions.jobs[-FRUITLESS_JOBS:]
-        if self.submissions.jobs[-1] in {job for job, _, _ in in_queue(tried)}:
+        with self._guard:
+            if time.monotonic() - self._looked_at < LOOK_S:
+                return None
+            self._looked_at = time.monotonic()
+            self._replace_the_fruitless()
+        if self._fruitless < FRUITLESS_JOBS:
             return None
         return ClusterError(f"{FRUITLESS_JOBS} jobs ended and no worker had come. {self.last_words()}")
+
+    def _replace_the_fruitless(self) -> None:
+        connected = {str(worker.name) for worker in list(self.cluster.scheduler.workers.values())}
+        if connected:
+            self._fruitless = 0
+        waiting = {str(name): job.job_id for name, job in list(self.cluster.workers.items()) if job.job_id}
+        waiting = {name: job for name, job in waiting.items() if name not in connected}
+        if not waiting:
+            return
+        alive = {job for job, _, _ in in_queue(list(waiting.values()))}
+        for name, job in waiting.items():
+            if job not in alive:
+                state = job_state(job)
+                # One that somebody cancelled says nothing about the next.
+                self._fruitless += state is None or state.ended not in ("cancelled", "preempted", "node_failure")
+                self.cluster.loop.add_callback(self.cluster.scale_down, [name])
 
     def news(self) -> str:
         waiting = in_queue(self.submissions.jobs)
@@ -192,33 +216,54 @@ def make_cluster(
     submissions: Submissions,
 ) -> Any:
     """A `SLURMCluster` without workers."""
-    from dask_jobqueue import SLURMCluster
+    from dask_jobqueue.slurm import SLURMCluster
 
-    return SLURMCluster(
-        job_cls=_job_class(submissions),
-        queue=profile.partition,
-        account=profile.account,
-        walltime=profile.walltime,
-        cores=profile.cores,
-        processes=1,
-        memory=f"{memory_mb}MiB",
-        job_mem=f"{memory_mb}M",
-        job_name=name,
-        job_extra_directives=directives(profile),
-        job_script_prologue=["umask 077", *profile.environment],
-        log_directory=str(logs),
-        local_directory=profile.scratch,
-        python=profile.python,
-        nanny=False,
-        death_timeout=profile.death_timeout_seconds,
+    try:
+        return SLURMCluster(
+            job_cls=_job_class(submissions),
+            **job_options(profile, memory_mb, logs, name),
+            interface=profile.interface,
+            security=security,
+            scheduler_options=_scheduler_options(profile),
+            silence_logs="error",
+        )
+    except RuntimeError as error:  # an address or interface that this machine does not have
+        raise ClusterError(f"{error}. Set `interface` or `scheduler_host` in the profile to one of this machine") from error
+
+
+def job_options(profile: SlurmProfile, memory_mb: int, logs: Path, name: str) -> dict[str, Any]:
+    """Options of a dask-jobqueue job."""
+    return {
+        "queue": profile.partition,
+        "account": profile.account,
+        "walltime": profile.walltime,
+        "cores": profile.cores,
+        "processes": 1,
+        "memory": f"{memory_mb}MiB",
+        "job_mem": f"{memory_mb}M",
+        "job_name": name,
+        "job_extra_directives": directives(profile),
+        "job_script_prologue": ["umask 077", *profile.environment],
+        "log_directory": str(logs),
+        "local_directory": profile.scratch,
+        "python": profile.python,
+        "nanny": False,
+        "death_timeout": profile.death_timeout_seconds,
         # One stage at a time, however many cores it has; the stage's child process, not the worker, watches memory.
-        worker_extra_args=["--nthreads", "1", "--memory-limit", "0", "--no-dashboard"],
-        interface=profile.interface,
-        protocol="tls://",
-        security=security,
-        scheduler_options=_scheduler_options(profile),
-        silence_logs="error",
-    )
+        "worker_extra_args": ["--nthreads", "1", "--memory-limit", "0", "--no-dashboard"],
+        "protocol": "tls://",
+    }
+
+
+def job_script(profile: SlurmProfile, memory_mb: int, name: str) -> str:
+    """The script that would be submitted; addresses and certificates are only known then."""
+    from dask_jobqueue.slurm import SLURMJob
+
+    options = job_options(profile, memory_mb, Path("{run}/slurm_logs"), name) | {"log_directory": None}
+    logs = profile.logs or "{run}/slurm_logs"
+    options["job_extra_directives"] = [f"-e {logs}/{name}-%J.err", f"-o {logs}/{name}-%J.out", *directives(profile)]
+    script = SLURMJob("{scheduler}", "{worker}", interface=profile.interface, **options).job_script()
+    return "\n".join(line for line in script.splitlines() if line)
 
 
 def directives(profile: SlurmProfile) -> list[str]:
@@ -239,24 +284,32 @@ def _scheduler_options(profile: SlurmProfile) -> dict[str, Any]:
 
 
 def _job_class(submissions: Submissions) -> Any:
-    """A job that waits for a controller which cannot be reached, and notes what it was refused."""
+    """A job that waits for a controller which cannot be reached, and notes what it was refused instead of raising.
+
+    Dask would only log the error, once a second, and the stage would wait for ever; `SlurmTier.complaint` passes it on.
+    """
+    from dask_jobqueue.core import Job as AnyJob
     from dask_jobqueue.slurm import SLURMJob
 
     class Job(SLURMJob):
+        async def start(self) -> None:
+            try:
+                await super().start()
+            except (RuntimeError, FileNotFoundError) as error:
+                missing = isinstance(error, FileNotFoundError)
+                submissions.refused = "error: there is no sbatch here; start from a login node" if missing else str(error)
+                await super(AnyJob, self).start()
+
         async def _submit_job(self, script_filename: str) -> str:
-            deadline, pause = time.monotonic() + CONTROLLER_S, 1.0
+            deadline, pause = time.monotonic() + SUBMIT_S, 1.0
             while True:
                 try:
                     answer = await super()._submit_job(script_filename)
                 except RuntimeError as error:
                     if not TRANSIENT.search(str(error)) or time.monotonic() > deadline:
-                        submissions.refused = str(error)
                         raise
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, 10)
-                except FileNotFoundError:
-                    submissions.refused = "error: there is no sbatch on this machine; start from a login node of the cluster"
-                    raise
                 else:
                     submissions.jobs.append(self._job_id_from_submit_output(answer))
                     return answer

@@ -58,7 +58,8 @@ def supervise(stage: str, config: PipelineConfig, variant: str | None, inputs: d
 def key_of(stage: str, config: PipelineConfig) -> StageKey:
     """What the memory of this stage is remembered under."""
     distilled = config.auxiliary.distils and stage in ("vgae", "gat")
-    return StageKey(config.model_type, config.scale, stage, config.dataset, distilled)
+    model, scale = ("-", "-") if stage in ("ingest", "graphs") else (config.model_type, config.scale)
+    return StageKey(model, scale, stage, config.dataset, distilled)
 
 
 def _begin(

@@ -2,7 +2,8 @@
 
 request = peak / factor. The factor is the share of a request that is expected to be used: it starts at 0.85, or 0.75 under
 distillation, where teacher and student are in memory together; it falls after each attempt that ran out of memory, and rises
-slowly with each that did not. On a GPU the same factor is the share of the batch that is in memory at a time under distillation.
+slowly with each that did not. On a GPU the same factor is the share of the batch that is in memory at a time under
+distillation.
 """
 
 from collections.abc import Mapping

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 EMPTY = "_schema.parquet"  # so that a table without rows can be read
 
 # A run is known by its last row; a pipeline that is killed leaves its start row, which says so.
-LAST = "select * exclude (rank) from (select *, row_number() over (partition by {key} order by written_at desc) rank from {source}) where rank = 1"
+LAST = (
+    "select * exclude (rank) from (select *, row_number() over (partition by {key} order by written_at desc) rank "
+    "from {source}) where rank = 1"
+)
 VIEWS = {
     "runs": LAST.replace("{key}", "run_id"),
     "memory": "select * from {source}",

@@ -16,7 +16,7 @@ from kdgat_models.graphs.store import GraphData
 from kdgat_models.networks.gat import classify
 from kdgat_models.training.curriculum import Sampler
 from kdgat_models.training.distillation import blended, softened_divergence
-from kdgat_models.training.objective import Draws, Objective, shuffled_batches
+from kdgat_models.training.objective import Draws, Objective, shuffled_batches, window_parts
 
 
 class GatObjective(Objective[nn.Module]):
@@ -62,6 +62,9 @@ class GatObjective(Objective[nn.Module]):
         distillation = softened_divergence(logits, teacher, self.config.auxiliary.temperature)
         total = blended(distillation, task, self.config.auxiliary)
         return {"total": total, "task": task, "distillation": distillation}
+
+    def parts(self, batch: NDArray[np.int64], count: int) -> list[tuple[NDArray[np.int64], float]]:
+        return window_parts(batch, count, np.ones_like(batch))
 
     def validate(self) -> dict[str, float]:
         """Cross-entropy and accuracy over all validation windows, in their natural proportion."""

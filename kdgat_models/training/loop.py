@@ -53,16 +53,17 @@ def fit(
         objective.network.compile(dynamic=True)
     optimizer = torch.optim.AdamW(objective.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     state = load_state(state_file, objective, optimizer) if state_file else LoopState.fresh()
+    split = BatchSplit(math.ceil(1 / config.batch_share) if device.type == "cuda" else 1)
     started = time.monotonic()
     while state.epoch < config.max_epochs and not _stopped(state, objective, config):
         begin = time.monotonic()
-        steps, train = _train_epoch(objective, optimizer, config, Draws.of(seed, state.epoch), state.epoch, device)
+        steps, train = _train_epoch(objective, optimizer, config, Draws.of(seed, state.epoch), state.epoch, device, split)
         objective.eval()
         with torch.no_grad():
             validation = objective.validate()
         best = validation["value"] < state.best_value or not state.history
         seconds = round(time.monotonic() - begin, 3)
-        report = EpochReport(state.epoch + 1, config.max_epochs, steps, train, validation, best, seconds)
+        report = EpochReport(state.epoch + 1, config.max_epochs, steps, train, validation, best, seconds, split.parts)
         state = state.after_epoch(report, objective.network)
         if state_file:
             save_state(state_file, state, objective, optimizer)
@@ -89,6 +90,47 @@ def _stopped(state: LoopState, objective: Objective[Any], config: TrainingConfig
     return state.epoch - max(state.best_epoch, objective.settled_after) >= config.patience
 
 
+class BatchSplit:
+    """Into how many parts a batch is cut so that it fits the GPU; gradients are accumulated over the parts."""
+
+    def __init__(self, parts: int) -> None:
+        self.parts = parts
+
+    def backward(
+        self, objective: Objective[Any], batch: Any, draws: Draws, device: torch.device, scaler: torch.amp.GradScaler
+    ) -> dict[str, Tensor]:
+        """Leave the gradients of `batch` in the parameters and return its losses.
+
+        Raises:
+            torch.OutOfMemoryError: also the smallest parts do not fit.
+        """
+        while True:
+            before = draws.torch.get_state()
+            try:
+                return self._backward(objective, batch, draws, device, scaler)
+            except torch.OutOfMemoryError:
+                objective.zero_grad(set_to_none=True)
+                if len(objective.parts(batch, self.parts * 2)) == len(objective.parts(batch, self.parts)):
+                    raise
+            # Outside of the handler: the exception holds the frames, and with them the tensors that did not fit.
+            self.parts *= 2
+            draws.torch.set_state(before)
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def _backward(
+        self, objective: Objective[Any], batch: Any, draws: Draws, device: torch.device, scaler: torch.amp.GradScaler
+    ) -> dict[str, Tensor]:
+        totals: dict[str, Tensor] = {}
+        for part, weight in objective.parts(batch, self.parts):
+            with torch.autocast(device.type, enabled=scaler.is_enabled()):
+                losses = objective.loss(part, draws)
+            scaler.scale(losses["total"] * weight).backward()
+            for name, loss in losses.items():
+                totals[name] = totals.get(name, torch.zeros((), device=loss.device)) + loss.detach() * weight
+        return totals
+
+
 def _train_epoch(
     objective: Objective[Any],
     optimizer: torch.optim.Optimizer,
@@ -96,19 +138,17 @@ def _train_epoch(
     draws: Draws,
     epoch: int,
     device: torch.device,
+    split: BatchSplit,
 ) -> tuple[int, dict[str, float]]:
     """One pass over the objective's batches; returns the number of steps and the mean of each loss term."""
     objective.train()
-    use_amp = config.amp and device.type == "cuda"
-    scaler = torch.amp.GradScaler(enabled=use_amp)
+    scaler = torch.amp.GradScaler(enabled=config.amp and device.type == "cuda")
     totals: dict[str, float] = {}
     steps = 0
     with _seeded_dropout(draws, device):
         for batch in objective.batches(epoch, draws):
-            with torch.autocast(device.type, enabled=use_amp):
-                losses = objective.loss(batch, draws)
             optimizer.zero_grad(set_to_none=True)
-            scaler.scale(losses["total"]).backward()
+            losses = split.backward(objective, batch, draws, device, scaler)
             scaler.unscale_(optimizer)
             nn.utils.clip_grad_norm_(objective.parameters(), config.gradient_clip)
             scaler.step(optimizer)

@@ -43,8 +43,19 @@ class Objective(nn.Module, ABC, Generic[Network]):
     def validate(self) -> dict[str, float]:
         """Figures on validation data; the lowest `value` marks the best weights."""
 
+    def parts(self, batch: Any, count: int) -> list[tuple[Any, float]]:
+        """`batch` in at most `count` parts, each with its share of the batch's mean loss; whole where it cannot be divided."""
+        return [(batch, 1.0)]
+
     def after_step(self) -> None:
         """Called after each optimiser step."""
+
+
+def window_parts(batch: NDArray[np.int64], count: int, size: NDArray[np.int64]) -> list[tuple[NDArray[np.int64], float]]:
+    """Windows in parts of two or more (batch norm needs them), weighted by their `size` in what the loss is a mean over."""
+    cuts = max(min(count, len(batch) // 2), 1)
+    pairs = zip(np.array_split(batch, cuts), np.array_split(size, cuts), strict=True)
+    return [(windows, float(sizes.sum() / size.sum())) for windows, sizes in pairs]
 
 
 def shuffled_batches(windows: NDArray[np.int64], batch_size: int, min_steps: int, draws: Draws) -> Iterator[NDArray[np.int64]]:

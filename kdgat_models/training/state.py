@@ -23,6 +23,7 @@ class EpochReport(NamedTuple):
     validation: dict[str, float]
     best: bool  # the validation value is the lowest so far
     seconds: float
+    parts: int  # that a batch was cut into, to fit a GPU
 
 
 class LoopState(NamedTuple):

@@ -14,7 +14,7 @@ from kdgat_models.graphs.splits import TRAIN, VALIDATION
 from kdgat_models.graphs.store import GraphData
 from kdgat_models.networks.vgae import VGAE, VgaeOutput, vgae_errors
 from kdgat_models.training.distillation import blended, vgae_divergence
-from kdgat_models.training.objective import Draws, Objective, shuffled_batches
+from kdgat_models.training.objective import Draws, Objective, shuffled_batches, window_parts
 
 
 class VgaeObjective(Objective[VGAE]):
@@ -57,6 +57,10 @@ class VgaeObjective(Objective[VGAE]):
         distillation = vgae_divergence(output, teacher, self.projection, self.config.auxiliary)
         total = blended(distillation, task, self.config.auxiliary)
         return {"total": total, "task": task, "distillation": distillation, **terms}
+
+    def parts(self, batch: NDArray[np.int64], count: int) -> list[tuple[NDArray[np.int64], float]]:
+        offsets = self.data.store.node_offsets
+        return window_parts(batch, count, offsets[batch + 1] - offsets[batch])
 
     def validate(self) -> dict[str, float]:
         """Mean loss over the nodes of normal validation windows, with z = mu."""

@@ -1,0 +1,103 @@
+"""Commands that list what there is: datasets, models, results, attempts, memory."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from config.catalog import catalog
+from config.paths import Paths
+from config.resolver import list_auxiliaries, list_models, resolve
+from flows.cli_options import Json, Root
+from flows.show import plain, show, table
+
+
+def datasets(as_json: Json = False) -> None:
+    """List the catalogue of datasets."""
+    rows = [{"dataset": name, **entry.model_dump(mode="json")} for name, entry in catalog().items()]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+    else:
+        columns = [{**row, "splits": "\n".join(row["splits"]), "readers": ", ".join(row["readers"])} for row in rows]
+        show(table("Datasets", columns, ["dataset", "domain", "splits", "readers", "source", "licence"]))
+
+
+def models(as_json: Json = False) -> None:
+    """List models, their scales and sizes, and what can be trained beside them."""
+    rows = []
+    for model, scales in list_models().items():
+        for scale in scales:
+            config = resolve(model, scale)
+            architecture = config.model_dump(mode="json")[model]
+            rows.append({"model": model, "scale": scale, "lr": config.training.lr, "architecture": architecture})
+    if as_json:
+        print(json.dumps({"models": rows, "auxiliaries": list_auxiliaries()}, indent=2))
+    else:
+        show(table("Models", [{**row, "architecture": plain(row["architecture"])} for row in rows]))
+        show(f"auxiliaries: {', '.join(list_auxiliaries())}")
+
+
+def leaderboard(
+    dataset: Annotated[str | None, typer.Option(help="Only this dataset.")] = None,
+    top: Annotated[int, typer.Option(help="Models per dataset and split.", min=1)] = 1,
+    root: Root = Path("experiments"),
+    as_json: Json = False,
+) -> None:
+    """Print the best models by F1, per dataset and test split, from the run store."""
+    from kdgat_models.runs.store import RunStore
+    from kdgat_models.runs.store import leaderboard as best
+
+    rows = best(RunStore(Paths(root.expanduser().resolve()).store), dataset, top)
+    if as_json:
+        print(json.dumps(rows, indent=2))
+    elif rows:
+        show(
+            table(
+                "Leaderboard",
+                rows,
+                ["dataset", "split", "rank", "variant", "model", "f1", "roc_auc", "precision", "recall", "fpr"],
+            )
+        )
+    else:
+        show(f"no evaluation in {root} yet: run `kdgat run`")
+
+
+def memory(root: Root = Path("experiments"), as_json: Json = False) -> None:
+    """Print what was learnt about the memory of stages, and what the next run asks for first."""
+    from kdgat_models.runs.memory import lessons
+    from kdgat_models.runs.store import RunStore
+
+    rows = lessons(RunStore(Paths(root.expanduser().resolve()).store))
+    if as_json:
+        print(json.dumps(rows, indent=2))
+    elif rows:
+        show(table("Memory: next request = peak / factor (or peak + 256 MB)", rows))
+    else:
+        show(f"no stage has run in {root} yet: run `kdgat run`")
+
+
+RUN_COLUMNS = """started_at, pipeline_run[:8] as pipeline, dataset, variant, stage, attempt, status, reason,
+    round(memory_requested_mb) as asked_mb, round(peak_memory_mb) as peak_mb, round(seconds, 1) as seconds, host, job"""
+
+
+def runs(
+    dataset: Annotated[str | None, typer.Option(help="Only this dataset.")] = None,
+    last: Annotated[int, typer.Option(help="How many.", min=1)] = 30,
+    root: Root = Path("experiments"),
+    as_json: Json = False,
+) -> None:
+    """Print the last attempts at stages: what each asked for, what it used, and why it ended."""
+    from kdgat_models.runs.store import RunStore
+
+    store = RunStore(Paths(root.expanduser().resolve()).store)
+    sql = f"select {RUN_COLUMNS}, error from attempts where ? is null or dataset = ? order by started_at desc limit ?"
+    rows = store.query(sql, (dataset, dataset, last))[::-1]
+    for row in rows:
+        row["started_at"] = f"{row['started_at']:%Y-%m-%d %H:%M:%S}"
+    if as_json:
+        print(json.dumps(rows, indent=2))
+    elif rows:
+        show(table("Attempts", rows, [name for name in rows[0] if name != "error"]))
+    else:
+        show(f"no stage has run in {root} yet: run `kdgat run`")

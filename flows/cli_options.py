@@ -1,0 +1,51 @@
+"""Options that commands share, and what each command does first."""
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from config.errors import ConfigError
+from config.paths import tool_environment
+
+
+class OnBadRows(StrEnum):
+    error = "error"
+    quarantine = "quarantine"
+
+
+Dataset = Annotated[str, typer.Option(help="Name in the catalogue; `kdgat datasets` lists them.")]
+DataDir = Annotated[
+    Path | None, typer.Option(help="Folder that holds DATASET/SPLIT/*.csv[.gz|.zst].", file_okay=False, exists=True)
+]
+Root = Annotated[
+    Path,
+    typer.Option(
+        help="Folder for everything that is written.", envvar="KDGAT_ROOT", file_okay=False, show_default="./experiments"
+    ),
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Change a setting, e.g. training.lr=0.001; may be repeated."),
+]
+BadRows = Annotated[OnBadRows, typer.Option(help="Rows that are no frames: stop with an error, or set them aside and go on.")]
+Runner = Annotated[str, typer.Option(help="Where stages run: local, slurm or slurm:PROFILE (see deployments/slurm).")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Variants = Annotated[str, typer.Option(help="Comma-separated: large, small_kd (distilled), small_nokd.")]
+
+
+def prepare(root: Path) -> None:
+    """Point all tools at the root, before any of them is imported."""
+    absolute = root.expanduser().resolve()
+    os.environ.update(tool_environment(absolute))
+    try:
+        Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot write below {absolute}: {error}. Choose another folder with --root") from error
+
+
+def listed(text: str) -> list[str]:
+    """The parts of a comma-separated text."""
+    return [part.strip() for part in text.split(",") if part.strip()]
