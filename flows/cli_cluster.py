@@ -60,8 +60,9 @@ def print_preview(plan: Any, data_dir: Path | None, on_bad_rows: str, runner: st
     profiles: Any = None
     caps: Any = {"cpu": float("inf"), "gpu": float("inf")}
     if kind == "slurm":
-        from tasks.slurm import OVERHEAD_MB, profiles_of
+        from tasks.slurm import OVERHEAD_MB, import_jobqueue, profiles_of
 
+        import_jobqueue()
         profiles = profiles_of(name or "default")
         caps = {pool: profile.max_memory_gb * 1024 - OVERHEAD_MB for pool, profile in profiles.items()}
     paths = Paths(default_root())

@@ -100,6 +100,8 @@ class Compute:
     def __init__(self, runner: str, run_folder: Path, name: str) -> None:
         """`run_folder` takes logs and certificates of this pipeline run, whose `name` its jobs carry."""
         kind, _, profile = check_runner(runner).partition(":")
+        if kind == "slurm":
+            importlib.import_module("tasks.slurm").import_jobqueue()
         self._make: Callable[[], Runner] = lambda: _make_runner(kind, profile or "default", run_folder, name)
         self._runner: Runner | None = None
         self._guard = threading.Lock()

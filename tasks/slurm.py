@@ -1,7 +1,9 @@
 """Workers that are SLURM jobs: one adaptive cluster per pool and memory tier (dask-jobqueue)."""
 
 import asyncio
+import importlib
 import shutil
+import signal
 import threading
 import time
 from contextlib import suppress
@@ -98,6 +100,13 @@ class SlurmRunner:
                 tier.close()
             self._tiers.clear()
             shutil.rmtree(self._folder / "tls", ignore_errors=True)
+
+
+def import_jobqueue() -> None:
+    """Import dask-jobqueue, in the main thread, and take back the handler of Ctrl-C that it sets when it is imported."""
+    handler = signal.getsignal(signal.SIGINT)
+    importlib.import_module("dask_jobqueue")
+    signal.signal(signal.SIGINT, handler)
 
 
 def profiles_of(name: str) -> dict[Pool, SlurmProfile]:
@@ -250,7 +259,7 @@ def job_options(profile: SlurmProfile, memory_mb: int, logs: Path, name: str) ->
         "nanny": False,
         "death_timeout": profile.death_timeout_seconds,
         # One stage at a time, however many cores it has; the stage's child process, not the worker, watches memory.
-        "worker_extra_args": ["--nthreads", "1", "--memory-limit", "0", "--no-dashboard"],
+        "worker_extra_args": ["--nthreads", "1", "--memory-limit", "0", "--no-dashboard", "--dashboard-address", "127.0.0.1:0"],
         "protocol": "tls://",
     }
 

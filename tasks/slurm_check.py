@@ -16,13 +16,21 @@ from config.cluster import SlurmProfile, load_profile
 from config.paths import Paths
 from kdgat_models.errors import ClusterError
 from tasks.dask_settings import private_folder
-from tasks.slurm import OVERHEAD_MB, SlurmTier, job_memory_mb, new_security
+from tasks.slurm import OVERHEAD_MB, SlurmTier, import_jobqueue, job_memory_mb, new_security
 from tasks.slurm_jobs import in_queue
 
 PACKAGES = ("torch", "torch-geometric", "numba", "polars", "distributed", "pydantic")
 PROBE_MB = 1024.0
 POLL_S = 0.5
-PENDING_FOREVER = ("BadConstraints", "PartitionTimeLimit", "PartitionConfig", "AssocGrp", "QOSMax", "InvalidAccount", "PartitionNodeLimit")
+PENDING_FOREVER = (
+    "BadConstraints",
+    "PartitionTimeLimit",
+    "PartitionConfig",
+    "AssocGrp",
+    "QOSMax",
+    "InvalidAccount",
+    "PartitionNodeLimit",
+)
 
 
 class ClusterReport(NamedTuple):
@@ -36,6 +44,7 @@ class ClusterReport(NamedTuple):
 def check_profile(name: str, paths: Paths, wait_s: float) -> ClusterReport:
     """Submit one job with the profile, run a probe in it, compare what it finds with this machine."""
     profile = load_profile(name)
+    import_jobqueue()
     folder = paths.pipeline(f"check-{uuid.uuid4().hex[:8]}")
     mark = folder / "shared"
     folder.mkdir(parents=True)

@@ -1,0 +1,99 @@
+"""The pipeline on a real SLURM, and what clusters do to it. Metrics must be those of an undisturbed run on this machine."""
+
+import shutil
+import signal
+import stat
+import time
+
+from conftest_slurm import EPOCHS, GPU, STAGES, write_profile
+
+ONCE = {stage: ["completed"] for stage in STAGES}
+
+
+def training(pipeline, stage):
+    """Whether `stage` is in the middle of its training: an epoch is done, and the stage is not."""
+    return lambda: any(pipeline.root.glob(f"demo/*_{stage}/*/last_epoch.safetensors"))
+
+
+def test_two_pipelines_at_once_compute_each_stage_once_and_agree(run, undisturbed, slurm):
+    first = run(**EPOCHS)
+    first.until(lambda: first.started("ingest"), "it runs")
+    second = run(root=first.root, **EPOCHS)
+    first.until(training(first, "autoencoder"), "the autoencoder trains")
+    jobs = {partition for _, _, partition, _ in slurm.queue()}
+    tls = next(first.root.glob("runs/*/tls"))
+    assert stat.S_IMODE(tls.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(file.stat().st_mode) for file in tls.iterdir()} == {0o600}
+    assert "gpu" in jobs
+    assert first.result() == undisturbed
+    assert second.result() == undisturbed
+    assert first.attempts() == ONCE
+    by_stage = {row["stage"]: row for row in first.rows()}
+    assert by_stage["fusion_dqn"]["job"] == by_stage["evaluation"]["job"], "short stages share a worker"
+    assert by_stage["autoencoder"]["job"] != by_stage["graphs"]["job"]
+    assert not tls.exists()
+
+
+def test_a_stage_that_needs_more_than_its_first_tier_ends_on_the_second_and_a_cancelled_worker_is_replaced(
+    run, undisturbed, slurm
+):
+    pipeline = run("--set=resources.vgae_gb=0.35", **EPOCHS)
+    pipeline.until(training(pipeline, "curriculum"), "the classifier trains")
+    running = [job for job, state, partition, _ in slurm.queue() if partition == "gpu" and state == "RUNNING"]
+    slurm.run("scancel", *running)
+    assert pipeline.result() == undisturbed
+    assert pipeline.attempts() == ONCE | {
+        "autoencoder": ["out_of_memory", "completed"],
+        "curriculum": ["cancelled", "completed"],
+    }
+    vgae = [row for row in pipeline.rows() if row["stage"] == "autoencoder"]
+    assert [row["memory_requested_mb"] for row in vgae] == [0.35 * 1024, 2 * 0.35 * 1024]
+    assert vgae[0]["peak_memory_mb"] > 0.35 * 1024
+    again = [row for row in pipeline.rows() if row["stage"] == "curriculum"][1]
+    assert 0 < again["epochs"] < 8, "it went on after its last epoch"
+
+
+def test_a_drained_node_and_a_controller_that_restarts_only_cost_time(run, undisturbed, slurm):
+    slurm.run("scontrol", "update", "nodename=gpus", "state=drain", "reason=test")
+    pipeline = run(**EPOCHS)
+    pipeline.until(lambda: any(job[2] == "gpu" and job[1] == "PENDING" for job in slurm.queue()), "the job waits")
+    time.sleep(4)
+    slurm.run("scontrol", "update", "nodename=gpus", "state=resume")
+    pipeline.until(training(pipeline, "autoencoder"), "the autoencoder trains")
+    slurm.stop_controller()
+    pipeline.until(lambda: pipeline.started("fusion_dqn"), "a new job is needed")
+    time.sleep(5)
+    slurm.start_controller()
+    assert pipeline.result() == undisturbed
+    assert pipeline.attempts() == ONCE
+
+
+def test_a_walltime_that_is_too_short_is_resumed_from_the_last_epoch(run, slurm):
+    slow = {"training__max_epochs": 60, "training__patience": 60, "training__min_steps_per_epoch": 60}
+    reference = run("--models=vgae", runner="local", **slow)
+    reference_rows = reference.result()
+    shutil.move(reference.root, reference.root.with_name("reference"))
+    write_profile(reference.root, "gpu", **GPU | {"walltime": "00:01:00"})
+    pipeline = run("--models=vgae", **slow)
+    assert pipeline.result() == reference_rows
+    vgae = [row for row in pipeline.rows() if row["stage"] == "autoencoder"]
+    assert [row["reason"] for row in vgae[:-1]] == ["walltime"] * (len(vgae) - 1)
+    assert len(vgae) >= 2
+    assert vgae[-1]["reason"] == "completed"
+    assert sum(row["epochs"] for row in vgae) <= 60 + len(vgae)
+
+
+def test_ctrl_c_and_kill_9_leave_no_job_behind_and_the_next_run_goes_on(run, undisturbed, slurm):
+    stopped = run(**EPOCHS)
+    stopped.until(training(stopped, "autoencoder"), "the autoencoder trains")
+    stopped.process.send_signal(signal.SIGINT)
+    assert stopped.process.wait(60) == 130
+    slurm.until(lambda: not slurm.queue(), "Ctrl-C has cancelled the jobs", 20)
+    killed = run(root=stopped.root, **EPOCHS)
+    killed.until(training(killed, "curriculum"), "the classifier trains")
+    killed.process.kill()
+    killed.process.wait()
+    slurm.until(lambda: not slurm.queue(), "workers without a scheduler have ended", 150)
+    assert run(root=stopped.root, **EPOCHS).result() == undisturbed
+    completed = [row["stage"] for row in killed.rows() if row["status"] == "completed"]
+    assert completed == STAGES
