@@ -21,7 +21,7 @@ from typing import NamedTuple
 from config.errors import ConfigError
 from config.schema import PipelineConfig
 
-STAGES = ("ingest", "graphs", "vgae", "gat", "fusion", "evaluation")
+STAGES = ("ingest", "graphs", "vgae", "gat", "fusion", "evaluation", "drift")
 COMPLETE = "artifact.json"  # written last: a run folder that has it is whole
 
 

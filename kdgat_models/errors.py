@@ -8,7 +8,7 @@ KdgatError
 ├── CheckpointError        a checkpoint or artifact is missing, torn or of another kind
 │   └── MissingTeacherError
 ├── StageError             a stage failed in its child process
-│   ├── StageOutOfMemory   ... because it needed more memory than it was given         (also a MemoryError)
+│   ├── StageOutOfMemory   ... because it needed more memory than it was given
 │   └── StageInterrupted   ... because its worker, node or time was taken away
 ├── ClusterError           the cluster refuses our jobs, or its jobs cannot work for us
 ├── RegressionError        a registered model is worse than it was
@@ -65,8 +65,8 @@ class StageError(KdgatError):
     peak_memory_mb: float | None = None
 
 
-class StageOutOfMemory(StageError, MemoryError):
-    """A stage needed more memory than it was given."""
+class StageOutOfMemory(StageError):
+    """A stage needed more memory than it was given. (No MemoryError: Dask cannot carry one's subclasses between processes.)"""
 
     reason = "out_of_memory"
 
@@ -79,9 +79,6 @@ class StageInterrupted(StageError):
     def __init__(self, message: str, reason: str = "lost") -> None:
         super().__init__(message)
         self.reason = reason
-
-    def __reduce__(self) -> tuple[type, tuple[str, str], dict[str, object]]:
-        return type(self), (str(self), self.reason), self.__dict__
 
 
 class ClusterError(KdgatError):

@@ -33,6 +33,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "gat": ("gat", "training", "auxiliary", "curriculum", "seed"),
     "fusion": ("dqn", "training", "fusion", "seed"),
     "evaluation": (),
+    "drift": (),
 }
 IDENTITY = ("dataset", "model_type", "scale")
 NAMES = ("config", "variant", "compute")  # parameters of a task that are no inputs

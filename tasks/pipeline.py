@@ -137,10 +137,17 @@ def evaluate(
     gat: Artifact | None,
     fusion: Artifact | None,
     compute: Compute,
+    occasion: str = "training",
 ) -> Artifact:
     """Models -> metrics on every test split. `label`, the variant, stands in the metrics and so is an input."""
-    inputs = {"label": label, "graphs": graphs, "vgae": vgae, "gat": gat, "fusion": fusion}
+    inputs = {"label": label, "graphs": graphs, "vgae": vgae, "gat": gat, "fusion": fusion, "occasion": occasion}
     return supervise("evaluation", config, variant, inputs, compute)
+
+
+@task(name="measure-drift", task_run_name="drift {variant} on {config.dataset}", **stage_options("drift"))
+def measure_drift(config: PipelineConfig, variant: str, reference: Artifact, graphs: Artifact, compute: Compute) -> Artifact:
+    """Graphs of tonight and of a model's training -> how far apart they are."""
+    return supervise("drift", config, variant, {"reference": reference, "graphs": graphs}, compute)
 
 
 # Stage -> its task. A task takes config, variant, the stage's inputs by name, and compute.
@@ -151,6 +158,7 @@ TASKS: dict[str, Task[..., Artifact]] = {
     "gat": train_gat,
     "fusion": train_fusion,
     "evaluation": evaluate,
+    "drift": measure_drift,
 }
 
 

@@ -89,7 +89,7 @@ def store_details(store: RunStore, row: dict[str, Any], artifact: Artifact) -> N
         store.write("epochs", row["run_id"], [{**keys, **values} for values in epoch_rows(artifact)])
     if artifact.kind == "evaluation":
         report = json.loads((artifact.path / "metrics.json").read_text())
-        where = {**keys, "dataset": report["dataset"]}
+        where = {**keys, "dataset": report["dataset"], "occasion": report["occasion"]}
         store.write("metrics", row["run_id"], [{**where, **values} for values in metric_rows(report["rows"])])
 
 

@@ -14,7 +14,7 @@ from config.cluster import SlurmProfile, load_profile
 from kdgat_models.errors import ClusterError, KdgatError, StageError, StageInterrupted, StageOutOfMemory
 from tasks.compute import Needs, Placement, Pool
 from tasks.dask_settings import apply_settings, private_folder
-from tasks.slurm_jobs import TRANSIENT, advice, cancel, end_of, in_queue, job_state
+from tasks.slurm_jobs import TRANSIENT, ControllerAwayError, advice, cancel, end_of, in_queue, job_state
 
 if TYPE_CHECKING:
     from distributed.security import Security
@@ -79,9 +79,9 @@ class SlurmRunner:
             return error
         if isinstance(error, StageOutOfMemory):
             time.sleep(1)  # SLURM kills all processes of a job; the worker may have outlived its child by a moment
-            if not in_queue([placement.job]):
-                return error if end_of(placement.job) in ("lost", "out_of_memory") else self._interrupted(placement, error)
-            return error
+            state = job_state(placement.job)
+            ended_for = state.ended if state else None
+            return error if ended_for in (None, "lost", "out_of_memory") else self._interrupted(placement, error)
         return self._interrupted(placement, error)
 
     def _interrupted(self, placement: Placement, error: StageError) -> StageError:
@@ -163,7 +163,8 @@ class SlurmTier:
             if time.monotonic() - self._looked_at < LOOK_S:
                 return None
             self._looked_at = time.monotonic()
-            self._replace_the_fruitless()
+            with suppress(ControllerAwayError):  # then there is no news, which is no bad news
+                self._replace_the_fruitless()
         if self._fruitless < FRUITLESS_JOBS:
             return None
         return ClusterError(f"{FRUITLESS_JOBS} jobs ended and no worker had come. {self.last_words()}")
@@ -185,7 +186,10 @@ class SlurmTier:
                 self.cluster.loop.add_callback(self.cluster.scale_down, [name])
 
     def news(self) -> str:
-        waiting = in_queue(self.submissions.jobs)
+        try:
+            waiting = in_queue(self.submissions.jobs)
+        except ControllerAwayError as error:
+            return f"waiting for SLURM's controller: {error}"
         said = ", ".join(f"job {job} {state.lower()} ({reason})" for job, state, reason in waiting)
         return f"waiting for a worker with {self.memory_mb} MB: {said or 'its job is being submitted'}"
 

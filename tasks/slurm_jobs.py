@@ -25,7 +25,11 @@ REASONS = {
     "REVOKED": "node_failure",
     "OUT_OF_MEMORY": "out_of_memory",
 }
-COMMAND_S, CONTROLLER_S, TERMINAL_S = 60.0, 120.0, 90.0
+COMMAND_S, CONTROLLER_S, TERMINAL_S = 60.0, 600.0, 90.0
+
+
+class ControllerAwayError(ClusterError):
+    """The controller could not be reached for a while; it may be back a little later."""
 
 
 class JobState(NamedTuple):
@@ -51,6 +55,7 @@ def slurm(*command: str, patience_s: float = CONTROLLER_S) -> str:
 
     Raises:
         ClusterError: it fails otherwise, or there is no SLURM here.
+        ControllerAwayError: it still could not be reached after `patience_s`.
     """
     deadline, pause = time.monotonic() + patience_s, 0.5
     while True:
@@ -64,8 +69,10 @@ def slurm(*command: str, patience_s: float = CONTROLLER_S) -> str:
         else:
             if done.returncode == 0:
                 return done.stdout
-        if not TRANSIENT.search(message) or time.monotonic() > deadline:
+        if not TRANSIENT.search(message):
             raise ClusterError(f"{' '.join(command)}: {message}")
+        if time.monotonic() > deadline:
+            raise ControllerAwayError(f"{' '.join(command)}: {message}")
         time.sleep(pause)
         pause = min(pause * 2, 10)
 

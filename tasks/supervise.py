@@ -11,6 +11,7 @@ from prefect.logging import get_run_logger
 from config.paths import Paths, RunFolder, default_root, stage_name
 from config.schema import PipelineConfig
 from kdgat_models.errors import StageError
+from kdgat_models.files import write_json
 from kdgat_models.runs.memory import Lesson, StageKey, learn, lesson
 from kdgat_models.runs.store import RunStore
 from tasks import reporting, tracking
@@ -44,6 +45,7 @@ def supervise(stage: str, config: PipelineConfig, variant: str | None, inputs: d
     paths = Paths(default_root())
     store, key = RunStore(paths.store), cache_key(stage, config, inputs)
     execution = _begin(paths, store, stage, config, variant, key, compute)
+    write_json(execution.folder.path / "inputs.json", {name: _jsonable(value) for name, value in inputs.items()})
     store.write_run("start", {**execution.row, "status": "running"})
     logger = get_run_logger()
     progress = reporting.Progress(reporting.listener(stage, variant, logger), time.time())

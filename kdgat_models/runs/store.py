@@ -24,6 +24,8 @@ LAST = (
 VIEWS = {
     "runs": LAST.replace("{key}", "run_id"),
     "memory": "select * from {source}",
+    "champions": "select * from {source}",
+    "nights": "select * from {source}",
     "epochs": "select * from {source}",
     "metrics": "select * from {source}",
 }
@@ -90,7 +92,7 @@ class RunStore:
 LEADERBOARD = """
 with newest as (  -- a variant may have been evaluated more than once: its last evaluation counts
     select *, row_number() over (partition by dataset, variant, model, split, name order by run_id desc) as age
-    from metrics where attack = 'all'
+    from metrics where attack = 'all' and occasion = 'training'
 ),
 wide as (
     select dataset, split, variant, model, run_id,

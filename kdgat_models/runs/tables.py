@@ -64,12 +64,34 @@ TABLES: dict[str, pa.Schema] = {
             *_RUN_KEY,
             ("dataset", pa.string()),
             ("variant", pa.string()),
+            ("occasion", pa.string()),  # training, or the night
             ("model", pa.string()),  # vgae, gat or fusion
             ("split", pa.string()),
             ("attack", pa.string()),  # all, or one attack type
             ("threshold", pa.float64()),
             ("name", pa.string()),
             ("value", pa.float64()),  # null: undefined on this data
+        ]
+    ),
+    # Registered detectors; the last row of a dataset and variant holds.
+    "champions": pa.schema(
+        [
+            ("dataset", pa.string()),
+            ("variant", pa.string()),
+            *[(name, pa.string()) for name in ("models", "graphs", "config", "rows")],  # JSON
+            ("raw", pa.string()),
+            ("registered_at", pa.timestamp("us", "UTC")),
+            ("removed", pa.bool_()),
+            ("written_at", pa.timestamp("us", "UTC")),
+        ]
+    ),
+    # One row per champion, dataset, split, model and metric of a night; the model `input` has figures of drift.
+    "nights": pa.schema(
+        [
+            *[(name, pa.string()) for name in ("night", "champion", "dataset", "split", "model", "metric")],
+            *[(name, pa.float64()) for name in ("value", "at_registration", "last_night", "loss")],
+            ("regression", pa.bool_()),
+            ("written_at", pa.timestamp("us", "UTC")),
         ]
     ),
 }

@@ -18,6 +18,7 @@ from kdgat_models.evaluation.thresholds import choose_thresholds
 from kdgat_models.files import write_json
 from kdgat_models.fusion.features import extract
 from kdgat_models.graphs.dataset import GraphDataset
+from kdgat_models.graphs.schema import require_same_schema
 from kdgat_models.graphs.splits import CALIBRATION
 from kdgat_models.registry import REGISTRY, build, restore
 from kdgat_models.training.loop import FitResult, choose_device, fit
@@ -38,6 +39,13 @@ def load_model(artifact: Artifact, dataset: GraphDataset, model_type: str, devic
     checkpoint = load_checkpoint(artifact.path, model_type)
     dataset.require(checkpoint.schema, checkpoint.vocabulary)
     return LoadedModel(checkpoint, restore(checkpoint).to(device))
+
+
+def open_model(artifact: Artifact, dataset: GraphDataset, model_type: str) -> LoadedModel:
+    """The model of an artifact on the CPU, for graphs of its schema and of whatever vocabulary."""
+    checkpoint = load_checkpoint(artifact.path, model_type)
+    require_same_schema(checkpoint.schema, dataset.schema)
+    return LoadedModel(checkpoint, restore(checkpoint))
 
 
 def load_teacher(artifact: Artifact | None, config: PipelineConfig, dataset: GraphDataset) -> nn.Module | None:

@@ -8,8 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from config.schema import PipelineConfig
-from kdgat_models.checkpoint import load_checkpoint
-from kdgat_models.errors import DatasetError
+from kdgat_models.errors import DatasetError, SchemaError
 from kdgat_models.evaluation.report import ALL, Detector, split_report
 from kdgat_models.files import atomic_path, digest_json, write_json
 from kdgat_models.fusion.features import EXTRACTORS, extract
@@ -17,12 +16,12 @@ from kdgat_models.fusion.inputs import BaseModels
 from kdgat_models.fusion.method import FusionMethod, fused_scores
 from kdgat_models.graphs.dataset import GraphDataset
 from kdgat_models.graphs.store import GraphData, GraphStore
-from kdgat_models.registry import restore
 from tasks.artifact import Artifact
-from tasks.stages.common import load_model
+from tasks.stages.common import open_model
 from tasks.stages.events import emit
 
 METRICS = "metrics.json"
+AFTER_TRAINING = "training"
 
 
 def evaluation(
@@ -33,8 +32,12 @@ def evaluation(
     vgae: Artifact | None,
     gat: Artifact | None,
     fusion: Artifact | None,
+    occasion: str = AFTER_TRAINING,
 ) -> Artifact:
-    """Evaluate the given models on every test split, at the thresholds in their checkpoints."""
+    """Evaluate the given models on every test split, at the thresholds in their checkpoints.
+
+    Models read these graphs through the vocabulary that they were trained with, so that the graphs may be of other captures.
+    """
     dataset = GraphDataset(graphs.path)
     stores = dataset.test_stores()
     if not any(len(store) for store in stores.values()):
@@ -50,7 +53,7 @@ def evaluation(
         _write_scores(folder / "scores" / f"{split}.parquet", store, detectors)
         emit("split", split=split, windows=len(store))
     rows = [{"variant": label, **row} for row in rows]
-    write_json(folder / METRICS, {"dataset": config.dataset, "variant": label, "rows": rows})
+    write_json(folder / METRICS, {"dataset": config.dataset, "variant": label, "occasion": occasion, "rows": rows})
     fused = [row["f1"] for row in rows if row["attack"] == ALL and row["f1"] is not None]
     summary = {"variant": label, "splits": len(stores), "mean_f1": float(np.mean(fused)) if fused else None}
     return Artifact(kind="evaluation", path=folder, digest=digest_json(rows), summary=summary)
@@ -60,25 +63,23 @@ class _Scorer:
     """Runs each base model once per split; fusion works on what they gave."""
 
     def __init__(self, dataset: GraphDataset, vgae: Artifact | None, gat: Artifact | None, fusion: Artifact | None) -> None:
-        import torch
-
-        self.dataset = dataset
         given = {"vgae": vgae, "gat": gat}
-        self.models = {
-            name: load_model(artifact, dataset, name, torch.device("cpu")) for name, artifact in given.items() if artifact
-        }
+        self.models = {name: open_model(artifact, dataset, name) for name, artifact in given.items() if artifact}
         self.base: BaseModels | None = None
+        checkpoints = [model.checkpoint for model in self.models.values()]
         if fusion is not None and vgae is not None and gat is not None:
-            checkpoint = load_checkpoint(fusion.path, "dqn")
-            dataset.require(checkpoint.schema, checkpoint.vocabulary)
-            method = restore(checkpoint)
+            checkpoint, method = open_model(fusion, dataset, "dqn")
             assert isinstance(method, FusionMethod)
             networks = {name: model.network for name, model in self.models.items()}
             self.base = BaseModels.restored(networks, checkpoint.thresholds)
             self.method, self.threshold = method, checkpoint.threshold
+            checkpoints.append(checkpoint)
+        self.vocabulary = checkpoints[0].vocabulary
+        if any(checkpoint.vocabulary != self.vocabulary for checkpoint in checkpoints):
+            raise SchemaError("the models were trained on graphs with different vocabularies and cannot be combined")
 
     def __call__(self, store: GraphStore) -> list[Detector]:
-        data, windows = GraphData(store, self.dataset.vocabulary), np.arange(len(store))
+        data, windows = GraphData(store, self.vocabulary), np.arange(len(store))
         if self.base is None:
             extracted = {name: extract(model.network, EXTRACTORS[name], data, windows) for name, model in self.models.items()}
             fused = []

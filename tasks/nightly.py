@@ -1,0 +1,232 @@
+"""What the nightly re-evaluation knows and says: champions, datasets, the report of a night."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.logging import get_run_logger
+
+from config.catalog import catalog, dataset_entry, dataset_folder
+from config.errors import ConfigError, KdgatError
+from config.paths import COMPLETE, Paths, default_root
+from config.schema import PipelineConfig
+from kdgat_models.errors import RegressionError
+from kdgat_models.evaluation.comparison import Comparison, compare, figures
+from kdgat_models.runs.champions import Champion, champions, register
+from kdgat_models.runs.store import RunStore
+from tasks.artifact import Artifact, read_artifact
+from tasks.raw import raw_artifact
+
+INPUTS = "inputs.json"
+DRIFTED = 0.1  # rise of the population stability index since last night that is pointed out
+
+
+class Watched(NamedTuple):
+    """A champion on a dataset, and what is being computed for it (futures), or why nothing is."""
+
+    champion: Champion
+    dataset: str
+    evaluation: Any = None
+    drift: Any = None
+    offline: str | None = None
+
+
+def register_evaluation(paths: Paths, folder: Path) -> Champion:
+    """Register the models that an evaluation evaluated, with its metrics.
+
+    Raises:
+        ConfigError: the folder is no evaluation of this version, or its captures cannot be traced.
+    """
+    evaluation = read_artifact(folder, "evaluation")
+    report = json.loads((folder / "metrics.json").read_text())
+    try:
+        inputs = _inputs(folder)
+        graphs = inputs["graphs"]
+        raw = _inputs(Path(_inputs(Path(graphs["path"]))["captures"]["path"]))["raw"]
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{folder} does not say what it was made from ({error}); evaluate again with `kdgat evaluate`"
+        ) from error
+    config = PipelineConfig.load(folder / "config.json")
+    models = {name: inputs[name] for name in ("vgae", "gat", "fusion")}
+    champion = Champion(
+        report["dataset"],
+        evaluation.summary["variant"],
+        models,
+        graphs,
+        raw["path"],
+        config.model_dump(mode="json"),
+        report["rows"],
+        datetime.now(UTC),
+    )
+    register(RunStore(paths.store), champion)
+    return champion
+
+
+def latest_evaluation(paths: Paths, dataset: str, variant: str) -> Path:
+    """The folder of the newest evaluation of a variant after its training."""
+    dataset_entry(dataset)
+    folders = [mark.parent for mark in (paths.root / dataset).glob(f"dqn_*_evaluation/*/{COMPLETE}")]
+    for folder in sorted(folders, key=lambda folder: folder.name, reverse=True):
+        if json.loads((folder / "metrics.json").read_text())["variant"] == variant:
+            return folder
+    raise ConfigError(f"{dataset} has no evaluated {variant} in {paths.root}; run `kdgat run --dataset {dataset}` first")
+
+
+def _inputs(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / INPUTS).read_text())
+
+
+def registered(paths: Paths) -> list[Champion]:
+    """All champions.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    found = champions(RunStore(paths.store))
+    if not found:
+        raise ConfigError("no champion is registered; do so with `kdgat champion register DATASET VARIANT`")
+    return found
+
+
+def datasets_of_tonight(
+    known: Sequence[Champion], data_dir: Path | None, chosen: Sequence[str] | None
+) -> dict[str, Path | None]:
+    """Datasets to evaluate on, with the folder that each is expected in; None: it has none.
+
+    They are those of the champions, wherever those were trained from, and all of the catalogue that lie in `data_dir`.
+    """
+    paths = Paths(default_root())
+    expected: dict[str, Path | None] = {champion.dataset: Path(champion.raw) for champion in known}
+    for name in catalog():
+        if data_dir is not None and name not in expected and (data_dir / name).is_dir():
+            expected[name] = data_dir / name
+        elif data_dir is not None and (data_dir / name).is_dir():
+            expected[name] = dataset_folder(name, data_dir, paths)
+    if chosen is None:
+        return expected
+    for name in chosen:
+        dataset_entry(name)
+    return {name: expected.get(name) for name in chosen}
+
+
+@task(name="find-captures", task_run_name="find {dataset}")
+def find_tonight(dataset: str, folder: Path | None) -> Artifact | str:
+    """The captures of a dataset as they are now, or why there are none."""
+    try:
+        if folder is None or not folder.is_dir():
+            raise ConfigError(f"{folder or 'its folder'} is not there")
+        return raw_artifact(dataset, folder)
+    except (KdgatError, OSError) as error:
+        get_run_logger().warning("%s is offline tonight: %s", dataset, error)
+        return str(error)
+
+
+class NightReport(NamedTuple):
+    """What a night came to."""
+
+    rows: list[dict[str, Any]]  # of the table `nights`
+    regressions: list[str]
+    failures: list[str]
+    notices: list[str]  # offline datasets, drift
+
+
+@task(name="compare-with-earlier-nights", task_run_name="compare {night}")
+def compare_night(night: str, watched: list[Watched], tolerance: float, outcomes: list[dict[str, Any]]) -> NightReport:
+    """Write the metrics of a night beside those of earlier ones. The same night again writes the same files again."""
+    store = RunStore(Paths(default_root()).store)
+    report = NightReport([], [], [], [])
+    for pair, outcome in zip(watched, outcomes, strict=True):
+        name = pair.champion.name
+        if pair.offline is not None:
+            report.notices.append(f"{pair.dataset} is offline tonight, {name} was not evaluated on it: {pair.offline}")
+        elif "error" in outcome:
+            report.failures.append(f"{name} could not be evaluated on {pair.dataset}: {outcome['error']}")
+        else:
+            rows = _rows_of(store, night, pair, tolerance, outcome, report)
+            store.write("nights", f"{night}-{pair.champion.slug}-{pair.dataset}", rows)
+            report.rows.extend(rows)
+    return report
+
+
+def _rows_of(
+    store: RunStore, night: str, pair: Watched, tolerance: float, outcome: Mapping[str, Any], report: NightReport
+) -> list[dict[str, Any]]:
+    champion, own = pair.champion, pair.dataset == pair.champion.dataset
+    earlier = _last_night(store, night, champion, pair.dataset)
+    first = figures(champion.rows) if own else {}
+    compared = compare(figures(outcome["rows"]), {key: earlier[key] for key in earlier if key[1] != "input"}, first, tolerance)
+    report.regressions.extend(item.sentence(champion.name, pair.dataset) for item in compared if item.regression)
+    for split, found in outcome["drift"].items():
+        for metric, value in found.items():
+            before = earlier.get((split, "input", metric))
+            compared.append(Comparison(split, "input", metric, value, None, before, 0.0, regression=False))
+            if metric.startswith("psi:") and before is not None and value - before > DRIFTED:
+                report.notices.append(f"{pair.dataset} {split}: {metric[4:]} drifts ({metric} {before:.3f} -> {value:.3f})")
+    keys = {"night": night, "champion": champion.name, "dataset": pair.dataset, "written_at": datetime.now(UTC)}
+    return [{**keys, **item._asdict()} for item in compared]
+
+
+def _last_night(store: RunStore, night: str, champion: Champion, dataset: str) -> dict[tuple[str, str, str], float]:
+    """The figures of the last earlier night since the champion was registered."""
+    rows = [
+        row
+        for row in store.rows("nights", f"*-{champion.slug}-{dataset}")
+        if row["night"] < night and row["champion"] == champion.name and row["written_at"] >= champion.registered_at
+    ]
+    last = max((row["night"] for row in rows), default="")
+    return {
+        (row["split"], row["model"], row["metric"]): row["value"]
+        for row in rows
+        if row["night"] == last and row["value"] is not None
+    }
+
+
+@task(name="report-night", task_run_name="report {night}")
+def publish_night(night: str, report: NightReport, notify: str | None) -> str:
+    """Put the report of a night into Prefect's UI, tell whoever is to be told, and fail if a champion is worse.
+
+    Raises:
+        RegressionError: a champion is worse by more than the tolerance, or could not be evaluated.
+    """
+    shown = [{name: _shown(row[name]) for name in SHOWN} for row in report.rows]
+    create_table_artifact(key="nightly-reevaluation", table=shown, description=f"Champions, night of {night}")
+    parts = {"Regressions": report.regressions, "Not evaluated": report.failures, "Notices": report.notices}
+    lines = [f"## {title}\n" + "\n".join(f"- {line}" for line in found) for title, found in parts.items() if found]
+    text = "\n\n".join(lines) or "No champion is worse than it was."
+    create_markdown_artifact(key="nightly-summary", markdown=f"# Night of {night}\n\n{text}", description=f"Night of {night}")
+    bad = report.regressions + report.failures
+    if notify and (bad or report.notices):
+        _tell(notify, f"KD-GAT, night of {night}", text)
+    if bad:
+        raise RegressionError(f"{len(bad)} problem(s) in the night of {night}: " + "; ".join(bad))
+    return text
+
+
+SHOWN = ("champion", "dataset", "split", "model", "metric", "value", "at_registration", "last_night", "loss", "regression")
+
+
+def _shown(value: Any) -> Any:
+    return round(value, 4) if isinstance(value, float) else value
+
+
+def _tell(block: str, subject: str, text: str) -> None:
+    """Send a message through a Prefect block such as `slack-webhook/ops`, `webhook/ops` or `email-server-credentials`.
+
+    A message that cannot be sent is an error in the log; it does not hide what it would have said.
+    """
+    from prefect.blocks.core import Block
+
+    logger = get_run_logger()
+    try:
+        loaded: Any = Block.load(block, _sync=True)
+        if hasattr(loaded, "notify"):
+            loaded.notify(body=text, subject=subject, _sync=True)
+        else:
+            loaded.call(payload={"subject": subject, "text": text}, _sync=True)
+    except Exception as error:
+        logger.error("%s was not told: %s", block, error)

@@ -1,0 +1,30 @@
+"""Graphs of tonight and of the training -> how far apart they are."""
+
+from pathlib import Path
+
+from config.schema import PipelineConfig
+from kdgat_models.evaluation.drift import Reference
+from kdgat_models.evaluation.drift import drift as drift_of
+from kdgat_models.files import digest_json, write_json
+from kdgat_models.graphs.dataset import GraphDataset
+from kdgat_models.graphs.schema import require_same_schema
+from tasks.artifact import Artifact
+from tasks.stages.events import emit
+
+FIGURES = "drift.json"
+
+
+def drift(config: PipelineConfig, folder: Path, reference: Artifact, graphs: Artifact) -> Artifact:
+    """Compare each test split of `graphs` with the training windows of `reference`, in the eyes of its vocabulary."""
+    trained, tonight = GraphDataset(reference.path), GraphDataset(graphs.path)
+    require_same_schema(trained.schema, tonight.schema)
+    known = Reference.of(trained.train)
+    figures = {}
+    for split, store in tonight.test_stores().items():
+        if not len(store):
+            emit("log", message=f"{split} has no whole window")
+            continue
+        figures[split] = drift_of(known, trained.vocabulary, store)
+    write_json(folder / FIGURES, figures)
+    highest = max((value for split in figures.values() for name, value in split.items() if name != "new_ids"), default=0.0)
+    return Artifact(kind="drift", path=folder, digest=digest_json(figures), summary={"highest_psi": highest})
