@@ -40,6 +40,7 @@ def tool_environment(root: Path) -> dict[str, str]:
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "DO_NOT_TRACK": "1",
+        "PREFECT_CLIENT_MAX_RETRIES": "10",  # a server that is started again is waited for
         "DASK_LOGGING__DISTRIBUTED": "warning",
     }
     return {name: os.environ.get(name, value) for name, value in wanted.items()} | {"KDGAT_ROOT": str(root)}

@@ -11,8 +11,21 @@ import typer
 from config.errors import KdgatError
 from config.paths import Paths, default_root
 from config.resolver import parse_overrides, resolve
-from flows import cli_cluster, cli_lists
-from flows.cli_options import BadRows, DataDir, Dataset, Json, OnBadRows, Overrides, Root, Runner, Variants, listed, prepare
+from flows import cli_champions, cli_cluster, cli_lists, cli_serve
+from flows.cli_options import (
+    BadRows,
+    DataDir,
+    Dataset,
+    Json,
+    OnBadRows,
+    Overrides,
+    Root,
+    Runner,
+    Variants,
+    listed,
+    prepare,
+    start_flow,
+)
 from flows.show import plain, results_table, show, table
 from tasks.compute import check_runner
 
@@ -49,6 +62,8 @@ def run(
     overrides: Overrides = None,
     on_bad_rows: BadRows = OnBadRows.error,
     runner: Runner = "local",
+    seed: Annotated[int, typer.Option(help="Seed of everything that is random.", min=0)] = 0,
+    register: Annotated[bool, typer.Option("--register", help="Make the evaluated models champions.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, submit nothing.")] = False,
     root: Root = Path("experiments"),
     as_json: Json = False,
@@ -67,21 +82,24 @@ def run(
         "distillation": listed(distillation) if distillation else None,
         "teachers": _teachers(teacher or []),
         "overrides": settings,
+        "seed": seed,
         "on_bad_rows": on_bad_rows.value,
+        "register": register,
         "runner": runner,
     }
     prepare(root)
     check_runner(runner)
-    from tasks.plan import plan_pipeline
+    from tasks.plan import all_settings, plan_pipeline
 
     # Everything that can be wrong with a request is said before anything is started.
-    asked = {name: parameters[name] for name in ("variants", "models", "distillation", "teachers", "overrides")}
+    asked = {name: parameters[name] for name in ("variants", "models", "distillation", "teachers")}
+    asked["overrides"] = all_settings(settings, seed, None)
     plan = plan_pipeline(dataset, Paths(default_root()), **asked)
     _check_data(dataset, data_dir)
     if dry_run:
         cli_cluster.print_preview(plan, data_dir, on_bad_rows.value, runner, as_json)
         return
-    evaluations = _flow("train_pipeline", "train_pipeline", parameters, as_json)
+    evaluations = start_flow("train_pipeline", "train_pipeline", parameters, as_json)
     _print_results(evaluations, as_json)
 
 
@@ -108,7 +126,7 @@ def ingest(
         "on_bad_rows": on_bad_rows.value,
         "runner": runner,
     }
-    made = _flow("ingest_dataset", "ingest_dataset", parameters, as_json)
+    made = start_flow("ingest_dataset", "ingest_dataset", parameters, as_json)
     rows = [{"made": artifact.kind, **artifact.summary, "path": str(artifact.path)} for artifact in made]
     if as_json:
         print(json.dumps(rows, indent=2))
@@ -144,12 +162,15 @@ def evaluate(
         "on_bad_rows": on_bad_rows.value,
         "runner": runner,
     }
-    _print_results(_flow("evaluate_dataset", "evaluate_dataset", parameters, as_json), as_json)
+    _print_results(start_flow("evaluate_dataset", "evaluate_dataset", parameters, as_json), as_json)
 
 
 for command in (cli_lists.datasets, cli_lists.models, cli_lists.leaderboard, cli_lists.runs, cli_lists.memory):
     app.command()(command)
 app.add_typer(cli_cluster.app, name="cluster")
+app.add_typer(cli_champions.app, name="champion")
+app.command()(cli_champions.nightly)
+app.command()(cli_serve.serve)
 
 
 def main() -> None:
@@ -159,13 +180,6 @@ def main() -> None:
     except KdgatError as error:
         print(f"kdgat: {error}", file=sys.stderr)
         raise SystemExit(1) from None
-
-
-def _flow(module: str, name: str, parameters: dict[str, Any], quiet: bool) -> list[Any]:
-    """Import and run a flow; Prefect takes seconds to import, so nothing else waits for it."""
-    from flows.embedded import run_flow
-
-    return run_flow(module, name, parameters, quiet)
 
 
 def _print_results(evaluations: list[Any], as_json: bool) -> None:

@@ -3,7 +3,7 @@
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -44,6 +44,13 @@ def prepare(root: Path) -> None:
         Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"cannot write below {absolute}: {error}. Choose another folder with --root") from error
+
+
+def start_flow(module: str, name: str, parameters: dict[str, Any], quiet: bool) -> Any:
+    """Import and run a flow; Prefect takes seconds to import, so nothing else waits for it."""
+    from flows.embedded import run_flow
+
+    return run_flow(module, name, parameters, quiet)
 
 
 def listed(text: str) -> list[str]:

@@ -7,14 +7,14 @@ from prefect import flow
 from config.paths import Paths, default_root
 from tasks.artifact import Artifact
 from tasks.compute import open_compute
-from tasks.parameters import ALL_VARIANTS, BadRows, Overrides, Runner, Variant
+from tasks.parameters import ALL_VARIANTS, BadRows, DatasetName, Overrides, Runner, Variant
 from tasks.pipeline import current_run, find_raw, results, side_by_side, submitter
 from tasks.plan import plan_evaluation
 
 
 @flow(name="evaluate-dataset", flow_run_name="evaluate {dataset}", task_runner=side_by_side(4))
 def evaluate_dataset(
-    dataset: str = "demo",
+    dataset: DatasetName = "demo",
     data_dir: Path | None = None,
     variants: tuple[Variant, ...] = ALL_VARIANTS,
     overrides: Overrides = None,
@@ -29,7 +29,7 @@ def evaluate_dataset(
         variants: Trained variants to evaluate.
         overrides: Settings by dotted name, such as training.lr, for all models.
         on_bad_rows: Rows that are no frames: stop with an error, or set them aside and go on.
-        runner: Where stages run.
+        runner: Where stages run: local, slurm or slurm:PROFILE.
     """
     paths = Paths(default_root())
     plan = plan_evaluation(dataset, paths, variants=variants, overrides=overrides)

@@ -8,13 +8,13 @@ from config.paths import Paths, default_root
 from config.resolver import resolve
 from tasks.artifact import Artifact
 from tasks.compute import open_compute
-from tasks.parameters import BadRows, Overrides, Runner
+from tasks.parameters import BadRows, DatasetName, Overrides, Runner
 from tasks.pipeline import current_run, find_raw, results, side_by_side, submitter
 
 
 @flow(name="ingest-dataset", flow_run_name="ingest {dataset}", task_runner=side_by_side(4))
 def ingest_dataset(
-    dataset: str = "demo",
+    dataset: DatasetName = "demo",
     data_dir: Path | None = None,
     overrides: Overrides = None,
     on_bad_rows: BadRows = "error",
@@ -27,7 +27,7 @@ def ingest_dataset(
         data_dir: Folder that holds DATASET/SPLIT/*.csv[.gz|.zst]; none for demo, which is simulated.
         overrides: Settings by dotted name, such as training.lr, for all models.
         on_bad_rows: Rows that are no frames: stop with an error, or set them aside and go on.
-        runner: Where stages run.
+        runner: Where stages run: local, slurm or slurm:PROFILE.
     """
     config = resolve("vgae", "large", **{**(overrides or {}), "dataset": dataset})
     raw = find_raw(dataset, data_dir)

@@ -1,30 +1,47 @@
 """The main job: recorded traffic in, distilled and evaluated detectors out."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow
 from prefect.logging import get_run_logger
+from pydantic import Field
 
 from config.paths import Paths, default_root
 from tasks.artifact import Artifact
 from tasks.compute import open_compute
 from tasks.limits import one_at_a_time
-from tasks.parameters import ALL_MODELS, ALL_VARIANTS, BadRows, Distillation, ModelName, Overrides, Runner, Teachers, Variant
+from tasks.nightly import register_champions
+from tasks.parameters import (
+    ALL_MODELS,
+    ALL_VARIANTS,
+    BadRows,
+    DatasetName,
+    Distillation,
+    ModelName,
+    Overrides,
+    Resources,
+    Runner,
+    Teachers,
+    Variant,
+)
 from tasks.pipeline import Submit, current_run, find_raw, results, side_by_side, submitter
-from tasks.plan import STAGE_OF, PipelinePlan, plan_pipeline
+from tasks.plan import STAGE_OF, PipelinePlan, all_settings, plan_pipeline
 
 
 @flow(name="train-pipeline", flow_run_name="train {dataset}", task_runner=side_by_side(16))
 def train_pipeline(
-    dataset: str = "demo",
+    dataset: DatasetName = "demo",
     data_dir: Path | None = None,
     variants: tuple[Variant, ...] = ALL_VARIANTS,
     models: tuple[ModelName, ...] = ALL_MODELS,
     distillation: tuple[Distillation, ...] | None = None,
     teachers: Teachers = None,
+    seed: Annotated[int, Field(ge=0)] = 0,
     overrides: Overrides = None,
+    resources: Resources = None,
     on_bad_rows: BadRows = "error",
+    register: bool = False,
     runner: Runner = "local",
 ) -> list[Artifact]:
     """Captures become graphs; each variant trains autoencoder, classifier and fusion on them and is evaluated.
@@ -36,20 +53,27 @@ def train_pipeline(
         models: What to train; dqn is the fusion.
         distillation: For vgae, gat, dqn of small_kd; none is with-kd, with-kd, no-kd. A shorter list is padded with no-kd.
         teachers: Run folders of teachers by model; none: those of this run, or the newest large ones.
+        seed: Seed of everything that is random.
         overrides: Settings by dotted name, such as training.lr, for all models.
+        resources: Memory that stages ask for, and how often they are tried; none is the configured.
         on_bad_rows: Rows that are no frames: stop with an error, or set them aside and go on.
-        runner: Where stages run.
+        register: Make the evaluated models champions, which the nightly re-evaluation watches.
+        runner: Where stages run: local, slurm or slurm:PROFILE.
     """
     paths = Paths(default_root())
+    settings = all_settings(overrides, seed, resources)
     plan = plan_pipeline(
-        dataset, paths, variants=variants, models=models, distillation=distillation, teachers=teachers, overrides=overrides
+        dataset, paths, variants=variants, models=models, distillation=distillation, teachers=teachers, overrides=settings
     )
     for note in plan.notes:
         get_run_logger().warning(note)
     raw = find_raw(dataset, data_dir)
     with one_at_a_time(paths, "train", dataset, variants), open_compute(runner, paths, current_run()) as compute:
         stages = method(plan, raw, on_bad_rows, submitter(compute))
-        return results([stage for name, stage in stages if name == "evaluation"], [stage for _, stage in stages])
+        evaluations = results([stage for name, stage in stages if name == "evaluation"], [stage for _, stage in stages])
+    if register:
+        register_champions(evaluations)
+    return evaluations
 
 
 def method(plan: PipelinePlan, raw: Any, on_bad_rows: str, submit: Submit) -> list[tuple[str, Any]]:

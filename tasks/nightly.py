@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,6 +67,14 @@ def register_evaluation(paths: Paths, folder: Path) -> Champion:
     return champion
 
 
+@task(name="register-champions")
+def register_champions(evaluations: list[Artifact]) -> None:
+    """Register what was just evaluated."""
+    for evaluation in evaluations:
+        champion = register_evaluation(Paths(default_root()), evaluation.path)
+        get_run_logger().info("%s is registered as champion", champion.name)
+
+
 def latest_evaluation(paths: Paths, dataset: str, variant: str) -> Path:
     """The folder of the newest evaluation of a variant after its training."""
     dataset_entry(dataset)
@@ -124,6 +132,18 @@ def find_tonight(dataset: str, folder: Path | None) -> Artifact | str:
     except (KdgatError, OSError) as error:
         get_run_logger().warning("%s is offline tonight: %s", dataset, error)
         return str(error)
+
+
+def outcome_of(pair: Watched) -> dict[str, Any]:
+    """What came of a champion on a dataset: rows of metrics and figures of drift, or an error."""
+    if pair.offline is not None:
+        return {}
+    try:
+        evaluation, drift = pair.evaluation.result(), pair.drift.result()
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+    rows = json.loads((evaluation.path / "metrics.json").read_text())["rows"]
+    return {"rows": rows, "drift": json.loads((drift.path / "drift.json").read_text())}
 
 
 class NightReport(NamedTuple):
@@ -230,3 +250,8 @@ def _tell(block: str, subject: str, text: str) -> None:
             loaded.call(payload={"subject": subject, "text": text}, _sync=True)
     except Exception as error:
         logger.error("%s was not told: %s", block, error)
+
+
+def this_night(night: date | None) -> str:
+    """The night as it is called in tables: YYYY-MM-DD."""
+    return (night or datetime.now(UTC).date()).isoformat()

@@ -1,15 +1,27 @@
-"""Types of the parameters that flows share: what is a choice here is a choice in Prefect's forms."""
+"""Types of the parameters that flows share: what is a choice here is a choice in Prefect's forms, and refused otherwise."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from config.catalog import catalog
+from config.cluster import profile_files
+from config.schema import ResourcesConfig
 
 Variant = Literal["large", "small_kd", "small_nokd"]
 ModelName = Literal["vgae", "gat", "dqn"]
 Distillation = Literal["with-kd", "no-kd"]
 BadRows = Literal["error", "quarantine"]
-Runner = str
-Overrides = dict[str, Any] | None
 Teachers = dict[str, Path] | None
+Overrides = dict[str, Any] | None
+Resources = ResourcesConfig | None
 
 ALL_VARIANTS: tuple[Variant, ...] = ("large", "small_kd", "small_nokd")
 ALL_MODELS: tuple[ModelName, ...] = ("vgae", "gat", "dqn")
+
+# The catalogue and the profiles are files, so their choices are made when the flow is loaded. The form offers them and the
+# server refuses others; commands check again, with words.
+DatasetName = Annotated[str, Field(json_schema_extra={"enum": list(catalog())})]
+RUNNERS = ("local", "slurm", *(f"slurm:{name}" for name in profile_files()))
+Runner = Annotated[str, Field(json_schema_extra={"enum": list(RUNNERS)})]

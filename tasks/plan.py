@@ -10,7 +10,7 @@ from config.catalog import dataset_entry
 from config.errors import ConfigError
 from config.paths import Paths
 from config.resolver import resolve
-from config.schema import PipelineConfig, Scale
+from config.schema import PipelineConfig, ResourcesConfig, Scale
 from kdgat_models.errors import MissingTeacherError
 from tasks.artifact import Artifact, read_artifact
 from tasks.parameters import ALL_MODELS, Distillation, ModelName
@@ -87,6 +87,12 @@ def plan_pipeline(
         found = {model: _teacher(configs[model], paths, teachers or {}, large_too) for model in MODELS if model in trained}
         plans.append(VariantPlan(name, configs, trained, _earlier(configs, trained, paths), found))
     return PipelinePlan(dataset, tuple(plans), tuple(notes))
+
+
+def all_settings(overrides: Mapping[str, Any] | None, seed: int, resources: ResourcesConfig | None) -> dict[str, Any]:
+    """Settings by dotted name: those that have parameters of their own, and `overrides`, which win."""
+    own = {f"resources.{name}": value for name, value in resources.model_dump(exclude_unset=True).items()} if resources else {}
+    return {"seed": seed, **own, **(overrides or {})}
 
 
 def _padded(distillation: Sequence[str] | None) -> tuple[tuple[str, ...], list[str]]:

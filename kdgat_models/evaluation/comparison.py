@@ -27,7 +27,8 @@ class Comparison(NamedTuple):
         """What is worse, by how much."""
         before = self.at_registration if self.at_registration is not None else self.last_night
         now = "undefined" if self.value is None else f"{self.value:.4f}"
-        return f"{champion}: {self.model} on {dataset} {self.split}: {self.metric} {now}, was {before:.4f} (worse by {self.loss:.4f})"
+        where = f"{champion}: {self.model} on {dataset} {self.split}"
+        return f"{where}: {self.metric} {now}, was {before:.4f} (worse by {self.loss:.4f})"
 
 
 def figures(rows: Sequence[Mapping[str, Any]]) -> dict[Key, float]:

@@ -3,8 +3,11 @@
 Needs root and Debian's packages slurm-wlm and munge.
 """
 
+import ctypes
 import os
 import shutil
+import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -47,14 +50,29 @@ PartitionName=gpu Nodes=gpus MaxTime=INFINITE
 """
 
 
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback that nobody uses."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [server.getsockname()[1] for server in sockets]
+    for server in sockets:
+        server.close()
+    return ports
+
+
+def _die_with_parent() -> None:
+    """A test session that is killed leaves no SLURM behind."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
 class Sandbox:
     """Starts SLURM below a folder; `stop` ends every process of it."""
 
-    def __init__(self, folder: Path, port: int = 26817) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder, self.conf = folder, folder / "slurm.conf"
         for name in ("state", "spool-plain", "spool-gpus", "munge"):
             (folder / name).mkdir(parents=True)
-        self.conf.write_text(CONFIG.format(folder=folder, port=port, node_port=port + 1, gpu_port=port + 2))
+        port, node_port, gpu_port = free_ports(3)
+        self.conf.write_text(CONFIG.format(folder=folder, port=port, node_port=node_port, gpu_port=gpu_port))
         for index in range(2):  # a generic resource without a device file drains its node
             os.mknod(folder / f"gpu{index}", 0o020666, os.makedev(1, 3))
         (folder / "gres.conf").write_text(f"NodeName=gpus Name=gpu File={folder}/gpu[0-1]\n")
@@ -117,7 +135,9 @@ class Sandbox:
 
     def _spawn(self, name: str, *command: str) -> None:
         with (self.folder / f"{name}.out").open("ab") as log:
-            self.processes[name] = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+            self.processes[name] = subprocess.Popen(
+                command, stdout=log, stderr=log, start_new_session=True, preexec_fn=_die_with_parent
+            )
 
     def _end(self, name: str) -> None:
         process = self.processes.pop(name, None)

@@ -1,0 +1,73 @@
+"""Every champion on every dataset as it is tonight, beside what it was last night and when it was registered."""
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+from prefect import flow
+from pydantic import Field
+
+from config.paths import Paths, default_root
+from config.schema import PipelineConfig
+from tasks.artifact import Artifact
+from tasks.compute import open_compute
+from tasks.limits import one_at_a_time
+from tasks.nightly import (
+    Watched,
+    compare_night,
+    datasets_of_tonight,
+    find_tonight,
+    outcome_of,
+    publish_night,
+    registered,
+    this_night,
+)
+from tasks.parameters import BadRows, DatasetName, Runner
+from tasks.pipeline import current_run, side_by_side, submitter
+
+
+@flow(name="nightly-reevaluation", flow_run_name="night {night}", task_runner=side_by_side(16))
+def nightly_reevaluation(
+    night: date | None = None,
+    data_dir: Path | None = None,
+    datasets: tuple[DatasetName, ...] | None = None,
+    tolerance: Annotated[float, Field(gt=0, lt=1, title="Tolerance")] = 0.02,
+    on_bad_rows: BadRows = "quarantine",
+    notify: str | None = None,
+    runner: Runner = "local",
+) -> str:
+    """Evaluate all champions at the thresholds in their checkpoints and fail if one is worse than it was.
+
+    Args:
+        night: The night that is reported; none is today, in UTC. The same night again adds nothing.
+        data_dir: Folder that holds DATASET/SPLIT/*.csv[.gz|.zst]; none: where the champions' captures lay.
+        datasets: Datasets to evaluate on; none: those of the champions, and all of the catalogue in data_dir.
+        tolerance: By how much F1, ROC-AUC, precision and recall may fall, and the false-positive rate rise.
+        on_bad_rows: Rows that are no frames: stop with an error, or set them aside and go on.
+        notify: Prefect block that is told, such as slack-webhook/ops or webhook/ops.
+        runner: Where stages run: local, slurm or slurm:PROFILE.
+    """
+    paths, tonight = Paths(default_root()), this_night(night)
+    champions = registered(paths)
+    folders = datasets_of_tonight(champions, data_dir, datasets)
+    found = {dataset: find_tonight(dataset, folder) for dataset, folder in folders.items()}
+    with one_at_a_time(paths, "re-evaluate", "all", ["champions"]), open_compute(runner, paths, current_run()) as compute:
+        submit, watched = submitter(compute), []
+        for champion in champions:
+            for dataset, raw in found.items():
+                if not isinstance(raw, Artifact):
+                    watched.append(Watched(champion, dataset, offline=raw))
+                    continue
+                config = PipelineConfig.model_validate({**champion.config, "dataset": dataset})
+                captures = submit("ingest", config, None, raw=raw, on_bad_rows=on_bad_rows)
+                graphs = submit("graphs", config, None, captures=captures)
+                models = {name: artifact and Artifact.model_validate(artifact) for name, artifact in champion.models.items()}
+                evaluation = submit(
+                    "evaluation", config, champion.name, label=champion.name, graphs=graphs, **models, occasion=tonight
+                )
+                trained_on = Artifact.model_validate(champion.graphs)
+                drift = submit("drift", config, champion.name, reference=trained_on, graphs=graphs)
+                watched.append(Watched(champion, dataset, evaluation, drift))
+        outcomes = [outcome_of(pair) for pair in watched]
+    report = compare_night(tonight, [pair._replace(evaluation=None, drift=None) for pair in watched], tolerance, outcomes)
+    return publish_night(tonight, report, notify)
