@@ -10,11 +10,11 @@ import yaml
 from pydantic import Field, ValidationError, field_validator
 
 from config.errors import ConfigError
-from config.paths import default_root
+from config.paths import CHECKOUT, default_root
 from config.resolver import describe_errors
 from config.schema import Count, Positive, Section
 
-SHIPPED = Path(__file__).resolve().parents[1] / "deployments" / "slurm"
+SHIPPED = CHECKOUT / "deployments" / "slurm"
 WALLTIME = r"^(\d+-)?\d{1,2}:\d{2}:\d{2}$"
 SECRETS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL")
 

@@ -21,6 +21,7 @@ from typing import NamedTuple
 from config.errors import ConfigError
 from config.schema import PipelineConfig
 
+CHECKOUT = Path(__file__).resolve().parents[1]
 STAGES = ("ingest", "graphs", "vgae", "gat", "fusion", "evaluation", "drift")
 COMPLETE = "artifact.json"  # written last: a run folder that has it is whole
 

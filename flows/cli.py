@@ -84,7 +84,7 @@ def run(
         "overrides": settings,
         "seed": seed,
         "on_bad_rows": on_bad_rows.value,
-        "register": register,
+        "as_champions": register,
         "runner": runner,
     }
     prepare(root)

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from config.errors import ConfigError
-from config.paths import tool_environment
+from config.paths import Paths, tool_environment
+from tasks.serve import running_api
 
 
 class OnBadRows(StrEnum):
@@ -37,13 +38,16 @@ Variants = Annotated[str, typer.Option(help="Comma-separated: large, small_kd (d
 
 
 def prepare(root: Path) -> None:
-    """Point all tools at the root, before any of them is imported."""
+    """Point all tools at the root, before any of them is imported, and Prefect at a `kdgat serve` that runs below it."""
     absolute = root.expanduser().resolve()
     os.environ.update(tool_environment(absolute))
     try:
         Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"cannot write below {absolute}: {error}. Choose another folder with --root") from error
+    api = os.environ.get("PREFECT_API_URL") or running_api(Paths(absolute))
+    if api:
+        os.environ["PREFECT_API_URL"] = api
 
 
 def start_flow(module: str, name: str, parameters: dict[str, Any], quiet: bool) -> Any:

@@ -10,9 +10,7 @@ from flows.cli_options import Root, prepare
 
 
 def serve(
-    host: Annotated[
-        str, typer.Option(help="Address to listen on. Anything but loopback lets others start runs.")
-    ] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on. Any but loopback lets others start runs.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port of the UI and the API.", min=1, max=65535)] = 4200,
     root: Root = Path("experiments"),
 ) -> None:

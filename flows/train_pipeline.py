@@ -41,7 +41,7 @@ def train_pipeline(
     overrides: Overrides = None,
     resources: Resources = None,
     on_bad_rows: BadRows = "error",
-    register: bool = False,
+    as_champions: bool = False,
     runner: Runner = "local",
 ) -> list[Artifact]:
     """Captures become graphs; each variant trains autoencoder, classifier and fusion on them and is evaluated.
@@ -57,7 +57,7 @@ def train_pipeline(
         overrides: Settings by dotted name, such as training.lr, for all models.
         resources: Memory that stages ask for, and how often they are tried; none is the configured.
         on_bad_rows: Rows that are no frames: stop with an error, or set them aside and go on.
-        register: Make the evaluated models champions, which the nightly re-evaluation watches.
+        as_champions: Make the evaluated models champions, which the nightly re-evaluation watches.
         runner: Where stages run: local, slurm or slurm:PROFILE.
     """
     paths = Paths(default_root())
@@ -71,7 +71,7 @@ def train_pipeline(
     with one_at_a_time(paths, "train", dataset, variants), open_compute(runner, paths, current_run()) as compute:
         stages = method(plan, raw, on_bad_rows, submitter(compute))
         evaluations = results([stage for name, stage in stages if name == "evaluation"], [stage for _, stage in stages])
-    if register:
+    if as_champions:
         register_champions(evaluations)
     return evaluations
 

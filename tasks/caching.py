@@ -20,7 +20,7 @@ from prefect.context import TaskRunContext
 from prefect.locking.protocol import LockManager
 from prefect.transactions import IsolationLevel
 
-from config.paths import COMPLETE, Paths, default_root
+from config.paths import CHECKOUT, COMPLETE, Paths, default_root
 from config.schema import PipelineConfig
 from kdgat_models.files import digest_json
 from tasks.artifact import Artifact
@@ -38,7 +38,6 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 IDENTITY = ("dataset", "model_type", "scale")
 NAMES = ("config", "variant", "compute")  # parameters of a task that are no inputs
 LIBRARIES = ("torch", "torch-geometric", "numba", "polars", "scikit-learn")
-CHECKOUT = Path(__file__).resolve().parents[1]
 CODE = ("kdgat_models", "tasks.stages", "tasks.artifact")
 
 

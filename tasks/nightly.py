@@ -243,7 +243,8 @@ def _tell(block: str, subject: str, text: str) -> None:
 
     logger = get_run_logger()
     try:
-        loaded: Any = Block.load(block, _sync=True)
+        loader: Any = Block.load
+        loaded = loader(block, _sync=True)
         if hasattr(loaded, "notify"):
             loaded.notify(body=text, subject=subject, _sync=True)
         else:

@@ -12,16 +12,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import httpx
 import psutil
 import yaml
 from filelock import FileLock, Timeout
 
 from config.errors import ConfigError
-from config.paths import Paths
+from config.paths import CHECKOUT, Paths
 from kdgat_models.errors import KdgatError
 from kdgat_models.files import write_json
-from tasks.caching import CHECKOUT
 
 POOL = "kdgat"
 START_S, STOP_S, POLL_S = 180.0, 45.0, 0.5
@@ -104,7 +102,12 @@ class Service:
         with (self.logs / f"{part.name}.log").open("ab") as log:
             # A session of its own: Ctrl-C is for us, who then stop the parts in order.
             self._processes[part.name] = subprocess.Popen(
-                part.command, stdout=log, stderr=log, cwd=CHECKOUT, start_new_session=True, preexec_fn=_end_with_parent
+                part.command,
+                stdout=log,
+                stderr=log,
+                cwd=CHECKOUT,
+                start_new_session=True,
+                preexec_fn=_end_with_parent,  # noqa: PLW1509  this process has no other threads
             )
 
     def _watch(self) -> None:
@@ -185,6 +188,8 @@ def _state_file(paths: Paths) -> Path:
 
 
 def _answers(api: str) -> bool:
+    import httpx  # takes a while to import, and most commands do not need it
+
     try:
         return httpx.get(f"{api}/health", timeout=5).status_code == httpx.codes.OK
     except httpx.HTTPError:

@@ -22,8 +22,8 @@ class Reference(NamedTuple):
     """Bins of each node feature, and what share of the nodes that a model was trained on lies in each."""
 
     features: tuple[str, ...]
-    edges: list[NDArray[np.float64]]  # inner edges of the bins, ascending; fewer where values repeat
-    shares: list[NDArray[np.float64]]
+    edges: list[NDArray[np.floating]]  # inner edges of the bins, ascending; fewer where values repeat
+    shares: list[NDArray[np.floating]]
 
     @classmethod
     def of(cls, store: GraphStore) -> "Reference":
@@ -32,7 +32,7 @@ class Reference(NamedTuple):
         inner = np.linspace(0, 1, BINS + 1)[1:-1]
         edges = [np.unique(np.quantile(x[:, column], inner)) for column in range(x.shape[1])]
         shares = [_shares(x[:, column], edge) for column, edge in enumerate(edges)]
-        return cls(tuple(store.schema["node_features"]), edges, shares)
+        return cls(tuple(store.schema["node_features"][1:]), edges, shares)  # the first is the embedding index
 
 
 def drift(reference: Reference, vocabulary: Vocabulary, store: GraphStore) -> dict[str, float]:
@@ -51,6 +51,6 @@ def _sample(store: GraphStore) -> NDArray[np.float32]:
     return store.x[:: max(len(store.x) // MOST_NODES, 1)]
 
 
-def _shares(values: NDArray[np.floating], edges: NDArray[np.float64]) -> NDArray[np.float64]:
+def _shares(values: NDArray[np.floating], edges: NDArray[np.floating]) -> NDArray[np.floating]:
     counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
     return np.maximum(counts / len(values), FLOOR)
