@@ -288,7 +288,7 @@ def directives(profile: SlurmProfile) -> list[str]:
 
 
 def _scheduler_options(profile: SlurmProfile) -> dict[str, Any]:
-    options: dict[str, Any] = {"dashboard_address": None, "dashboard": False}
+    options: dict[str, Any] = {"dashboard_address": "127.0.0.1:0", "dashboard": False}
     if profile.scheduler_host:
         options["host"] = profile.scheduler_host
     elif profile.interface == "lo":

@@ -61,8 +61,8 @@ def test_a_drained_node_and_a_controller_that_restarts_only_cost_time(run, undis
     slurm.run("scontrol", "update", "nodename=gpus", "state=resume")
     pipeline.until(training(pipeline, "autoencoder"), "the autoencoder trains")
     slurm.stop_controller()
-    pipeline.until(lambda: pipeline.started("fusion_dqn"), "a new job is needed")
-    time.sleep(5)
+    pipeline.until(lambda: pipeline.started("curriculum"), "the next stage wants a worker")
+    time.sleep(10)
     slurm.start_controller()
     assert pipeline.result() == undisturbed
     assert pipeline.attempts() == ONCE
