@@ -70,7 +70,8 @@ class LocalTier:
             host="127.0.0.1",
             protocol="tls://",
             security=security,
-            dashboard_address=None,  # pyright: ignore[reportArgumentType]  None means no dashboard
+            dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": False},
             local_directory=str(private_folder(folder / "dask")),
             memory_limit=0,
         )

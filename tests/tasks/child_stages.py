@@ -45,6 +45,12 @@ def killed(folder: Path) -> Artifact:
     raise AssertionError
 
 
+def told_to_end(folder: Path) -> Artifact:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+    raise AssertionError
+
+
 def exits(folder: Path) -> Artifact:
     print("last words", file=sys.stderr)
     os._exit(3)

@@ -1,0 +1,89 @@
+"""Drift and comparison: what the nightly re-evaluation computes."""
+
+import numpy as np
+import pytest
+
+from kdgat_models.evaluation.comparison import compare, figures
+from kdgat_models.evaluation.drift import Reference, drift
+from kdgat_models.graphs.vocabulary import Vocabulary
+from kdgat_models.runs.champions import Champion, champions, register, remove
+from kdgat_models.runs.store import RunStore
+
+ROW = {
+    "split": "test_01",
+    "model": "gat",
+    "attack": "all",
+    "f1": 0.9,
+    "roc_auc": 0.95,
+    "precision": 0.9,
+    "recall": 0.9,
+    "fpr": 0.01,
+    "true_positives": 9,
+    "false_positives": 1,
+    "windows": 100,
+}
+
+
+def test_a_loss_beyond_the_tolerance_against_either_is_a_regression_and_says_so():
+    tonight, before = figures([ROW | {"f1": 0.85}]), figures([ROW])
+    for last_night, first in ((before, {}), ({}, before), (figures([ROW | {"f1": 0.86}]), before)):
+        worse = [item for item in compare(tonight, last_night, first, 0.02) if item.regression]
+        assert [item.metric for item in worse] == ["f1"]
+    assert worse[0].sentence("demo/large", "demo") == (
+        "demo/large: gat on demo test_01: f1 0.8500, was 0.9000 (worse by 0.0500)"
+    )
+    assert not any(item.regression for item in compare(tonight, before, before, 0.06))
+
+
+def test_more_false_alarms_are_worse_and_fewer_are_not():
+    before = figures([ROW])
+    more, fewer = (figures([ROW | {"fpr": value}]) for value in (0.05, 0.0))
+    assert [item.metric for item in compare(more, before, {}, 0.02) if item.regression] == ["fpr"]
+    assert not any(item.regression for item in compare(fewer, before, {}, 0.02))
+
+
+def test_a_metric_that_is_gone_is_a_regression():
+    gone = compare(figures([ROW | {"roc_auc": None}]), figures([ROW]), {}, 0.02)
+    assert [item.metric for item in gone if item.regression] == ["roc_auc"]
+
+
+def test_the_share_of_flagged_windows_is_kept_and_not_judged():
+    found = figures([ROW])
+    assert found["test_01", "gat", "flagged"] == pytest.approx(0.1)
+    moved = {**found, ("test_01", "gat", "flagged"): 0.9}
+    assert not any(item.regression for item in compare(moved, found, {}, 0.02))
+
+
+def test_drift_is_zero_against_itself_and_grows_with_a_shift(dataset):
+    reference = Reference.of(dataset.train)
+    assert reference.features == tuple(dataset.schema["node_features"][1:])
+    same = drift(reference, dataset.vocabulary, dataset.train)
+    assert max(value for name, value in same.items() if name.startswith("psi:")) < 1e-9
+    other = drift(reference, dataset.vocabulary, dataset.test_stores()["test_02_unknown_vehicle_known_attack"])
+    assert max(value for name, value in other.items() if name.startswith("psi:")) > 0.1
+    assert other["new_ids"] > same["new_ids"]
+
+
+def test_a_feature_that_never_varied_has_a_finite_index(dataset):
+    reference = Reference.of(dataset.train)
+    constant = reference._replace(edges=[np.array([0.0])] * len(reference.features))
+    constant = constant._replace(shares=[np.array([1e-4, 1.0])] * len(reference.features))
+    assert all(np.isfinite(value) for value in drift(constant, Vocabulary(()), dataset.train).values())
+
+
+def test_the_last_registration_holds_until_it_is_removed(tmp_path):
+    from datetime import UTC, datetime
+
+    store = RunStore(tmp_path)
+    first = Champion("demo", "large", {"vgae": None}, {"path": "/g"}, "/raw", {"seed": 0}, [ROW], datetime.now(UTC))
+    register(store, first)
+    register(store, first._replace(raw="/elsewhere"))
+    register(store, first._replace(variant="small_kd"))
+    assert [(champion.name, champion.raw) for champion in champions(store)] == [
+        ("demo/large", "/elsewhere"),
+        ("demo/small_kd", "/raw"),
+    ]
+    assert champions(store)[0].rows == [ROW]
+    assert remove(store, "demo", "large")
+    assert not remove(store, "demo", "large")
+    assert [champion.name for champion in champions(store)] == ["demo/small_kd"]

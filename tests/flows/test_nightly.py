@@ -1,0 +1,138 @@
+"""The nightly re-evaluation and what stands around it, as a user runs it, on a pipeline that was really trained."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+from conftest import TINY
+
+from kdgat_models.can.simulate import write_demo
+from kdgat_models.runs.store import RunStore
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A root with a champion, and the folder of its captures."""
+    root, data = tmp_path_factory.mktemp("root"), tmp_path_factory.mktemp("data") / "demo"
+    write_demo(data, seconds_scale=0.3)
+    settings = [f"--set={name}={list(value) if isinstance(value, tuple) else value}" for name, value in TINY.items()]
+    done = kdgat(root, "run", "--data-dir", str(data), "--variants", "large", "--register", *settings)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return root, data, settings
+
+
+def kdgat(root, *arguments):
+    command = [sys.executable, "-m", "flows.cli", *arguments, "--root", str(root)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_nights_are_compared_and_the_same_night_twice_adds_nothing(trained):
+    root, _, _ = trained
+    for night in ("2026-01-01", "2026-01-02"):
+        done = kdgat(root, "nightly", "--night", night)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert "No champion is worse than it was." in done.stdout
+    files = sorted(file.name for file in (root / "store").glob("*/*.parquet"))
+    rows = "select * exclude (written_at) from nights order by all"
+    before = RunStore(root / "store").query(rows)
+    assert kdgat(root, "nightly", "--night", "2026-01-02").returncode == 0
+    assert sorted(file.name for file in (root / "store").glob("*/*.parquet")) == files
+    assert RunStore(root / "store").query(rows) == before
+    second = [row for row in before if row["night"] == "2026-01-02" and row["model"] != "input"]
+    assert second
+    assert all(row["value"] == row["last_night"] == row["at_registration"] for row in second)
+    drift = {row["metric"] for row in before if row["model"] == "input"}
+    assert {"new_ids", "psi:count"} <= drift
+    board = json.loads(kdgat(root, "leaderboard", "--json").stdout)
+    assert {row["variant"] for row in board} == {"large"}, "nights are no competitors of what was trained"
+
+
+def test_a_regression_fails_with_model_split_metric_and_amount_and_new_captures_count(trained):
+    root, data, _ = trained
+    added = data / "test_01_known_vehicle_known_attack" / "masquerade-new.csv"
+    shutil.copy(next((data / "test_06_masquerade").glob("*.csv")), added)
+    try:
+        done = kdgat(root, "nightly", "--night", "2026-01-03", "--tolerance", "0.001")
+        assert done.returncode == 1
+        message = next(line for line in done.stderr.splitlines() if line.startswith("kdgat: "))
+        assert "demo/large: " in message
+        assert " on demo test_01_known_vehicle_known_attack: " in message
+        assert "(worse by 0." in message
+    finally:
+        added.unlink()
+
+
+def test_a_dataset_that_is_offline_is_reported_and_hides_nothing(trained, tmp_path):
+    root, _, _ = trained
+    done = kdgat(root, "nightly", "--night", "2026-01-04", "--datasets", "demo,set_01")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "set_01 is offline tonight" in " ".join(done.stdout.split())
+    rows = RunStore(root / "store").query("select distinct dataset from nights where night = '2026-01-04'")
+    assert rows == [{"dataset": "demo"}]
+
+
+def test_a_champion_reads_other_captures_through_its_own_vocabulary(trained, tmp_path):
+    root, data, _ = trained
+    other = tmp_path / "set_01"
+    write_demo(other, seed=5, seconds_scale=0.3)
+    shutil.copytree(data, tmp_path / "demo")
+    done = kdgat(root, "nightly", "--night", "2026-01-05", "--data-dir", str(tmp_path))
+    assert done.returncode == 0, done.stderr[-3000:]
+    rows = RunStore(root / "store").query("select distinct dataset from nights where night = '2026-01-05' order by 1")
+    assert rows == [{"dataset": "demo"}, {"dataset": "set_01"}]
+
+
+def test_without_champions_there_is_nothing_to_do_and_the_message_says_what_is(tmp_path):
+    done = kdgat(tmp_path, "nightly")
+    assert done.returncode == 1
+    assert done.stderr.strip() == "kdgat: no champion is registered; do so with `kdgat champion register DATASET VARIANT`"
+
+
+def test_champions_are_listed_registered_and_removed(trained):
+    root, _, _ = trained
+    assert [row["champion"] for row in json.loads(kdgat(root, "champion", "list", "--json").stdout)] == ["demo/large"]
+    assert "demo has no evaluated small_kd" in kdgat(root, "champion", "register", "demo", "small_kd").stderr
+    assert kdgat(root, "champion", "remove", "demo", "large").returncode == 0
+    assert "is no champion" in kdgat(root, "champion", "remove", "demo", "large").stderr
+    assert kdgat(root, "champion", "register", "demo", "large").returncode == 0
+
+
+def test_a_dry_run_says_what_is_cached_what_memory_is_asked_for_and_shows_the_job_script(trained):
+    root, data, settings = trained
+    asked = ["run", "--data-dir", str(data), "--variants", "large", *settings, "--dry-run", "--json"]
+    before = sorted((root / "store").glob("*/*"))
+    everything = json.loads(kdgat(root, *asked).stdout)
+    assert [stage["cached"] for stage in everything["stages"]] == [True] * 6
+    assert everything["jobs"] == []
+    changed = json.loads(kdgat(root, *asked, "--set", "gat.dropout=0.4", "--runner", "slurm:v100").stdout)
+    assert {stage["stage"]: stage["cached"] for stage in changed["stages"]} == {
+        "ingest": True,
+        "graphs": True,
+        "vgae": True,
+        "gat": False,
+        "fusion": False,
+        "evaluation": False,
+    }
+    gat = next(stage for stage in changed["stages"] if stage["stage"] == "gat")
+    assert gat["why"] == "learnt from earlier runs"
+    assert 300 < gat["memory_mb"] < 2000
+    gpu, cpu = changed["jobs"]
+    assert (gpu["pool"], gpu["stages"], cpu["stages"]) == ("gpu", 1, 2)
+    assert gpu["gpu_hours_limit"] == 8
+    assert gpu["gpu_hours"] < 0.1
+    assert "#SBATCH --gres=gpu:v100:1" in gpu["script"]
+    assert "#SBATCH --gres" not in cpu["script"]
+    assert sorted((root / "store").glob("*/*")) == before
+
+
+def test_memory_and_runs_show_what_was_learnt_and_what_was_tried(trained):
+    root, _, _ = trained
+    memory = json.loads(kdgat(root, "memory", "--json").stdout)
+    vgae = next(row for row in memory if row["stage"] == "vgae")
+    assert (vgae["attempts"], vgae["out_of_memory"], vgae["factor"]) == (1, 0, 0.87)
+    assert vgae["next_request_mb"] > vgae["peak_mb"] > 200
+    runs = json.loads(kdgat(root, "runs", "--json", "--last", "100").stdout)
+    assert {row["reason"] for row in runs} == {"completed"}
+    assert all(row["asked_mb"] and row["peak_mb"] and row["host"] for row in runs)
