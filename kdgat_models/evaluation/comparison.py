@@ -25,10 +25,11 @@ class Comparison(NamedTuple):
 
     def sentence(self, champion: str, dataset: str) -> str:
         """What is worse, by how much."""
-        before = self.at_registration if self.at_registration is not None else self.last_night
+        known = {"at registration": self.at_registration, "last night": self.last_night}
+        before = ", ".join(f"{value:.4f} {when}" for when, value in known.items() if value is not None)
         now = "undefined" if self.value is None else f"{self.value:.4f}"
         where = f"{champion}: {self.model} on {dataset} {self.split}"
-        return f"{where}: {self.metric} {now}, was {before:.4f} (worse by {self.loss:.4f})"
+        return f"{where}: {self.metric} {now}, was {before} (worse by {self.loss:.4f})"
 
 
 def figures(rows: Sequence[Mapping[str, Any]]) -> dict[Key, float]:

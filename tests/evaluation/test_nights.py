@@ -30,7 +30,7 @@ def test_a_loss_beyond_the_tolerance_against_either_is_a_regression_and_says_so(
         worse = [item for item in compare(tonight, last_night, first, 0.02) if item.regression]
         assert [item.metric for item in worse] == ["f1"]
     assert worse[0].sentence("demo/large", "demo") == (
-        "demo/large: gat on demo test_01: f1 0.8500, was 0.9000 (worse by 0.0500)"
+        "demo/large: gat on demo test_01: f1 0.8500, was 0.9000 at registration, 0.8600 last night (worse by 0.0500)"
     )
     assert not any(item.regression for item in compare(tonight, before, before, 0.06))
 

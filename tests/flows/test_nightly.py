@@ -34,9 +34,9 @@ def test_nights_are_compared_and_the_same_night_twice_adds_nothing(trained):
         done = kdgat(root, "nightly", "--night", night)
         assert done.returncode == 0, done.stderr[-3000:]
         assert "No champion is worse than it was." in done.stdout
-    files = sorted(file.name for file in (root / "store").glob("*/*.parquet"))
     rows = "select * exclude (written_at) from nights order by all"
     before = RunStore(root / "store").query(rows)
+    files = sorted(file.name for file in (root / "store").glob("*/*.parquet"))
     assert kdgat(root, "nightly", "--night", "2026-01-02").returncode == 0
     assert sorted(file.name for file in (root / "store").glob("*/*.parquet")) == files
     assert RunStore(root / "store").query(rows) == before
@@ -64,23 +64,15 @@ def test_a_regression_fails_with_model_split_metric_and_amount_and_new_captures_
         added.unlink()
 
 
-def test_a_dataset_that_is_offline_is_reported_and_hides_nothing(trained, tmp_path):
-    root, _, _ = trained
-    done = kdgat(root, "nightly", "--night", "2026-01-04", "--datasets", "demo,set_01")
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "set_01 is offline tonight" in " ".join(done.stdout.split())
-    rows = RunStore(root / "store").query("select distinct dataset from nights where night = '2026-01-04'")
-    assert rows == [{"dataset": "demo"}]
-
-
-def test_a_champion_reads_other_captures_through_its_own_vocabulary(trained, tmp_path):
+def test_an_offline_dataset_is_reported_and_hides_no_other_whose_ids_the_champion_does_not_know(trained, tmp_path):
     root, data, _ = trained
-    other = tmp_path / "set_01"
-    write_demo(other, seed=5, seconds_scale=0.3)
+    write_demo(tmp_path / "set_01", seed=5, seconds_scale=0.3)
     shutil.copytree(data, tmp_path / "demo")
-    done = kdgat(root, "nightly", "--night", "2026-01-05", "--data-dir", str(tmp_path))
+    chosen = ["--data-dir", str(tmp_path), "--datasets", "demo,set_01,set_02", "--tolerance", "0.9"]
+    done = kdgat(root, "nightly", "--night", "2026-01-04", *chosen)
     assert done.returncode == 0, done.stderr[-3000:]
-    rows = RunStore(root / "store").query("select distinct dataset from nights where night = '2026-01-05' order by 1")
+    assert "set_02 is offline tonight" in " ".join(done.stdout.split())
+    rows = RunStore(root / "store").query("select distinct dataset from nights where night = '2026-01-04' order by 1")
     assert rows == [{"dataset": "demo"}, {"dataset": "set_01"}]
 
 
