@@ -1,16 +1,27 @@
-# make run    the main job on simulated traffic: ingest, graphs, teachers, students, fusion, evaluation
-# make test   linters, types, import contracts, all tests
+# make run         the main job on simulated traffic: ingest, graphs, teachers, students, fusion, evaluation
+# make serve       Prefect's UI and API on loopback, a worker and all deployments, until Ctrl-C
+# make test        linters, types, import contracts, all tests that need no cluster
+# make test-slurm  the tests on a real SLURM, Prefect server and browser; installs Debian packages, so it wants root
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SLURM_PACKAGES := slurm-wlm munge chromium chromium-driver
 
-.PHONY: run test lint clean bench
+.PHONY: run serve test test-slurm lint clean bench
 
 run: $(VENV)/installed
 	$(BIN)/kdgat run
 
+serve: $(VENV)/installed
+	@exec $(BIN)/kdgat serve
+
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest --ignore=tests/slurm
+
+test-slurm: $(VENV)/installed
+	for tool in slurmctld munged chromium chromedriver; do command -v $$tool >/dev/null || missing=1; done; test -z "$$missing" || \
+		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SLURM_PACKAGES); }
+	$(BIN)/pytest tests/slurm
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -69,7 +69,8 @@ class Paths(NamedTuple):
 
     @property
     def tracking_uri(self) -> str:
-        return f"sqlite:///{self.root / 'mlflow' / 'mlflow.db'}"
+        """MLFLOW_TRACKING_URI, or a database below the root. May hold a password: show `without_password` of it."""
+        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.root / 'mlflow' / 'mlflow.db'}"
 
     @property
     def mlflow(self) -> Path:
@@ -109,6 +110,11 @@ class Paths(NamedTuple):
     def latest(self, config: PipelineConfig, stage: str) -> Path | None:
         """The newest complete version, or None."""
         return next(reversed(self.versions(config, stage)), None)
+
+
+def without_password(text: str) -> str:
+    """`text` without the user and password of any address in it."""
+    return re.sub(r"(?<=://)[^/@\s]+@", "", text)
 
 
 def stage_name(config: PipelineConfig, stage: str) -> str:

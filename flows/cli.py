@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from config.errors import KdgatError
-from config.paths import Paths, default_root
+from config.paths import Paths, default_root, without_password
 from config.resolver import parse_overrides, resolve
 from flows import cli_champions, cli_cluster, cli_lists, cli_serve
 from flows.cli_options import (
@@ -196,7 +196,7 @@ def _print_results(evaluations: list[Any], as_json: bool) -> None:
     written = [{"what": f"evaluation {item.summary['variant']}", "path": str(item.path)} for item in evaluations]
     written += [
         {"what": "run store (DuckDB over Parquet)", "path": str(paths.store)},
-        {"what": "MLflow", "path": paths.tracking_uri},
+        {"what": "MLflow", "path": without_password(paths.tracking_uri)},
         {"what": "Prefect", "path": os.environ["PREFECT_HOME"]},
     ]
     show(table("Written", written))

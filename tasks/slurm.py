@@ -4,6 +4,7 @@ import asyncio
 import importlib
 import shutil
 import signal
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -259,7 +260,8 @@ def job_options(profile: SlurmProfile, memory_mb: int, logs: Path, name: str) ->
         "job_script_prologue": ["umask 077", *profile.environment],
         "log_directory": str(logs),
         "local_directory": profile.scratch,
-        "python": profile.python,
+        # The worker takes the place of the job's shell: what SLURM tells the job to do reaches the worker itself.
+        "python": f"exec {profile.python or sys.executable}",
         "nanny": False,
         "death_timeout": profile.death_timeout_seconds,
         # One stage at a time, however many cores it has; the stage's child process, not the worker, watches memory.

@@ -8,7 +8,7 @@ from typing import Any
 from filelock import FileLock
 from prefect.logging import get_run_logger
 
-from config.paths import Paths
+from config.paths import Paths, without_password
 from config.schema import PipelineConfig
 from tasks.artifact import Artifact
 from tasks.caching import SECTIONS
@@ -24,7 +24,8 @@ def log_run(paths: Paths, config: PipelineConfig, row: dict[str, Any], artifact:
     try:
         _log(paths, config, row, artifact)
     except Exception as error:
-        get_run_logger().warning("MLflow did not take run %s: %s. The run store has it all the same.", row["run_id"], error)
+        said = without_password(str(error))
+        get_run_logger().warning("MLflow did not take run %s: %s. The run store has it all the same.", row["run_id"], said)
 
 
 def _log(paths: Paths, config: PipelineConfig, row: dict[str, Any], artifact: Artifact) -> None:
@@ -65,7 +66,9 @@ def _experiment(client: Any, paths: Paths, dataset: str) -> str:
         known = client.get_experiment_by_name(dataset)
         if known:
             return known.experiment_id
-        return client.create_experiment(dataset, artifact_location=Path(paths.mlflow / "artifacts" / dataset).as_uri())
+        local = paths.tracking_uri.startswith("sqlite:")  # a server knows itself where its artifacts lie
+        location = Path(paths.mlflow / "artifacts" / dataset).as_uri() if local else None
+        return client.create_experiment(dataset, artifact_location=location)
 
 
 def _params(config: PipelineConfig, kind: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def test_library_and_config_import_without_prefect_dask_and_mlflow():
     )
     script = (
         "import sys\n"
-        "for name in ('prefect', 'prefect_dask', 'dask', 'distributed', 'dask_jobqueue', 'mlflow', 'typer'):\n"
+        "for name in ('prefect', 'dask', 'distributed', 'dask_jobqueue', 'mlflow', 'typer'):\n"
         "    sys.modules[name] = None\n"
         f"import importlib\nfor name in {modules!r}:\n    importlib.import_module(name)\n"
     )

@@ -2,7 +2,7 @@ import pytest
 
 from config import ConfigError, resolve
 from config.catalog import catalog, dataset_entry, dataset_folder, find_captures
-from config.paths import COMPLETE, Paths
+from config.paths import COMPLETE, Paths, without_password
 
 
 @pytest.fixture
@@ -94,3 +94,8 @@ def test_a_foreign_file_in_a_split_is_an_error_not_skipped(tmp_path):
     (tmp_path / "train_01_attack_free" / "a.log").write_text("x")
     with pytest.raises(ConfigError, match="not a capture"):
         find_captures("set_01", tmp_path)
+
+
+def test_an_address_is_shown_without_its_password():
+    assert without_password("no route to https://me:secret@host/mlflow today") == "no route to https://host/mlflow today"
+    assert without_password("sqlite:////a/b@c.db") == "sqlite:////a/b@c.db"

@@ -17,6 +17,7 @@ from sandbox import Sandbox
 from kdgat_models.can.simulate import write_demo
 from kdgat_models.runs.store import RunStore
 
+SECRET = "s3cret-of-the-login-node"
 GPU = {"partition": "gpu", "gres": "gpu:1", "preprocessing": "cpu"}
 COMMON = {"cores": 1, "max_memory_gb": 8, "walltime": "01:00:00", "interface": "lo", "max_jobs": 2, "idle_seconds": 3}
 
@@ -108,7 +109,7 @@ def run(data, tmp_path, slurm):
                 stderr=errors,
                 text=True,
                 start_new_session=True,
-                env=os.environ | {"KDGAT_ROOT": str(root)},
+                env=os.environ | {"KDGAT_ROOT": str(root), "PREFECT_API_KEY": SECRET, "MLFLOW_TRACKING_PASSWORD": SECRET},
             )
         started.append(Pipeline(root, process, log))
         return started[-1]

@@ -5,7 +5,7 @@ import stat
 import time
 
 import psutil
-from conftest_slurm import EPOCHS, GPU, STAGES, write_profile
+from conftest_slurm import EPOCHS, GPU, SECRET, STAGES, write_profile
 
 ONCE = {stage: ["completed"] for stage in STAGES}
 
@@ -13,6 +13,19 @@ ONCE = {stage: ["completed"] for stage in STAGES}
 def training(pipeline, stage):
     """Whether `stage` is in the middle of its training: an epoch is done, and the stage is not."""
     return lambda: any(pipeline.root.glob(f"demo/*_{stage}/*/last_epoch.safetensors"))
+
+
+def assert_no_secret_in_jobs(slurm, root):
+    """Neither in a job's environment and arguments, nor in its script and logs."""
+    workers = [process for process in psutil.process_iter() if "distributed.cli.dask_worker" in process.cmdline()]
+    assert workers
+    for worker in workers:
+        assert SECRET not in str(worker.environ())
+        assert SECRET not in str(worker.cmdline())
+    for job, *_ in slurm.queue():
+        assert SECRET not in slurm.run("scontrol", "write", "batch_script", job, "-").stdout
+    for log in root.glob("runs/*/slurm_logs/*"):
+        assert SECRET not in log.read_text()
 
 
 def test_two_pipelines_at_once_compute_each_stage_once_and_agree(run, undisturbed, slurm):
@@ -25,6 +38,7 @@ def test_two_pipelines_at_once_compute_each_stage_once_and_agree(run, undisturbe
     assert stat.S_IMODE(tls.stat().st_mode) == 0o700
     assert {stat.S_IMODE(file.stat().st_mode) for file in tls.iterdir()} == {0o600}
     assert "gpu" in jobs
+    assert_no_secret_in_jobs(slurm, first.root)
     assert first.result() == undisturbed
     assert second.result() == undisturbed
     assert first.attempts() == ONCE
