@@ -88,7 +88,9 @@ class Service:
         return run
 
     def logs(self) -> str:
-        return (self.root / "prefect" / "logs" / "worker.log").read_text()[-6000:]
+        """The last log lines of all runs."""
+        lines = self.post("logs/filter", sort="TIMESTAMP_DESC", limit=60)
+        return "\n".join(line["message"][-1500:] for line in reversed(lines)) + self.text()[-1000:]
 
     def rows(self) -> list[dict]:
         return RunStore(self.root / "store").query("select * from attempts order by started_at")
