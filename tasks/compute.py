@@ -105,6 +105,7 @@ class Compute:
         self._make: Callable[[], Runner] = lambda: _make_runner(kind, profile or "default", run_folder, name)
         self._runner: Runner | None = None
         self._guard = threading.Lock()
+        self.closed = False  # the flow has ended or was stopped; what still runs is ended with it
 
     @property
     def runner(self) -> Runner:
@@ -130,6 +131,7 @@ class Compute:
 
     def close(self) -> None:
         """Stop the cluster, and with it whatever still runs on it."""
+        self.closed = True
         with self._guard:
             if self._runner is not None:
                 self._runner.close()

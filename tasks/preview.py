@@ -88,7 +88,8 @@ class PlannedJobs(NamedTuple):
 
 def planned_jobs(stages: list[PlannedStage], profiles: dict[Pool, SlurmProfile]) -> list[PlannedJobs]:
     """The jobs that stages which are not cached would need."""
-    from tasks.slurm import job_memory_mb, job_script
+    from tasks.slurm import job_memory_mb
+    from tasks.slurm_script import job_script
 
     sizes: dict[tuple[Pool, int], list[PlannedStage]] = {}
     for stage in stages:

@@ -4,7 +4,6 @@ import asyncio
 import importlib
 import shutil
 import signal
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -15,24 +14,16 @@ from config.cluster import SlurmProfile, load_profile
 from kdgat_models.errors import ClusterError, KdgatError, StageError, StageInterrupted, StageOutOfMemory
 from tasks.compute import Needs, Placement, Pool
 from tasks.dask_settings import apply_settings, private_folder
-from tasks.slurm_jobs import TRANSIENT, ControllerAwayError, advice, cancel, end_of, in_queue, job_state
+from tasks.slurm_jobs import ControllerAwayError, advice, cancel, end_of, in_queue, job_state
+from tasks.slurm_script import Submissions, job_class, job_options
 
 if TYPE_CHECKING:
     from distributed.security import Security
 
 OVERHEAD_MB = 512  # of a job's memory, for the Dask worker that runs the stage
-SUBMIT_S = 600.0  # a controller may be away for so long
 LOOK_S = 3.0  # between two questions to the controller
 FRUITLESS_JOBS = 3  # so many jobs that ended without a worker: the next would, too
 LADDER = tuple(sorted(1024 * 2**power * part // 4 for power in range(10) for part in (3, 4)))  # 768, 1024, 1536, 2048, ...
-
-
-class Submissions:
-    """What became of the jobs of one cluster."""
-
-    def __init__(self) -> None:
-        self.jobs: list[str] = []
-        self.refused: str | None = None
 
 
 def job_memory_mb(stage_mb: float, cap_mb: float) -> int:
@@ -234,7 +225,7 @@ def make_cluster(
 
     try:
         return SLURMCluster(
-            job_cls=_job_class(submissions),
+            job_cls=job_class(submissions),
             **job_options(profile, memory_mb, logs, name),
             interface=profile.interface,
             security=security,
@@ -245,50 +236,6 @@ def make_cluster(
         raise ClusterError(f"{error}. Set `interface` or `scheduler_host` in the profile to one of this machine") from error
 
 
-def job_options(profile: SlurmProfile, memory_mb: int, logs: Path, name: str) -> dict[str, Any]:
-    """Options of a dask-jobqueue job."""
-    return {
-        "queue": profile.partition,
-        "account": profile.account,
-        "walltime": profile.walltime,
-        "cores": profile.cores,
-        "processes": 1,
-        "memory": f"{memory_mb}MiB",
-        "job_mem": f"{memory_mb}M",
-        "job_name": name,
-        "job_extra_directives": directives(profile),
-        "job_script_prologue": ["umask 077", *profile.environment],
-        "log_directory": str(logs),
-        "local_directory": profile.scratch,
-        # The worker takes the place of the job's shell: what SLURM tells the job to do reaches the worker itself.
-        "python": f"exec {profile.python or sys.executable}",
-        "nanny": False,
-        "death_timeout": profile.death_timeout_seconds,
-        # One stage at a time, however many cores it has; the stage's child process, not the worker, watches memory.
-        "worker_extra_args": ["--nthreads", "1", "--memory-limit", "0", "--no-dashboard", "--dashboard-address", "127.0.0.1:0"],
-        "protocol": "tls://",
-    }
-
-
-def job_script(profile: SlurmProfile, memory_mb: int, name: str) -> str:
-    """The script that would be submitted; addresses and certificates are only known then."""
-    from dask_jobqueue.slurm import SLURMJob
-
-    options = job_options(profile, memory_mb, Path("{run}/slurm_logs"), name) | {"log_directory": None}
-    logs = profile.logs or "{run}/slurm_logs"
-    options["job_extra_directives"] = [f"-e {logs}/{name}-%J.err", f"-o {logs}/{name}-%J.out", *directives(profile)]
-    script = SLURMJob("{scheduler}", "{worker}", interface=profile.interface, **options).job_script()
-    return "\n".join(line for line in script.splitlines() if line)
-
-
-def directives(profile: SlurmProfile) -> list[str]:
-    """#SBATCH lines beyond those that dask-jobqueue writes."""
-    optional = {"qos": profile.qos, "constraint": profile.constraint, "gres": profile.gres}
-    lines = [f"--{name}={value}" for name, value in optional.items() if value]
-    # A job that SLURM requeued would come back beside the one that replaces it.
-    return [*lines, "--no-requeue", f"--export={','.join(profile.exports)}", *profile.directives]
-
-
 def _scheduler_options(profile: SlurmProfile) -> dict[str, Any]:
     options: dict[str, Any] = {"dashboard_address": "127.0.0.1:0", "dashboard": False}
     if profile.scheduler_host:
@@ -296,37 +243,3 @@ def _scheduler_options(profile: SlurmProfile) -> dict[str, Any]:
     elif profile.interface == "lo":
         options["host"] = "127.0.0.1"
     return options
-
-
-def _job_class(submissions: Submissions) -> Any:
-    """A job that waits for a controller which cannot be reached, and notes what it was refused instead of raising.
-
-    Dask would only log the error, once a second, and the stage would wait for ever; `SlurmTier.complaint` passes it on.
-    """
-    from dask_jobqueue.core import Job as AnyJob
-    from dask_jobqueue.slurm import SLURMJob
-
-    class Job(SLURMJob):
-        async def start(self) -> None:
-            try:
-                await super().start()
-            except (RuntimeError, FileNotFoundError) as error:
-                missing = isinstance(error, FileNotFoundError)
-                submissions.refused = "error: there is no sbatch here; start from a login node" if missing else str(error)
-                await super(AnyJob, self).start()
-
-        async def _submit_job(self, script_filename: str) -> str:
-            deadline, pause = time.monotonic() + SUBMIT_S, 1.0
-            while True:
-                try:
-                    answer = await super()._submit_job(script_filename)
-                except RuntimeError as error:
-                    if not TRANSIENT.search(str(error)) or time.monotonic() > deadline:
-                        raise
-                    await asyncio.sleep(pause)
-                    pause = min(pause * 2, 10)
-                else:
-                    submissions.jobs.append(self._job_id_from_submit_output(answer))
-                    return answer
-
-    return Job

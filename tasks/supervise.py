@@ -52,7 +52,7 @@ def supervise(stage: str, config: PipelineConfig, variant: str | None, inputs: d
     try:
         outcome = compute.run(_call(execution, inputs, compute), _needs(execution), progress)
     except BaseException as error:
-        _note_end(store, execution, error, progress, logger)
+        _note_end(store, execution, error, "stopped" if compute.closed else None, progress, logger)
         raise
     return _publish(paths, execution, key, {**execution.row, **progress.figures()}, outcome)
 
@@ -125,16 +125,23 @@ def _needs(execution: Execution) -> Needs:
     return Needs(POOLS.get(execution.stage, "cpu"), execution.asked.memory_mb)
 
 
-def _note_end(store: RunStore, execution: Execution, error: BaseException, progress: "reporting.Progress", logger: Any) -> None:
+def _note_end(
+    store: RunStore,
+    execution: Execution,
+    error: BaseException,
+    stopped: str | None,
+    progress: reporting.Progress,
+    logger: Any,
+) -> None:
     """Write why an attempt ended and decide whether there is another one, which `error.retry` says."""
     known = error if isinstance(error, StageError) else StageError()
-    peak, reason, row = known.peak_memory_mb, known.reason, execution.row
+    peak, reason, row = known.peak_memory_mb, stopped or known.reason, execution.row
     end = {"status": "failed", "reason": reason, "peak_memory_mb": peak, "error": f"{type(error).__name__}: {error}"}
     seconds = (datetime.now(UTC) - row["started_at"]).total_seconds()
     store.write_run("end", {**row, **progress.figures(), **end, "seconds": seconds})
     if reason == "out_of_memory":
         learn(store, key_of(execution.stage, execution.config), row, peak or row["memory_requested_mb"], out_of_memory=True)
-    known.retry = due(error, execution.past, execution.asked, progress.epochs, execution.config.resources)
+    known.retry = not stopped and due(error, execution.past, execution.asked, progress.epochs, execution.config.resources)
     then = "it is tried again" if known.retry else "it is not tried again"
     logger.warning("%s", f"{execution.stage}: attempt {row['attempt']} ended ({reason.replace('_', ' ')}): {error}; {then}")
 
