@@ -92,7 +92,7 @@ class RunStore:
 LEADERBOARD = """
 with newest as (  -- a variant may have been evaluated more than once: its last evaluation counts
     select *, row_number() over (partition by dataset, variant, model, split, name order by run_id desc) as age
-    from metrics where attack = 'all' and occasion = 'training'
+    from metrics where attack = 'all' and coalesce(occasion, 'training') = 'training'
 ),
 wide as (
     select dataset, split, variant, model, run_id,

@@ -34,6 +34,26 @@ def test_a_run_is_known_by_its_last_row(tmp_path):
     ]
 
 
+def test_attempts_are_told_apart_and_files_of_an_older_version_are_read(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    store = RunStore(tmp_path)
+    for number, status in ((1, "failed"), (2, "completed")):
+        store.write_run("start", run_row("a", attempt=number))
+        store.write_run("end", run_row("a", status, number))
+    assert store.query("select attempt, status from attempts order by attempt") == [
+        {"attempt": 1, "status": "failed"},
+        {"attempt": 2, "status": "completed"},
+    ]
+    old = pa.table(
+        {"run_id": ["old"], "pipeline_run": ["p"], "attempt": pa.array([1], pa.int32()), "written_at": [datetime.now(UTC)]}
+    )
+    pq.write_table(old, tmp_path / "runs" / "old-p-1-end.parquet")
+    assert [(row["run_id"], row["reason"]) for row in store.rows("runs", "old-*")] == [("old", None)]
+    assert store.query("select count(*) as n from attempts") == [{"n": 3}]
+
+
 def test_an_unknown_column_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="speed"):
         RunStore(tmp_path).write("runs", "x", [{"speed": 3}])
