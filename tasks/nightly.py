@@ -1,7 +1,9 @@
 """What the nightly re-evaluation knows and says: champions, datasets, the report of a night."""
 
+import asyncio
+import inspect
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -235,22 +237,25 @@ def _shown(value: Any) -> Any:
 
 
 def _tell(block: str, subject: str, text: str) -> None:
-    """Send a message through a Prefect block such as `slack-webhook/ops`, `webhook/ops` or `email-server-credentials`.
+    """Send a message through a Prefect block that can notify (Slack, Teams, SendGrid e-mail, ...) or is a webhook.
 
     A message that cannot be sent is an error in the log; it does not hide what it would have said.
     """
     from prefect.blocks.core import Block
 
-    logger = get_run_logger()
     try:
-        loader: Any = Block.load
-        loaded = loader(block, _sync=True)
-        if hasattr(loaded, "notify"):
-            loaded.notify(body=text, subject=subject, _sync=True)
-        else:
-            loaded.call(payload={"subject": subject, "text": text}, _sync=True)
+        load: Any = Block.load
+        loaded = load(block, _sync=True)
+        notifies = hasattr(loaded, "notify")
+        sent = loaded.notify(text, subject) if notifies else loaded.call(payload={"subject": subject, "text": text})
+        if inspect.isawaitable(sent):
+            asyncio.run(_finished(sent))
     except Exception as error:
-        logger.error("%s was not told: %s", block, error)
+        get_run_logger().error("%s was not told: %s", block, error)
+
+
+async def _finished(sent: Awaitable[Any]) -> None:
+    await sent
 
 
 def this_night(night: date | None) -> str:

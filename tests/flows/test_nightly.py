@@ -1,9 +1,13 @@
 """The nightly re-evaluation and what stands around it, as a user runs it, on a pipeline that was really trained."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from conftest import TINY
@@ -26,6 +30,38 @@ def trained(tmp_path_factory):
 def kdgat(root, *arguments):
     command = [sys.executable, "-m", "flows.cli", *arguments, "--root", str(root)]
     return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+def prefect(root, code):
+    """Run Python as a user of Prefect's would, on the state below the root."""
+    environment = os.environ | {
+        "PREFECT_HOME": str(root / "prefect"),
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+    }
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=200, env=environment, capture_output=True)
+
+
+@contextmanager
+def listening():
+    """An HTTP server that keeps what it is sent."""
+    heard = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            heard.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format, *args):  # noqa: A002
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server.server_port, heard
+    server.shutdown()
+    thread.join()
+    server.server_close()
 
 
 def test_nights_are_compared_and_the_same_night_twice_adds_nothing(trained):
@@ -54,8 +90,12 @@ def test_a_regression_fails_with_model_split_metric_and_amount_and_new_captures_
     added = data / "test_01_known_vehicle_known_attack" / "masquerade-new.csv"
     shutil.copy(next((data / "test_06_masquerade").glob("*.csv")), added)
     try:
-        done = kdgat(root, "nightly", "--night", "2026-01-03", "--tolerance", "0.001")
+        with listening() as (port, heard):
+            block = f"Webhook(url='http://127.0.0.1:{port}/', allow_private_urls=True).save('ops', overwrite=True)"
+            prefect(root, f"from prefect.blocks.webhook import Webhook; {block}")
+            done = kdgat(root, "nightly", "--night", "2026-01-03", "--tolerance", "0.001", "--notify", "webhook/ops")
         assert done.returncode == 1
+        assert "(worse by 0." in json.loads(heard[0])["text"]
         message = next(line for line in done.stderr.splitlines() if line.startswith("kdgat: "))
         assert "demo/large: " in message
         assert " on demo test_01_known_vehicle_known_attack: " in message
