@@ -109,8 +109,10 @@ class Compute:
 
     @property
     def runner(self) -> Runner:
-        """The runner, which is made when it is first asked for."""
+        """The runner, which is made when it is first asked for; none is made for a flow that has been stopped."""
         with self._guard:
+            if self.closed:
+                raise StageInterrupted("its flow has been stopped", "stopped")
             if self._runner is None:
                 self._runner = self._make()
             return self._runner
@@ -131,8 +133,8 @@ class Compute:
 
     def close(self) -> None:
         """Stop the cluster, and with it whatever still runs on it."""
-        self.closed = True
         with self._guard:
+            self.closed = True
             if self._runner is not None:
                 self._runner.close()
                 self._runner = None

@@ -39,6 +39,7 @@ class SlurmRunner:
         self._profiles = profiles_of(profile)
         self._folder, self._name = run_folder, name
         self._security: Security | None = None
+        self._closed = False
         self._tiers: dict[tuple[Pool, int], SlurmTier] = {}
         self._guard = threading.Lock()
         shared = self._profiles["cpu"] is self._profiles["gpu"]
@@ -50,6 +51,8 @@ class SlurmRunner:
         pool: Pool = "gpu" if profile is self._profiles["gpu"] else "cpu"
         key = (pool, job_memory_mb(needs.memory_mb, profile.max_memory_gb * 1024))
         with self._guard:
+            if self._closed:
+                raise StageInterrupted("its flow has been stopped", "stopped")
             if key not in self._tiers:
                 if self._security is None:
                     self._security = new_security(private_folder(self._folder / "tls"))
@@ -88,6 +91,7 @@ class SlurmRunner:
 
     def close(self) -> None:
         with self._guard:
+            self._closed = True
             for tier in self._tiers.values():
                 tier.close()
             self._tiers.clear()

@@ -117,7 +117,7 @@ def in_queue(jobs: Sequence[str]) -> list[tuple[str, str, str]]:
     """(job, state, reason) of those of `jobs` that wait or run."""
     if not jobs:
         return []
-    lines = slurm("squeue", "-h", "-o", "%i|%T|%r", patience_s=5).splitlines()
+    lines = slurm("squeue", "--me", "-h", "-o", "%i|%T|%r", patience_s=5).splitlines()
     rows = [tuple(line.split("|", 2)) for line in lines]
     return [(row[0], row[1], row[2]) for row in rows if row[0] in jobs]
 
