@@ -70,9 +70,10 @@ def _begin(
     task, flow = TaskRunContext.get(), FlowRunContext.get()
     pipeline_run = str(flow.flow_run.id) if flow and flow.flow_run else str(task.task_run.flow_run_id) if task else "none"
     folder = paths.run_folder(config, stage, key)
-    config.save(folder.path / "config.json")
     past = Past(_attempts(store, folder.run_id), pipeline_run)
     learnt = lesson(store, key_of(stage, config))
+    config = _fitted(config, stage, learnt)
+    config.save(folder.path / "config.json")
     resources, pool = config.resources, POOLS.get(stage, "cpu")
     asked = request(resources.base_mb(stage), learnt.request_mb, past.multiple, compute.runner.cap_mb(pool), resources)
     row = _row(config, stage, variant, folder.run_id, past, asked)
@@ -106,15 +107,22 @@ def _row(config: PipelineConfig, stage: str, variant: str | None, run_id: str, p
     }
 
 
+def _fitted(config: PipelineConfig, stage: str, learnt: Lesson) -> PipelineConfig:
+    """The config with the share of the batch that was learnt to fit a GPU beside a teacher. It is no part of the cache key."""
+    if not key_of(stage, config).distilled:
+        return config
+    training = config.training.model_copy(update={"batch_share": min(config.training.batch_share, learnt.factor)})
+    return config.model_copy(update={"training": training})
+
+
 def _call(execution: Execution, inputs: dict[str, Any], compute: Compute) -> StageCall:
-    """The call for the worker. On a GPU, a distilled model starts with the share of the batch that was learnt to fit."""
-    config, stage = execution.config, execution.stage
-    if key_of(stage, config).distilled:
-        training = config.training.model_copy(update={"batch_share": min(config.training.batch_share, execution.learnt.factor)})
-        config = config.model_copy(update={"training": training})
+    stage = execution.stage
     return StageCall(
         function=f"tasks.stages.{stage}:{stage}",
-        arguments={"config": config.model_dump(mode="json"), **{name: _jsonable(value) for name, value in inputs.items()}},
+        arguments={
+            "config": execution.config.model_dump(mode="json"),
+            **{name: _jsonable(value) for name, value in inputs.items()},
+        },
         folder=str(execution.folder.path),
         memory_mb=execution.asked.memory_mb,
         threads=compute.runner.threads(POOLS.get(stage, "cpu")),
