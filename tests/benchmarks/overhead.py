@@ -1,8 +1,9 @@
 """Overhead of a stage: from its submission to its start on a worker, from there to its first training step, from its end to the
 submission of the next.
 
-    python tests/benchmarks/overhead.py [RUNNER ...]       runners as in `kdgat run --runner`; local if none is given
+    python tests/benchmarks/overhead.py [RUNNER or ROOT ...]
 
+A runner is one of `kdgat run --runner`, local if none is given; a root is a folder that runs were written to before.
 Each runner runs the small pipeline of the tests once, in a new folder; the figures are those of its run store. The profiles
 that runners name are taken from KDGAT_ROOT/slurm/.
 """
@@ -30,6 +31,8 @@ from runs where status = 'completed' order by started_at
 
 def measure(runner: str, folder: Path) -> list[dict]:
     """Run the pipeline and return one row per stage."""
+    if Path(runner, "store").is_dir():
+        return RunStore(Path(runner) / "store").query(QUERY)
     root, data = folder / runner.replace(":", "-"), folder / "demo"
     if not data.exists():
         write_demo(data, seconds_scale=0.3)
@@ -49,7 +52,11 @@ def main() -> None:
         for runner in sys.argv[1:] or ["local"]:
             for row in measure(runner, Path(folder)):
                 cells = [row[name] for name in ("queue_seconds", "setup_seconds", "seconds", "to_next")]
-                print(f"| {runner} | {row['stage']} | " + " | ".join("-" if c is None else f"{c:.1f}" for c in cells) + " |")
+                print(
+                    f"| {Path(runner).name} | {row['stage']} | "
+                    + " | ".join("-" if c is None else f"{c:.1f}" for c in cells)
+                    + " |"
+                )
 
 
 if __name__ == "__main__":
