@@ -5,7 +5,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-SLURM_PACKAGES := slurm-wlm munge chromium chromium-driver
+SLURM_PACKAGES := slurm-wlm munge chromium chromium-driver iproute2
 
 .PHONY: run serve test test-slurm lint clean bench
 
@@ -19,7 +19,7 @@ test: lint
 	$(BIN)/pytest --ignore=tests/slurm
 
 test-slurm: $(VENV)/installed
-	for tool in slurmctld munged chromium chromedriver; do command -v $$tool >/dev/null || missing=1; done; test -z "$$missing" || \
+	for tool in slurmctld munged chromium chromedriver ip; do command -v $$tool >/dev/null || missing=1; done; test -z "$$missing" || \
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SLURM_PACKAGES); }
 	$(BIN)/pytest tests/slurm
 
