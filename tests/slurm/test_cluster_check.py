@@ -42,7 +42,7 @@ def test_a_missing_gpu_is_named(check):
         ({"gres": "gpu:a100:1"}, "SLURM refused the job"),
         ({"cores": 100}, "SLURM will not start the job"),
         ({"interface": "ib7"}, "'ib7' is not a valid network interface"),
-        ({"python": "/usr/bin/python3"}, "The node's Python lacks our packages"),
+        ({"python": f"{sys.base_prefix}/bin/python3"}, "The node's Python lacks our packages"),
         ({"python": "/nowhere/python"}, "The node lacks a file that the job needs"),
         (
             {"python": f"unshare -n sh -c 'ip link set lo up; exec \"$@\"' x {sys.executable}", "death_timeout_seconds": 5},
