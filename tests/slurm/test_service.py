@@ -138,6 +138,15 @@ def leftovers(root: Path) -> list[psutil.Process]:
     return found
 
 
+def listening(root: Path) -> set[str]:
+    """Addresses on which processes of the service listen."""
+    addresses = set()
+    for process in leftovers(root):
+        with suppress(psutil.Error):
+            addresses |= {item.laddr.ip for item in process.net_connections("inet") if item.status == psutil.CONN_LISTEN}
+    return addresses
+
+
 @pytest.fixture
 def tiny(data):
     """Parameters of a run that takes a minute."""
@@ -180,6 +189,7 @@ def test_a_missing_teacher_or_dataset_fails_before_a_job_is_queued(service, slur
 def test_a_run_on_slurm_that_is_cancelled_from_the_api_takes_its_jobs_with_it(service, slurm, tiny):
     identifier = service.start_run("train-pipeline/slurm", **tiny, runner="slurm:gpu")
     await_that(lambda: any(job[2] == "gpu" and job[1] == "RUNNING" for job in slurm.queue()), "a job runs", 240, service.logs)
+    assert listening(service.root) == {"127.0.0.1"}, "server, schedulers and workers are closed to other machines"
     state = {"type": "CANCELLING", "name": "Cancelling"}
     service.post(f"flow_runs/{identifier}/set_state", state=state)
     service.ends(identifier, "CANCELLED", 90)
