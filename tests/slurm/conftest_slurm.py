@@ -119,6 +119,8 @@ def run(data, tmp_path, slurm):
         if pipeline.process.poll() is None:
             pipeline.process.terminate()
             pipeline.process.wait(60)
+        if pipeline.process.stdout is not None:
+            pipeline.process.stdout.close()
 
 
 @pytest.fixture(scope="session")
