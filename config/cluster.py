@@ -4,7 +4,6 @@ Profiles are looked for in `{root}/slurm/` (yours) and then in `deployments/slur
 """
 
 from pathlib import Path
-from typing import Annotated
 
 import yaml
 from pydantic import Field, ValidationError, field_validator
@@ -71,9 +70,6 @@ class SlurmProfile(Section):
         days, _, clock = self.walltime.rpartition("-")
         hours, minutes, seconds = (int(part) for part in clock.split(":"))
         return int(days or 0) * 24 + hours + minutes / 60 + seconds / 3600
-
-
-ProfileName = Annotated[str, Field(pattern=r"^[\w./-]+$")]
 
 
 def profile_files() -> dict[str, Path]:

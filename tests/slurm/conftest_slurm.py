@@ -123,15 +123,18 @@ def run(data, tmp_path, slurm):
             pipeline.process.stdout.close()
 
 
-@pytest.fixture(scope="session")
-def undisturbed(data, tmp_path_factory):
-    """Metrics of the same pipeline on this machine, where nothing happens to it."""
-    root = tmp_path_factory.mktemp("undisturbed")
-    options = [f"--set={name}={list(value) if isinstance(value, tuple) else value}" for name, value in LONGER.items()]
+def run_here(root: Path, data: Path, settings: dict[str, Any]) -> list[dict[str, Any]]:
+    """Metrics of the pipeline on this machine, where nothing happens to it."""
+    options = [f"--set={name}={list(value) if isinstance(value, tuple) else value}" for name, value in settings.items()]
     command = [sys.executable, "-m", "flows.cli", "run", "--root", str(root), "--data-dir", str(data), "--variants", "large"]
     done = subprocess.run([*command, "--json", *options], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout)[0]["rows"]
+
+
+@pytest.fixture(scope="session")
+def undisturbed(data, tmp_path_factory):
+    return run_here(tmp_path_factory.mktemp("undisturbed"), data, LONGER)
 
 
 # Enough epochs for something to happen in the middle of them.

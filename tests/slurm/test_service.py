@@ -14,7 +14,7 @@ import psutil
 import pytest
 import yaml
 from conftest import TINY
-from conftest_slurm import GPU, STAGES, write_profile
+from conftest_slurm import GPU, STAGES, run_here, write_profile
 from sandbox import free_ports
 
 from config.catalog import catalog
@@ -214,12 +214,7 @@ def test_killed_worker_and_server_are_started_again_and_the_run_ends_with_the_me
 
 @pytest.fixture(scope="module")
 def undisturbed_tiny(data, tmp_path_factory):
-    root = tmp_path_factory.mktemp("undisturbed")
-    options = [f"--set={name}={list(value) if isinstance(value, tuple) else value}" for name, value in TINY.items()]
-    command = [sys.executable, "-m", "flows.cli", "run", "--root", str(root), "--data-dir", str(data), "--variants", "large"]
-    done = subprocess.run([*command, "--json", *options], capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout)[0]["rows"]
+    return run_here(tmp_path_factory.mktemp("undisturbed"), data, TINY)
 
 
 def test_a_schedule_fires_the_nightly(service):
