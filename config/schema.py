@@ -79,7 +79,16 @@ class GATArchitecture(Section):
     embedding_dim: Count = 16
     fc_layers: Count = 1
     dropout: Probability = 0.2
-    conv: Literal["gat", "gatv2", "transformer"] = Field(default="gat", description="gatv2 and transformer read edge features.")
+    conv: Literal["gat", "gatv2", "transformer"] = Field(
+        default="gatv2", description="gatv2 and transformer read edge features; gat is the published one, which does not."
+    )
+    pooling: Literal["mean", "max", "mean_max", "attention"] = Field(
+        default="mean_max", description="How nodes become a window; mean is the published one, in which one bad node drowns."
+    )
+    node_head: bool = Field(
+        default=True, description="Learn which ID attacks, and add the worst ID's logit to the window's."
+    )
+    normalise: bool = Field(default=True, description="Bring node features to one scale by the statistics of training.")
 
 
 class DQNArchitecture(Section):

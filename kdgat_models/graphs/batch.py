@@ -16,6 +16,7 @@ class GraphBatch(NamedTuple):
     edge_attr: Float[Tensor, "edges edge_features"]
     graph: Int[Tensor, "nodes"]  # graph that each node belongs to, ascending
     label: Int[Tensor, "graphs"]  # 1: the window has an attack frame
+    node_label: Int[Tensor, "nodes"]  # 1: an attack frame of the window has this ID
 
     @property
     def num_graphs(self) -> int:

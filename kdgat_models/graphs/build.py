@@ -70,10 +70,11 @@ def _append_capture(writer: StoreWriter, name: str, frames: Frames, config: Prep
     attack = writer.attack_index(attack_type(name))
     first_graph, first_frame = writer.rows("label"), writer.rows("frame_label")
     chunk = max(CHUNK_FRAMES // W, 1)
+    state = None
     for begin in range(0, len(starts), chunk):
         part = slice(begin, begin + chunk)
         topology = build_topology(frames, starts[part], W)
-        features = schema.compute(frames, topology)
+        features, state = schema.compute(frames, topology, state)
         writer.append(
             node_offsets=topology.node_offsets[:-1] + writer.rows("arbitration_id"),
             edge_offsets=topology.edge_offsets[:-1] + writer.rows("source"),

@@ -24,8 +24,8 @@ EDGE_FEATURES = (
 )
 
 
-def compute(frames: Frames, topology: Topology) -> Features:
-    """Node and edge features of the windows of `topology`.
+def compute(frames: Frames, topology: Topology, state: None = None) -> tuple[Features, None]:
+    """Node and edge features of the windows of `topology`; nothing is remembered from one to the next.
 
     Nodes: mean of each payload byte / 255 (bytes beyond the DLC count as 0); number of frames, min-max scaled over the
     window's nodes (0 if all are equal); last position / (W - 1).
@@ -47,7 +47,7 @@ def compute(frames: Frames, topology: Topology) -> Features:
         W,
         edges,
     )
-    return Features(nodes, edges)
+    return Features(nodes, edges), None
 
 
 @numba.njit(cache=True, nogil=True)
@@ -125,4 +125,4 @@ def _edges(node_offsets, edge_offsets, source, target, frame_edge, W, out):
             exists[source[e0 + e], target[e0 + e]] = False
 
 
-REFERENCE = FeatureSchema("reference", 1, NODE_FEATURES, EDGE_FEATURES, compute)
+REFERENCE = FeatureSchema("reference", 1, NODE_FEATURES, EDGE_FEATURES, compute, bounded=True)

@@ -19,13 +19,18 @@ class Features(NamedTuple):
 
 
 class FeatureSchema(NamedTuple):
-    """Node feature 0 is always the embedding index; it comes from a vocabulary, the others from `compute`."""
+    """Node feature 0 is always the embedding index; it comes from a vocabulary, the others from `compute`.
+
+    `compute` takes the frames of a capture, the topology of its next windows, and the state that it returned for the
+    windows before (None at first): a schema may remember a capture, and must give the same however it is cut.
+    """
 
     name: str
     version: int  # raise it whenever `compute` gives other numbers
     node_features: tuple[str, ...]
     edge_features: tuple[str, ...]
-    compute: Callable[[Frames, Topology], Features]
+    compute: Callable[[Frames, Topology, Any], tuple[Features, Any]]
+    bounded: bool  # whether all node features lie in [0, 1]
 
     @property
     def continuous(self) -> int:

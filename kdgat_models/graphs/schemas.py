@@ -2,9 +2,10 @@
 
 from kdgat_models.errors import SchemaError
 from kdgat_models.graphs.reference import REFERENCE
+from kdgat_models.graphs.relative import RELATIVE
 from kdgat_models.graphs.schema import FeatureSchema
 
-SCHEMAS: dict[str, FeatureSchema] = {REFERENCE.name: REFERENCE}
+SCHEMAS: dict[str, FeatureSchema] = {schema.name: schema for schema in (REFERENCE, RELATIVE)}
 
 
 def feature_schema(name: str) -> FeatureSchema:

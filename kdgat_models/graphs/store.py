@@ -174,6 +174,7 @@ class GraphData:
             torch.from_numpy(store.edge_attr[edges]),
             torch.from_numpy(np.repeat(np.arange(len(graphs)), node_counts)),
             torch.from_numpy(store.label[graphs].astype(np.int64)),
+            torch.from_numpy(store.node_label[nodes].astype(np.int64)),
         )
 
 

@@ -1,4 +1,4 @@
-"""Graph attention classifier (Velickovic et al. 2018) with jumping knowledge (Xu et al. 2018)."""
+"""Graph attention classifier (Velickovic et al. 2018) with jumping knowledge (Xu et al. 2018) and a head for each node."""
 
 from typing import NamedTuple
 
@@ -6,22 +6,28 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch_geometric.nn import global_mean_pool
+from torch_geometric.nn import global_max_pool
 
 from config.schema import GATArchitecture
 from kdgat_models.graphs.batch import GraphBatch
 from kdgat_models.networks.layers import CONVOLUTIONS, with_self_loops
+from kdgat_models.networks.pooling import POOLINGS
 
 
 class GatOutput(NamedTuple):
-    """Per graph: logits of normal and attack, and the pooled embedding that they were computed from."""
+    """Per graph: logits of normal and attack, and the pooled embedding. Per node: logit of "this ID attacks"."""
 
     logits: Float[Tensor, "graphs 2"]
     embedding: Float[Tensor, "graphs width"]
+    node_logit: Float[Tensor, "nodes"]
 
 
 class GAT(nn.Module):
-    """Attention layers, all of whose outputs are concatenated (jumping knowledge "cat"), mean pool, linear layers."""
+    """Attention layers, all of whose outputs are concatenated (jumping knowledge "cat"), pooling, linear layers.
+
+    With a node head, each node has a logit of its own, from its features and its layers, and the largest of a graph is
+    added to the graph's logit of "attack": one bad node out of fifty does not drown, and the output says which it is.
+    """
 
     def __init__(self, arch: GATArchitecture, num_ids: int, features: int, edge_features: int) -> None:
         super().__init__()
@@ -31,8 +37,12 @@ class GAT(nn.Module):
         inputs = [arch.embedding_dim + features] + [width] * (arch.layers - 1)
         self.convs = nn.ModuleList(conv(size, arch.hidden, arch.heads, edge_features) for size in inputs)
         jumped = width * arch.layers
-        hidden = [module for _ in range(arch.fc_layers - 1) for module in (nn.Linear(jumped, jumped), nn.ReLU())]
-        self.classifier = nn.Sequential(*hidden, nn.Dropout(arch.dropout), nn.Linear(jumped, 2))
+        self.pooling = POOLINGS[arch.pooling](jumped)
+        pooled = self.pooling.width
+        hidden = [module for _ in range(arch.fc_layers - 1) for module in (nn.Linear(pooled, pooled), nn.ReLU())]
+        self.classifier = nn.Sequential(*hidden, nn.Dropout(arch.dropout), nn.Linear(pooled, 2))
+        self.node_head = _node_head(jumped + inputs[0], width) if arch.node_head else None
+        self.norm = nn.BatchNorm1d(features) if arch.normalise else nn.Identity()
         self.dropout = nn.Dropout(arch.dropout)
 
     def forward(
@@ -45,13 +55,23 @@ class GAT(nn.Module):
         num_graphs: int,
     ) -> GatOutput:
         edge_index, edge_attr = with_self_loops(edge_index, edge_attr, len(x))
-        h = torch.cat([self.embedding(id_index), x], 1)
-        layers = []
+        h = torch.cat([self.embedding(id_index), self.norm(x)], 1)
+        layers, entry = [], h
         for conv in self.convs:
             h = self.dropout(F.elu(conv(h, edge_index, edge_attr)))
             layers.append(h)
-        embedding = global_mean_pool(torch.cat(layers, 1), graph, num_graphs)
-        return GatOutput(self.classifier(embedding), embedding)
+        jumped = torch.cat(layers, 1)
+        embedding = self.pooling(jumped, graph, num_graphs)
+        logits = self.classifier(embedding)
+        if self.node_head is None:
+            return GatOutput(logits, embedding, logits.new_zeros(len(x)))
+        node_logit = self.node_head(torch.cat([entry, jumped], 1)).squeeze(1)
+        worst = global_max_pool(node_logit[:, None], graph, num_graphs)
+        return GatOutput(logits + torch.cat([torch.zeros_like(worst), worst], 1), embedding, node_logit)
+
+
+def _node_head(inputs: int, hidden: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, 1))
 
 
 def classify(network: nn.Module, batch: GraphBatch) -> GatOutput:

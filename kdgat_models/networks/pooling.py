@@ -1,0 +1,51 @@
+"""From the nodes of a graph to one vector: which of them are heard."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch_geometric.nn import AttentionalAggregation, global_max_pool, global_mean_pool
+
+
+class Mean(nn.Module):
+    """What the published method does. One bad node of fifty is a fiftieth of the result."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, h: Float[Tensor, "nodes width"], graph: Int[Tensor, "nodes"], num_graphs: int) -> Tensor:
+        return global_mean_pool(h, graph, num_graphs)
+
+
+class Max(Mean):
+    """The strongest node of each dimension."""
+
+    def forward(self, h: Float[Tensor, "nodes width"], graph: Int[Tensor, "nodes"], num_graphs: int) -> Tensor:
+        return global_max_pool(h, graph, num_graphs)
+
+
+class MeanMax(Mean):
+    """Both, side by side."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(2 * width)
+
+    def forward(self, h: Float[Tensor, "nodes width"], graph: Int[Tensor, "nodes"], num_graphs: int) -> Tensor:
+        return torch.cat([global_mean_pool(h, graph, num_graphs), global_max_pool(h, graph, num_graphs)], 1)
+
+
+class Attention(Mean):
+    """A learnt gate says how much of each node is heard (Li et al. 2016, eq. 7)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width)
+        self.gate = AttentionalAggregation(nn.Linear(width, 1))
+
+    def forward(self, h: Float[Tensor, "nodes width"], graph: Int[Tensor, "nodes"], num_graphs: int) -> Tensor:
+        return self.gate(h, graph, dim_size=num_graphs)
+
+
+# Width of the nodes -> pooling, whose `width` is that of its result.
+POOLINGS: dict[str, Callable[[int], Mean]] = {"mean": Mean, "max": Max, "mean_max": MeanMax, "attention": Attention}
