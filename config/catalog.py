@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Mapping
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -31,7 +32,14 @@ class DatasetEntry(Section):
     readers: tuple[str, ...]
     splits: dict[str, SplitEntry]
     simulated: bool = False
+    vehicles: Mapping[str, str] = Field(default={})  # vehicle by pattern of SPLIT/CAPTURE; others are told by their IDs
     resources: Mapping[str, float] = Field(default={})  # fields of ResourcesConfig that this dataset needs otherwise
+
+
+def stated_vehicle(dataset: str, split: str, capture: str) -> str | None:
+    """Vehicle of a capture as the catalogue has it, or None."""
+    patterns = dataset_entry(dataset).vehicles
+    return next((name for pattern, name in patterns.items() if fnmatch(f"{split}/{capture}", pattern)), None)
 
 
 class FoundCaptures(NamedTuple):

@@ -22,7 +22,9 @@ from config.errors import ConfigError
 from config.schema import PipelineConfig
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-STAGES = ("ingest", "graphs", "vgae", "gat", "fusion", "evaluation", "drift")
+STAGES = ("ingest", "graphs", "vgae", "gat", "fusion", "evaluation", "drift", "pool", "trial", "protocol")
+# Stages in which no model is trained, and the folders of what they make.
+SHARED_STAGES = {"ingest": "captures", "graphs": "graphs", "pool": "pool", "protocol": "protocol"}
 COMPLETE = "artifact.json"  # written last: a run folder that has it is whole
 
 
@@ -85,8 +87,8 @@ class Paths(NamedTuple):
 
     def family(self, config: PipelineConfig, stage: str) -> Path:
         """Folder of all versions of `stage` for this config."""
-        if stage in ("ingest", "graphs"):
-            return self.root / _safe(config.dataset) / {"ingest": "captures", "graphs": "graphs"}[stage]
+        if stage in SHARED_STAGES:
+            return self.root / _safe(config.dataset) / SHARED_STAGES[stage]
         auxiliary = f"_{config.auxiliary.name}" if config.auxiliary.distils else ""
         return self.root / _safe(config.dataset) / f"{config.model_type}_{config.scale}_{stage_name(config, stage)}{auxiliary}"
 

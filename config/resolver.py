@@ -1,5 +1,5 @@
-"""Composition of a config: defaults.yaml -> models/{type}/{scale}.yaml -> auxiliaries/{aux}.yaml -> what the dataset needs
--> overrides.
+"""Composition of a config: defaults.yaml -> models/{type}/{scale}.yaml -> methods/{method}.yaml -> auxiliaries/{aux}.yaml
+-> what the dataset needs -> overrides.
 """
 
 import difflib
@@ -28,6 +28,11 @@ def list_auxiliaries() -> list[str]:
     return sorted(file.stem for file in (FOLDER / "auxiliaries").glob("*.yaml"))
 
 
+def list_methods() -> list[str]:
+    """Values of the setting `method`."""
+    return sorted(file.stem for file in (FOLDER / "methods").glob("*.yaml"))
+
+
 def resolve(model_type: str, scale: str, auxiliaries: str = "none", **overrides: Any) -> PipelineConfig:
     """Compose the config of one model.
 
@@ -46,7 +51,8 @@ def resolve(model_type: str, scale: str, auxiliaries: str = "none", **overrides:
     scale_file = _choice(f"scale of {model_type}", scale, models[model_file])
     auxiliary_file = _choice("auxiliary", auxiliaries, list_auxiliaries())
     values: dict[str, Any] = {"model_type": model_type, "scale": scale}
-    for file in ("defaults", f"models/{model_file}/{scale_file}", f"auxiliaries/{auxiliary_file}"):
+    method_file = _choice("method", overrides.get("method", PipelineConfig.model_fields["method"].default), list_methods())
+    for file in ("defaults", f"models/{model_file}/{scale_file}", f"methods/{method_file}", f"auxiliaries/{auxiliary_file}"):
         values = merged(values, yaml.safe_load((FOLDER / f"{file}.yaml").read_text()))
     dataset = catalog().get(overrides.get("dataset", values["dataset"]))
     values = merged(values, {"resources": dict(dataset.resources) if dataset else {}})

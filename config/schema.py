@@ -11,7 +11,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 ModelType = Literal["vgae", "gat", "dqn"]
-Scale = Literal["large", "small"]
+Scale = Literal["large", "small", "tiny"]
+Method = Literal["relative", "published"]
+IdEncoding = Literal["none", "hash", "lookup"]
+Injection = Literal["single", "flood", "spoof", "fuzzing", "new_id", "replay", "masquerade", "suppress"]
 Modality = Literal["automotive"]
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
@@ -33,7 +36,7 @@ class PreprocessingConfig(Section):
     stride: int = Field(
         default=100, ge=1, description="Frames between the starts of two windows; below window_size they overlap."
     )
-    feature_schema: str = Field(default="reference", description="Name of the feature schema, see kdgat_models.graphs.schemas.")
+    feature_schema: str = Field(default="relative", description="Name of the feature schema, see kdgat_models.graphs.schemas.")
     validation_fraction: Probability = Field(
         default=0.15, description="Share of time blocks for early stopping and fusion states."
     )
@@ -48,6 +51,27 @@ class PreprocessingConfig(Section):
         return self
 
 
+class AugmentationConfig(Section):
+    """Synthetic attacks that are written into copies of the attack-free training captures (kdgat_models.can.injection)."""
+
+    copies: int = Field(default=2, ge=0, description="Copies of each attack-free training capture; 0: none.")
+    families: tuple[Injection, ...] = Field(
+        default=("single", "flood", "spoof", "fuzzing", "new_id", "replay"),
+        description="Kinds of injected attacks. masquerade and suppress exist too; what is left out stays unknown.",
+    )
+    seed: int = Field(default=0, ge=0)
+
+
+class IdentityConfig(Section):
+    """What a model is told of an arbitration ID."""
+
+    encoding: IdEncoding = Field(
+        default="none",
+        description="lookup: an embedding of each ID of the training vehicles, which knows no other vehicle; hash: buckets.",
+    )
+    buckets: Count = Field(default=64, description="Number of buckets of hash.")
+
+
 class VGAEArchitecture(Section):
     """Variational graph autoencoder (Kipf & Welling 2016) with graph attention layers (Velickovic et al. 2018)."""
 
@@ -59,6 +83,9 @@ class VGAEArchitecture(Section):
     id_weight: float = Field(default=0.1, ge=0, description="Weight of the cross-entropy of the arbitration ID.")
     neighborhood_weight: float = Field(default=0.05, ge=0, description="Weight of the BCE of which IDs are adjacent.")
     kl_weight: float = Field(default=0.01, ge=0, description="Weight of the Kullback-Leibler term.")
+    score: Literal["max", "mean"] = Field(
+        default="max", description="Anomaly score of a window: of its worst node, or the mean over nodes (published)."
+    )
 
     @model_validator(mode="after")
     def _heads_divide_widths(self) -> Self:
@@ -85,9 +112,7 @@ class GATArchitecture(Section):
     pooling: Literal["mean", "max", "mean_max", "attention"] = Field(
         default="mean_max", description="How nodes become a window; mean is the published one, in which one bad node drowns."
     )
-    node_head: bool = Field(
-        default=True, description="Learn which ID attacks, and add the worst ID's logit to the window's."
-    )
+    node_head: bool = Field(default=True, description="Learn which ID attacks, and add the worst ID's logit to the window's.")
     normalise: bool = Field(default=True, description="Bring node features to one scale by the statistics of training.")
 
 
@@ -125,6 +150,17 @@ class AuxiliaryConfig(Section):
         return self.name != "none"
 
 
+class LossConfig(Section):
+    """What the classifier minimises."""
+
+    name: Literal["cross_entropy", "weighted", "focal"] = Field(
+        default="cross_entropy", description="weighted: by inverse class frequency; focal: Lin et al. 2017."
+    )
+    focal_gamma: float = Field(default=2.0, ge=0)
+    node_weight: float = Field(default=1.0, ge=0, description="Weight of the cross-entropy of the node head.")
+    node_positive_weight: Positive = Field(default=8.0, description="Weight of attacking nodes: few of fifty attack.")
+
+
 class TrainingConfig(Section):
     """The optimisation loop, the same for all models."""
 
@@ -135,6 +171,12 @@ class TrainingConfig(Section):
     patience: Count = Field(default=5, description="Epochs without a better validation value before training stops.")
     min_steps_per_epoch: Count = Field(default=50, description="Small data is repeated up to this many optimiser steps.")
     gradient_clip: Positive = 1.0
+    schedule: Literal["constant", "one_cycle"] = Field(
+        default="one_cycle", description="one_cycle: up in the first 15 % of the steps, then down to nothing (Smith 2018)."
+    )
+    validation_windows: Count = Field(
+        default=4096, description="At most so many windows are validated on, spread evenly over all that may be."
+    )
     batch_share: float = Field(
         default=1.0,
         gt=0,
@@ -149,9 +191,12 @@ class TrainingConfig(Section):
 class CurriculumConfig(Section):
     """Which normal windows the classifier sees, and when (curriculum learning, Bengio et al. 2009)."""
 
-    sampling: Literal["curriculum", "normal", "hard_undersample"] = Field(
-        default="curriculum", description="normal: all windows; hard_undersample: the hardest normal windows at a fixed ratio."
+    sampling: Literal["balanced", "curriculum", "normal", "hard_undersample"] = Field(
+        default="balanced",
+        description="balanced: as many attacks as normal windows, drawn anew; normal: all windows; hard_undersample: the "
+        "hardest normal windows at a fixed ratio; curriculum: the published one.",
     )
+    windows_per_epoch: Count = Field(default=8192, description="Windows that balanced draws for an epoch, at most.")
     ratio_start: Positive = Field(default=1.0, description="Normal windows per attack window in the first epoch.")
     ratio_end: Positive = Field(default=10.0, description="Normal windows per attack window once the curriculum is through.")
     percentile_start: float = Field(
@@ -160,6 +205,11 @@ class CurriculumConfig(Section):
     percentile_end: float = Field(default=100.0, gt=0, le=100)
     epochs: Count = Field(default=6, description="Epochs until ratio_end and percentile_end; early stopping waits for them.")
     undersample_ratio: Positive = Field(default=4.0, description="Normal windows per attack window of hard_undersample.")
+
+    @property
+    def ranked(self) -> bool:
+        """Whether normal windows are ranked by an autoencoder, which then has to be trained before the classifier."""
+        return self.sampling in ("curriculum", "hard_undersample")
 
 
 class FusionConfig(Section):
@@ -183,6 +233,9 @@ class ResourcesConfig(Section):
         default=4.0, title="Evaluation (GB)", description="Memory of the first attempt to evaluate."
     )
     drift_gb: Positive = Field(default=3.0, title="Drift (GB)", description="Memory of the first attempt to measure drift.")
+    pool_gb: Positive = Field(default=4.0, title="Pool (GB)", description="Memory of the first attempt to pool datasets.")
+    trial_gb: Positive = Field(default=5.0, title="Trial (GB)", description="Memory of the first attempt to score a fold.")
+    protocol_gb: Positive = Field(default=4.0, title="Protocol (GB)", description="Memory of the first attempt to report.")
     cap_gb: Positive = Field(default=256.0, title="Cap (GB)", description="No attempt asks for more than this.")
     learned: bool = Field(
         default=True,
@@ -212,14 +265,20 @@ class PipelineConfig(Section):
     modality: Modality = "automotive"
     model_type: ModelType = "vgae"
     scale: Scale = "large"
+    method: Method = Field(
+        default="relative", description="published: the method as published, which knows only the vehicles that it saw."
+    )
     seed: int = Field(default=0, ge=0)
     preprocessing: PreprocessingConfig = PreprocessingConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    identity: IdentityConfig = IdentityConfig()
     vgae: VGAEArchitecture = VGAEArchitecture()
     gat: GATArchitecture = GATArchitecture()
     dqn: DQNArchitecture = DQNArchitecture()
     auxiliary: AuxiliaryConfig = AuxiliaryConfig()
     training: TrainingConfig = TrainingConfig()
     curriculum: CurriculumConfig = CurriculumConfig()
+    loss: LossConfig = LossConfig()
     fusion: FusionConfig = FusionConfig()
     resources: ResourcesConfig = ResourcesConfig()
 

@@ -11,7 +11,7 @@ import typer
 from config.errors import KdgatError
 from config.paths import Paths, default_root, without_password
 from config.resolver import parse_overrides, resolve
-from flows import cli_champions, cli_cluster, cli_lists, cli_serve
+from flows import cli_champions, cli_cluster, cli_lists, cli_protocol, cli_serve
 from flows.cli_options import (
     BadRows,
     DataDir,
@@ -137,8 +137,17 @@ def ingest(
 
 @app.command()
 def evaluate(
-    dataset: Dataset = "demo",
+    dataset: Annotated[
+        str | None, typer.Option(help="Name in the catalogue; several, comma-separated, with --protocol. Default: demo.")
+    ] = None,
     data_dir: DataDir = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="Train and test by a protocol instead: official, leave-one-vehicle-out, leave-one-attack-out, cross-dataset."
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Of a protocol: how many seeds, 0, 1, ...", min=1)] = 3,
     variants: Variants = "large,small_kd,small_nokd",
     overrides: Overrides = None,
     on_bad_rows: BadRows = OnBadRows.error,
@@ -146,10 +155,17 @@ def evaluate(
     root: Root = Path("experiments"),
     as_json: Json = False,
 ) -> None:
-    """Evaluate the newest trained models on the test splits that are on disk now."""
+    """Evaluate the newest trained models on the test splits that are on disk now, or all detectors by a protocol."""
     settings = parse_overrides(overrides or [])
     prepare(root)
     check_runner(runner)
+    if protocol:
+        asked = {"protocol": protocol, "data_dir": data_dir, "datasets": listed(dataset) if dataset else None}
+        cli_protocol.evaluate(
+            {**asked, "overrides": settings, "on_bad_rows": on_bad_rows.value, "runner": runner}, seeds, as_json
+        )
+        return
+    dataset = dataset or "demo"
     from tasks.plan import plan_evaluation
 
     plan_evaluation(dataset, Paths(default_root()), variants=listed(variants), overrides=settings)

@@ -88,7 +88,8 @@ def method(plan: PipelinePlan, raw: Any, on_bad_rows: str, submit: Submit) -> li
             built["vgae"] = submit("vgae", config["vgae"], name, graphs=graphs, teacher=taught_by)
         if "gat" in trains:
             taught_by = teacher["gat"] or large.get("gat")
-            built["gat"] = submit("gat", config["gat"], name, graphs=graphs, vgae=built["vgae"], teacher=taught_by)
+            ranking = built["vgae"] if config["gat"].curriculum.ranked else None
+            built["gat"] = submit("gat", config["gat"], name, graphs=graphs, vgae=ranking, teacher=taught_by)
         if "dqn" in trains:
             built["dqn"] = submit("fusion", config["dqn"], name, graphs=graphs, vgae=built["vgae"], gat=built["gat"])
         models = {"vgae": built["vgae"], "gat": built["gat"], "fusion": built["dqn"]}

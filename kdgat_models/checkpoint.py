@@ -13,7 +13,7 @@ from kdgat_models.errors import CheckpointError
 from kdgat_models.files import atomic_path, digest_files, digest_json, write_json
 from kdgat_models.graphs.vocabulary import Vocabulary
 
-FORMAT = 1
+FORMAT = 2
 TENSORS, META = "model.safetensors", "checkpoint.json"
 
 
@@ -44,12 +44,15 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> str:
         "config": checkpoint.config.model_dump(mode="json"),
         "schema": checkpoint.schema,
         "vocabulary": list(checkpoint.vocabulary.ids),
+        "buckets": checkpoint.vocabulary.buckets,
         "thresholds": checkpoint.thresholds,
         "provenance": checkpoint.provenance,
         "tensors_digest": digest_files([folder / TENSORS]),
     }
     write_json(folder / META, meta)
-    return digest_json({name: meta[name] for name in ("tensors_digest", "schema", "vocabulary", "thresholds", "model_type")})
+    return digest_json(
+        {name: meta[name] for name in ("tensors_digest", "schema", "vocabulary", "buckets", "thresholds", "model_type")}
+    )
 
 
 def load_checkpoint(folder: Path, model_type: str | None = None) -> Checkpoint:
@@ -74,7 +77,7 @@ def load_checkpoint(folder: Path, model_type: str | None = None) -> Checkpoint:
     return Checkpoint(
         PipelineConfig.model_validate(meta["config"]),
         meta["schema"],
-        Vocabulary(tuple(meta["vocabulary"])),
+        Vocabulary(tuple(meta["vocabulary"]), meta["buckets"]),
         meta["thresholds"],
         tensors,
         meta["provenance"],

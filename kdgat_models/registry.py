@@ -23,7 +23,7 @@ class ModelEntry(NamedTuple):
 
 
 def _vgae(config: PipelineConfig, num_ids: int, schema: dict[str, Any]) -> nn.Module:
-    return VGAE(config.vgae, num_ids, len(schema["node_features"]) - 1)
+    return VGAE(config.vgae, num_ids, len(schema["node_features"]) - 1, bounded=schema["bounded"])
 
 
 def _gat(config: PipelineConfig, num_ids: int, schema: dict[str, Any]) -> nn.Module:

@@ -20,7 +20,7 @@ from prefect.context import TaskRunContext
 from prefect.locking.protocol import LockManager
 from prefect.transactions import IsolationLevel
 
-from config.paths import CHECKOUT, COMPLETE, Paths, default_root
+from config.paths import CHECKOUT, COMPLETE, SHARED_STAGES, Paths, default_root
 from config.schema import PipelineConfig
 from kdgat_models.files import digest_json
 from tasks.artifact import Artifact
@@ -28,12 +28,15 @@ from tasks.artifact import Artifact
 # Sections of the config that a stage reads; a change of any other leaves it untouched.
 SECTIONS: dict[str, tuple[str, ...]] = {
     "ingest": (),
-    "graphs": ("preprocessing",),
-    "vgae": ("vgae", "training", "auxiliary", "seed"),
-    "gat": ("gat", "training", "auxiliary", "curriculum", "seed"),
-    "fusion": ("dqn", "training", "fusion", "seed"),
+    "graphs": ("preprocessing", "augmentation"),
+    "vgae": ("identity", "vgae", "training", "auxiliary", "curriculum", "seed"),
+    "gat": ("identity", "gat", "training", "auxiliary", "curriculum", "loss", "seed"),
+    "fusion": ("identity", "dqn", "training", "fusion", "seed"),
     "evaluation": (),
     "drift": (),
+    "pool": ("preprocessing", "augmentation"),
+    "trial": ("seed",),
+    "protocol": (),
 }
 IDENTITY = ("dataset", "model_type", "scale")
 NAMES = ("config", "variant", "compute")  # parameters of a task that are no inputs
@@ -42,19 +45,28 @@ CODE = ("kdgat_models", "tasks.stages", "tasks.artifact")
 
 
 def cache_key(stage: str, config: PipelineConfig, inputs: dict[str, Any]) -> str:
-    """Key of one execution of `stage`. `inputs` are Artifacts (their digests count), texts, or None."""
+    """Key of one execution of `stage`. `inputs`: Artifacts (their digests count), lists or dicts of them, texts, None."""
     sections = config.model_dump(mode="json", include=set(SECTIONS[stage]))
-    identity = IDENTITY[:1] if stage in ("ingest", "graphs") else IDENTITY
+    identity = IDENTITY[:1] if stage in SHARED_STAGES else IDENTITY
     return digest_json(
         {
             "stage": stage,
             "config": sections,
             "identity": [getattr(config, name) for name in identity],
-            "inputs": {name: value.digest if isinstance(value, Artifact) else value for name, value in sorted(inputs.items())},
+            "inputs": {name: _content(value) for name, value in sorted(inputs.items())},
             "code": code_version(f"tasks.stages.{stage}"),
             "libraries": {name: version(name) for name in LIBRARIES},
         }
     )
+
+
+def _content(value: Any) -> Any:
+    """What counts of an input: of artifacts, also in lists and by name, their digests."""
+    if isinstance(value, Artifact):
+        return value.digest
+    if isinstance(value, list | tuple):
+        return [_content(item) for item in value]
+    return {name: _content(item) for name, item in value.items()} if isinstance(value, dict) else value
 
 
 @cache

@@ -9,11 +9,12 @@ from config.catalog import catalog
 from config.cluster import profile_files
 from config.schema import ResourcesConfig
 
-Variant = Literal["large", "small_kd", "small_nokd"]
+Variant = Literal["large", "small_kd", "small_nokd", "tiny_kd"]
 ModelName = Literal["vgae", "gat", "dqn"]
 Distillation = Literal["with-kd", "no-kd"]
 BadRows = Literal["error", "quarantine"]
 Teachers = dict[str, Path] | None
+ProtocolName = Literal["official", "leave-one-vehicle-out", "leave-one-attack-out", "cross-dataset"]
 Overrides = dict[str, Any] | None
 Resources = ResourcesConfig | None
 

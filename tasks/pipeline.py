@@ -150,6 +150,37 @@ def measure_drift(config: PipelineConfig, variant: str, reference: Artifact, gra
     return supervise("drift", config, variant, {"reference": reference, "graphs": graphs}, compute)
 
 
+@task(name="pool-datasets", task_run_name="pool of {config.preprocessing.feature_schema} graphs", **stage_options("pool"))
+def build_pool(
+    config: PipelineConfig, variant: str | None, captures: list[Artifact], datasets: list[str], compute: Compute
+) -> Artifact:
+    """Captures of several datasets -> one store of graphs."""
+    return supervise("pool", config, variant, {"captures": captures, "datasets": datasets}, compute)
+
+
+@task(name="score-fold", task_run_name="score {variant}", **stage_options("trial"))
+def score_fold(
+    config: PipelineConfig,
+    variant: str,
+    graphs: Artifact,
+    reference: Artifact | None,
+    models: dict[str, Artifact],
+    published: dict[str, Artifact],
+    compute: Compute,
+) -> Artifact:
+    """The detectors of one fold and seed -> their scores."""
+    inputs = {"graphs": graphs, "reference": reference, "models": models, "published": published}
+    return supervise("trial", config, variant, inputs, compute)
+
+
+@task(name="report-protocol", task_run_name="report {config.dataset}", **stage_options("protocol"))
+def report_protocol(
+    config: PipelineConfig, variant: str | None, pool: Artifact, trials: list[Artifact], compute: Compute
+) -> Artifact:
+    """Scores of all folds and seeds -> the tables."""
+    return supervise("protocol", config, variant, {"pool": pool, "trials": trials}, compute)
+
+
 # Stage -> its task. A task takes config, variant, the stage's inputs by name, and compute.
 TASKS: dict[str, Task[..., Artifact]] = {
     "ingest": ingest,
@@ -159,6 +190,9 @@ TASKS: dict[str, Task[..., Artifact]] = {
     "fusion": train_fusion,
     "evaluation": evaluate,
     "drift": measure_drift,
+    "pool": build_pool,
+    "trial": score_fold,
+    "protocol": report_protocol,
 }
 
 

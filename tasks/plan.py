@@ -21,6 +21,7 @@ DEFAULT_DISTILLATION: dict[str, tuple[Distillation, ...]] = {
     "large": ("no-kd", "no-kd", "no-kd"),
     "small_kd": ("with-kd", "with-kd", "no-kd"),
     "small_nokd": ("no-kd", "no-kd", "no-kd"),
+    "tiny_kd": ("with-kd", "with-kd", "no-kd"),
 }
 
 
@@ -81,8 +82,9 @@ def plan_pipeline(
     trained = tuple(model for model in MODELS if model in models)
     plans = []
     for name in sorted(set(variants), key=list(DEFAULT_DISTILLATION).index):
-        per_model = dict(zip(MODELS, asked if name == "small_kd" else DEFAULT_DISTILLATION[name], strict=True))
-        configs = _configs(dataset, "large" if name == "large" else "small", per_model, overrides or {})
+        chosen = asked if name.endswith("_kd") and distillation is not None else DEFAULT_DISTILLATION[name]
+        per_model = dict(zip(MODELS, chosen, strict=True))
+        configs = _configs(dataset, scale_of(name), per_model, overrides or {})
         large_too = trained if "large" in variants else ()
         found = {model: _teacher(configs[model], paths, teachers or {}, large_too) for model in MODELS if model in trained}
         plans.append(VariantPlan(name, configs, trained, _earlier(configs, trained, paths), found))
@@ -93,6 +95,11 @@ def all_settings(overrides: Mapping[str, Any] | None, seed: int, resources: Reso
     """Settings by dotted name: those that have parameters of their own, and `overrides`, which win."""
     own = {f"resources.{name}": value for name, value in resources.model_dump(exclude_unset=True).items()} if resources else {}
     return {"seed": seed, **own, **(overrides or {})}
+
+
+def scale_of(variant: str) -> Scale:
+    """Scale of the models of a variant."""
+    return "large" if variant == "large" else "tiny" if variant.startswith("tiny") else "small"
 
 
 def _padded(distillation: Sequence[str] | None) -> tuple[tuple[str, ...], list[str]]:
@@ -145,7 +152,7 @@ def _teacher(config: PipelineConfig, paths: Paths, given: dict[str, Path], in_th
 
 def _earlier(configs: dict[str, PipelineConfig], trained: tuple[str, ...], paths: Paths) -> dict[str, Artifact | None]:
     """Models that the trained ones stand on and that are not trained now."""
-    ranked = configs["gat"].curriculum.sampling != "normal"
+    ranked = configs["gat"].curriculum.ranked
     needs = {"gat": ("vgae",) if ranked else (), "dqn": ("vgae", "gat")}
     needed = {model for name in trained for model in needs.get(name, ())} - set(trained)
     found: dict[str, Artifact | None] = {model: None for model in MODELS}
@@ -194,7 +201,7 @@ def plan_evaluation(
     plans = []
     for name in variants:
         distillation = dict(zip(MODELS, DEFAULT_DISTILLATION[name], strict=True))
-        configs = _configs(dataset, "large" if name == "large" else "small", distillation, overrides or {})
+        configs = _configs(dataset, scale_of(name), distillation, overrides or {})
         found = {model: _latest(configs[model], paths) for model in ("vgae", "gat")}
         found["dqn"] = _fusion_of(configs["dqn"], found["vgae"], found["gat"], paths)
         if not any(found.values()):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.logging import get_run_logger
 
-from config.paths import Paths, RunFolder, default_root, stage_name
+from config.paths import SHARED_STAGES, Paths, RunFolder, default_root, stage_name
 from config.schema import PipelineConfig
 from kdgat_models.errors import StageError
 from kdgat_models.files import write_json
@@ -60,7 +60,7 @@ def supervise(stage: str, config: PipelineConfig, variant: str | None, inputs: d
 def key_of(stage: str, config: PipelineConfig) -> StageKey:
     """What the memory of this stage is remembered under."""
     distilled = config.auxiliary.distils and stage in ("vgae", "gat")
-    model, scale = ("-", "-") if stage in ("ingest", "graphs") else (config.model_type, config.scale)
+    model, scale = ("-", "-") if stage in SHARED_STAGES else (config.model_type, config.scale)
     return StageKey(model, scale, stage, config.dataset, distilled)
 
 
@@ -89,7 +89,7 @@ def _attempts(store: RunStore, run_id: str) -> list[dict[str, Any]]:
 
 
 def _row(config: PipelineConfig, stage: str, variant: str | None, run_id: str, past: Past, asked: Request) -> dict[str, Any]:
-    trained = stage not in ("ingest", "graphs")
+    trained = stage not in SHARED_STAGES
     return {
         "run_id": run_id,
         "pipeline_run": past.pipeline_run,
@@ -175,4 +175,8 @@ def _publish(paths: Paths, execution: Execution, key: str, row: dict[str, Any], 
 def _jsonable(value: Any) -> Any:
     if isinstance(value, Artifact):
         return value.model_dump(mode="json")
+    if isinstance(value, list | tuple):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _jsonable(item) for name, item in value.items()}
     return str(value) if isinstance(value, Path) else value

@@ -13,8 +13,8 @@ def choose_thresholds(scores: NDArray[np.floating], labels: NDArray[np.integer])
     """Thresholds on `scores` [windows]; at or above one, a window is called an attack.
 
     Returns:
-        `f1`: highest F1. `fpr_0.05`, `fpr_0.01`, `fpr_0.001`: the share of normal windows at or above it is at most
-        the number. Without attack windows to calibrate on, `f1` is `fpr_0.001`, the only choice that is left.
+        `f1`: highest F1. `fpr_0.05`, `fpr_0.01`, `fpr_0.001`: a normal window is called an attack with at most that
+        probability. Without attack windows to calibrate on, `f1` is `fpr_0.001`, the only choice that is left.
 
     Raises:
         DatasetError: there is no normal window.
@@ -38,7 +38,11 @@ def f1_threshold(scores: NDArray[np.floating], labels: NDArray[np.integer]) -> f
 
 
 def false_alarm_threshold(normal: NDArray[np.floating], budget: float) -> float:
-    """Smallest threshold at which at most `budget` of the scores in `normal` are called attacks."""
+    """Conformal threshold: a new normal window reaches it with a probability of at most `budget` (Vovk et al. 2005).
+
+    It lies just above the ceil((n + 1)(1 - budget))-th smallest of the n scores in `normal`. That holds for windows that are
+    exchangeable with these. Fewer than 1 / budget - 1 scores cannot promise it: the threshold is then above all of them.
+    """
     ordered = np.sort(np.asarray(normal, np.float64))
-    allowed = int(np.floor(budget * len(ordered)))
-    return float(np.nextafter(ordered[len(ordered) - 1 - allowed], np.inf))
+    rank = min(int(np.ceil((len(ordered) + 1) * (1 - budget))), len(ordered))
+    return float(np.nextafter(ordered[rank - 1], np.inf))

@@ -37,7 +37,10 @@ class FusionFeatureExtractor(Protocol):
 
 
 class VgaeFeatures:
-    """Three errors, four figures of the latent means, and 1 / (1 + score). The score is the weighted loss with z = mu."""
+    """Three errors, four figures of the latent means, and 1 / (1 + mean loss).
+
+    The score is the weighted loss with z = mu, of the worst node or the mean over nodes, as the architecture says.
+    """
 
     names = (
         "reconstruction_error",
@@ -57,6 +60,8 @@ class VgaeFeatures:
         terms = torch.stack([*errors, errors.total(network.arch)], 1)
         means = global_mean_pool(terms, batch.graph, batch.num_graphs)
         score = means[:, 4]
+        if network.arch.score == "max":
+            score = global_max_pool(terms[:, 4:], batch.graph, batch.num_graphs).squeeze(1)
         features = torch.cat([means[:, :3], _node_figures(output.mu, batch), (1 / (1 + score))[:, None]], 1)
         return Extraction(features, score)
 

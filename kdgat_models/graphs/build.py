@@ -5,18 +5,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from config.schema import PreprocessingConfig
+from config.schema import AugmentationConfig, PreprocessingConfig
 from kdgat_models.can.frames import Frames, read_frames
 from kdgat_models.can.ingest import attack_type
-from kdgat_models.errors import DatasetError
+from kdgat_models.can.injection import inject
 from kdgat_models.graphs.schemas import feature_schema
-from kdgat_models.graphs.splits import GAP, TRAIN, assign_roles
+from kdgat_models.graphs.splits import GAP, assign_roles
 from kdgat_models.graphs.store import CaptureEntry, GraphStore, StoreWriter
 from kdgat_models.graphs.topology import build_topology, window_starts
-from kdgat_models.graphs.vocabulary import Vocabulary
 
 CHUNK_FRAMES = 2**18
+COPY, SYNTHETIC = "#", "synthetic"  # a copy with synthetic attacks is called CAPTURE#1; its attack type
 
 
 class BuildReport(NamedTuple):
@@ -33,22 +34,47 @@ class BuildReport(NamedTuple):
     digest: str
 
 
-def build_store(captures: Sequence[Path], folder: Path, config: PreprocessingConfig, *, training: bool) -> BuildReport:
-    """Build the graphs of `captures` (Parquet files of ingest) into the store `folder`.
+class NamedCapture(NamedTuple):
+    """A Parquet file of ingest and what its capture is called in the store."""
+
+    name: str
+    path: Path
+    attack: str  # type of the attack that it carries, or none
+
+
+def named(path: Path) -> NamedCapture:
+    """A capture that is called what its file is called."""
+    return NamedCapture(path.stem, path, attack_type(path.stem))
+
+
+def build_store(
+    captures: Sequence[NamedCapture],
+    folder: Path,
+    config: PreprocessingConfig,
+    augmentation: AugmentationConfig | None = None,
+    *,
+    training: bool,
+) -> BuildReport:
+    """Build the graphs of `captures` into the store `folder`.
 
     Args:
         captures: In the order in which they lie in the store.
         folder: New store.
         config: Window size, stride, feature schema and, for training captures, how windows are split.
+        augmentation: Synthetic attacks in copies of attack-free training captures, each behind its original.
         training: Whether windows get roles (train, validation, calibration); test windows have none.
     """
     writer = StoreWriter(folder, feature_schema(config.feature_schema))
     too_short = []
-    for path in captures:
-        frames = read_frames(path)
+    for capture in captures:
+        frames = read_frames(capture.path)
         if frames.size < config.window_size:
-            too_short.append(path.stem)
-        _append_capture(writer, path.stem, frames, config, training)
+            too_short.append(capture.name)
+        starts = window_starts(frames.size, config.window_size, config.stride)
+        roles = assign_roles(len(starts), config) if training else np.full(len(starts), GAP, np.uint8)
+        _append_capture(writer, capture.name, capture.attack, frames, starts, roles, config)
+        if training and augmentation and not frames.label.any() and len(starts):
+            _append_copies(writer, capture, frames, (starts, roles), config, augmentation)
     digest = writer.finish()
     return BuildReport(
         captures=len(captures),
@@ -63,11 +89,55 @@ def build_store(captures: Sequence[Path], folder: Path, config: PreprocessingCon
     )
 
 
-def _append_capture(writer: StoreWriter, name: str, frames: Frames, config: PreprocessingConfig, training: bool) -> None:
+def _append_copies(
+    writer: StoreWriter,
+    capture: NamedCapture,
+    frames: Frames,
+    windows: tuple[NDArray[np.int64], NDArray[np.uint8]],
+    config: PreprocessingConfig,
+    augmentation: AugmentationConfig,
+) -> None:
+    """Copies with synthetic attacks. Their windows have the role that the same traffic has in the original."""
+    for copy in range(augmentation.copies):
+        # The name is part of the seed: the same capture gets the same attacks, whatever lies beside it.
+        generator = np.random.default_rng([augmentation.seed, copy, *capture.name.encode()])
+        attacked = inject(frames, generator, augmentation.families)
+        starts = window_starts(attacked.size, config.window_size, config.stride)
+        roles = _roles_at(frames, *windows, attacked, starts, config.window_size)
+        _append_capture(writer, f"{capture.name}{COPY}{copy + 1}", SYNTHETIC, attacked, starts, roles, config)
+
+
+def _roles_at(
+    frames: Frames,
+    starts: NDArray[np.int64],
+    roles: NDArray[np.uint8],
+    attacked: Frames,
+    copied: NDArray[np.int64],
+    window_size: int,
+) -> NDArray[np.uint8]:
+    """Role of each window of an attacked copy: that of the original's windows at its begin and end, GAP if they differ."""
+    times = frames.timestamp[starts]
+    places = []
+    for edge in (copied, copied + window_size - 1):
+        if frames.timestamp[0] == frames.timestamp[-1]:  # no clock: by position, which injected frames have shifted
+            places.append(edge * len(starts) // max(attacked.size, 1))
+        else:
+            places.append(np.searchsorted(times, attacked.timestamp[edge], side="right") - 1)
+    first, last = (roles[np.clip(place, 0, len(roles) - 1)] for place in places)
+    return np.where(first == last, first, GAP).astype(np.uint8)
+
+
+def _append_capture(
+    writer: StoreWriter,
+    name: str,
+    attack_name: str,
+    frames: Frames,
+    starts: NDArray[np.int64],
+    roles: NDArray[np.uint8],
+    config: PreprocessingConfig,
+) -> None:
     schema, W = writer.schema, config.window_size
-    starts = window_starts(frames.size, W, config.stride)
-    roles = assign_roles(len(starts), config) if training else np.full(len(starts), GAP, np.uint8)
-    attack = writer.attack_index(attack_type(name))
+    attack = writer.attack_index(attack_name)
     first_graph, first_frame = writer.rows("label"), writer.rows("frame_label")
     chunk = max(CHUNK_FRAMES // W, 1)
     state = None
@@ -91,22 +161,4 @@ def _append_capture(writer: StoreWriter, name: str, frames: Frames, config: Prep
     writer.append(frame_label=frames.label)
     covered = int(starts[-1]) + W if len(starts) else 0
     graphs, frame_range = (first_graph, writer.rows("label")), (first_frame, writer.rows("frame_label"))
-    writer.captures.append(CaptureEntry(name, attack_type(name), graphs, frame_range, frames.size - covered))
-
-
-def normal_training_vocabulary(store: GraphStore) -> Vocabulary:
-    """IDs in the normal windows that models train on.
-
-    Raises:
-        DatasetError: there is no such window.
-    """
-    windows = store.windows(TRAIN, label=0)
-    if not len(windows):
-        raise DatasetError(
-            "no normal training window: the training captures are shorter than a window, or every window has an attack "
-            "frame. Add attack-free captures to train_01_attack_free, or lower preprocessing.window_size"
-        )
-    is_normal = np.zeros(len(store), bool)
-    is_normal[windows] = True
-    nodes = np.repeat(is_normal, np.diff(store.node_offsets))
-    return Vocabulary.of(np.unique(store.arbitration_id[nodes]))
+    writer.captures.append(CaptureEntry(name, attack_name, graphs, frame_range, frames.size - covered))

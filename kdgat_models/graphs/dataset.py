@@ -3,24 +3,36 @@
 import json
 from pathlib import Path
 
-from kdgat_models.errors import CheckpointError, SchemaError
+import numpy as np
+
+from config.schema import IdentityConfig
+from kdgat_models.errors import CheckpointError, DatasetError, SchemaError
 from kdgat_models.files import write_json
 from kdgat_models.graphs.schema import require_same_schema
+from kdgat_models.graphs.splits import TRAIN
 from kdgat_models.graphs.store import GraphData, GraphStore
 from kdgat_models.graphs.vocabulary import Vocabulary
 
 TRAIN_STORE, TEST_STORES, VOCABULARY = "train", "test", "vocabulary.json"
+FOLD = "fold.json"  # of a fold: a store of many captures elsewhere, and which of them are learnt from
 
 
 class GraphDataset:
-    """The folder of a graphs artifact, opened."""
+    """The folder of a graphs artifact, opened: of a dataset, or of a fold of a protocol."""
 
-    def __init__(self, folder: Path) -> None:
-        if not (folder / VOCABULARY).is_file():
-            raise CheckpointError(f"no graphs in {folder}; build them again")
+    def __init__(self, folder: Path, identity: IdentityConfig | None = None) -> None:
+        """`identity`: how a model sees arbitration IDs; looked up in the vocabulary of normal training traffic if not given."""
         self.folder = folder
-        self.vocabulary = Vocabulary(tuple(json.loads((folder / VOCABULARY).read_text())))
-        self.train = GraphStore(folder / TRAIN_STORE)
+        if (folder / FOLD).is_file():
+            fold = json.loads((folder / FOLD).read_text())
+            self.train = GraphStore(Path(fold["store"])).restricted(fold["train"])
+            self.known = normal_training_vocabulary(self.train)
+        elif (folder / VOCABULARY).is_file():
+            self.train = GraphStore(folder / TRAIN_STORE)
+            self.known = Vocabulary(tuple(json.loads((folder / VOCABULARY).read_text())))
+        else:
+            raise CheckpointError(f"no graphs in {folder}; build them again")
+        self.vocabulary = Vocabulary.seen_through(self.known, identity) if identity else self.known
 
     @property
     def schema(self) -> dict:
@@ -28,6 +40,10 @@ class GraphDataset:
 
     def train_data(self) -> GraphData:
         return GraphData(self.train, self.vocabulary)
+
+    def seen_through(self, vocabulary: Vocabulary) -> GraphData:
+        """All windows as a model of this vocabulary sees them."""
+        return GraphData(self.train, vocabulary)
 
     def test_stores(self) -> dict[str, GraphStore]:
         """Test splits by name, in the order of their names."""
@@ -46,3 +62,21 @@ class GraphDataset:
 def save_vocabulary(folder: Path, vocabulary: Vocabulary) -> None:
     """Write the vocabulary of a graphs folder; last, so that a folder that has one is whole."""
     write_json(folder / VOCABULARY, list(vocabulary.ids))
+
+
+def normal_training_vocabulary(store: GraphStore) -> Vocabulary:
+    """IDs in the normal windows that models train on.
+
+    Raises:
+        DatasetError: there is no such window.
+    """
+    windows = store.windows(TRAIN, label=0)
+    if not len(windows):
+        raise DatasetError(
+            "no normal training window: the training captures are shorter than a window, or every window has an attack "
+            "frame. Add attack-free captures to train_01_attack_free, or lower preprocessing.window_size"
+        )
+    is_normal = np.zeros(len(store), bool)
+    is_normal[windows] = True
+    nodes = np.repeat(is_normal, np.diff(store.node_offsets))
+    return Vocabulary.of(np.unique(store.arbitration_id[nodes]))

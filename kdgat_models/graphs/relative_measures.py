@@ -38,201 +38,216 @@ MEMORY = 60.0  # s in which mature norms follow a change: bounded by time, so th
 HABIT = 0.5  # share of early frames from which being early is how an ID behaves
 
 
-@numba.njit(cache=True, nogil=True)
-def observe(f, row, clock, slot, dlc, payload, norms, pairs, bus, measures):
-    """Write the measures of frame `f` to `measures[row]`, then learn from the frame."""
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def observe(f, clock, slot, dlc, payload, norms, pairs, bus, measures):
+    """Write the measures of frame `f` to `measures[f]`, then learn from the frame."""
     k = slot[f]
-    out = measures[row]
+    norm = norms[k]
+    out = measures[f]
     if bus[0] == 0:
         bus[1] = clock[f]
     now = clock[f] - bus[1]
-    out[:] = 0.0
+    for m in range(len(MEASURES)):
+        out[m] = 0.0
     out[TRANSITION] = _transition(k, pairs, bus)
     bus[0] += 1
-    count = norms.count[k]
-    norms.count[k] = count + 1
+    count = norm.count
+    norm.count = count + 1
     if count == 0:
         out[FIRST] = 1.0
-        norms.born[k] = norms.last[k] = norms.scheduled[k] = now
-        norms.doubted[k] = -1.0
-        norms.dlc[k] = dlc[f]
-        norms.payload[k] = payload[f]
-        _remember(k, payload[f], norms)
+        norm.born = norm.last = norm.scheduled = now
+        norm.doubted = -1.0
+        norm.dlc = dlc[f]
+        for byte in range(PAYLOAD_BYTES):
+            norm.payload[byte] = payload[f, byte]
+        _remember(norm, payload[f])
         return
-    gap = max(now - norms.last[k], TINY_GAP)
-    trust = norms.trust[k]
+    gap = max(now - norm.last, TINY_GAP)
+    trust = norm.trust
     rate = 1.0 / (trust + 1.0) if trust < LEARNING_FRAMES else min(gap / MEMORY, 1.0 / LEARNING_FRAMES)
-    on_time = _timing(k, now, gap, rate, row, int(bus[0]) - 1, norms, measures)
-    norms.last[k] = now
-    _payload(k, payload[f], dlc[f], rate, on_time, norms, out)
-    out[BOTH] = math.sqrt(out[EARLY_SURPRISE] * (out[FLIPS] + out[NOVELTY]))
+    on_time = _timing(norm, now, gap, rate, f, int(bus[0]) - 1, measures)
+    norm.last = now
+    _payload(norm, payload[f], dlc[f], rate, on_time, out)
+    if out[EARLY_SURPRISE] > 0:
+        out[BOTH] = math.sqrt(out[EARLY_SURPRISE] * (out[FLIPS] + out[NOVELTY]))
     if on_time:
-        norms.scheduled[k] = now
-        norms.doubted[k] = -1.0
-        norms.trust[k] = trust + 1.0
+        norm.scheduled = now
+        norm.doubted = -1.0
+        norm.trust = trust + 1.0
     else:
-        norms.doubted[k] = now
-        norms.doubts[k] += 1
-        norms.doubted_payload[k] = payload[f]
-        norms.doubted_row[k] = int(bus[0]) - 1
+        norm.doubted = now
+        norm.doubts += 1
+        for byte in range(PAYLOAD_BYTES):
+            norm.doubted_payload[byte] = payload[f, byte]
+        norm.doubted_frame = int(bus[0]) - 1
 
 
-@numba.njit(cache=True, nogil=True)
-def _timing(k, now, gap, rate, row, frame, norms, measures):
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _timing(norm, now, gap, rate, row, frame, measures):
     """Measure and learn the gap of a frame; returns whether its payload is to be believed."""
     out = measures[row]
-    if norms.trust[k] == 0:
-        norms.period[k] = math.log2(gap)
-        norms.jitter[k] = 0.3
+    if norm.trust == 0:
+        norm.period = math.log2(gap)
+        norm.jitter = 0.3
         return True
-    period, jitter = norms.period[k], norms.jitter[k]
-    ratio = math.log2(max(now - norms.scheduled[k], TINY_GAP)) - period
+    period, jitter = norm.period, norm.jitter
+    ratio = math.log2(max(now - norm.scheduled, TINY_GAP)) - period
     tolerance = max(3.0 * jitter, 0.2)
-    if norms.doubted[k] >= 0 and ratio > 0:
+    if norm.doubted >= 0 and ratio > 0:
         # Does it keep time with the early frame instead? Then that one was an event of the same sender.
-        after = math.log2(max(now - norms.doubted[k], TINY_GAP)) - period
+        after = math.log2(max(now - norm.doubted, TINY_GAP)) - period
         if abs(after) < min(tolerance, 0.4) and abs(after) < ratio:
-            norms.resets[k] += 1
-            norms.payload[k] = norms.doubted_payload[k]
-            earlier = row - (frame - norms.doubted_row[k])
+            norm.resets += 1
+            for byte in range(PAYLOAD_BYTES):
+                norm.payload[byte] = norm.doubted_payload[byte]
+            earlier = row - (frame - norm.doubted_frame)
             if earlier >= 0:
                 measures[earlier, EARLY] = measures[earlier, EARLY_SURPRISE] = 0.0
                 measures[earlier, DEVIATION] = measures[earlier, BOTH] = 0.0
             ratio = after
     early = ratio < -min(tolerance, 1.0)
-    share = norms.early[k]
+    share = norm.early
     if early:
         out[EARLY] = min(-ratio, CLIP)
-        T = min(norms.trust[k], LEARNING_FRAMES)
-        events = norms.resets[k] / (norms.doubts[k] + 0.5)
+        T = min(norm.trust, LEARNING_FRAMES)
+        events = norm.resets / (norm.doubts + 0.5)
         out[EARLY_SURPRISE] = -math.log2((share * T + 0.5) / (T + 1.0)) * max(1.0 - events, 0.0)
     elif ratio > tolerance:
         out[LATE] = min(ratio, CLIP)
-    out[DEVIATION] = max(math.log2(abs(ratio) / (3.0 * jitter + 0.15) + 1e-9), 0.0)
-    norms.early[k] = share + rate * ((1.0 if early else 0.0) - share)
+    unlike = abs(ratio) / (3.0 * jitter + 0.15)
+    out[DEVIATION] = math.log2(unlike) if unlike > 1.0 else 0.0
+    norm.early = share + rate * ((1.0 if early else 0.0) - share)
     if early and share < HABIT:
         return False
     bounded = min(max(ratio, -1.0), 1.0)  # one gap moves the period by a bounded step, as a median does
-    norms.period[k] += rate * bounded
-    norms.jitter[k] += rate * (min(abs(ratio), 2.0) - jitter)
+    norm.period += rate * bounded
+    norm.jitter += rate * (min(abs(ratio), 2.0) - jitter)
     return True
 
 
-@numba.njit(cache=True, nogil=True)
-def _payload(k, payload, dlc, rate, on_time, norms, out):
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _payload(norm, payload, dlc, rate, on_time, out):
     """Measure a payload against the last one that was on time, and learn it if it is on time itself."""
-    before = norms.payload[k]
-    T = min(norms.trust[k], MEMORY * 100.0)
+    before = norm.payload
+    T = min(norm.trust, MEMORY * 100.0)
     scale = 1.0 / (T + 1.0)
-    flips = norms.flips[k]
+    flips = norm.flips
     if on_time:
         keep = np.float32(1.0 - rate)
         for b in range(len(flips)):
             flips[b] *= keep
-    hamming, surprisal, folded = 0, 0.0, np.uint8(0)
+    hamming, likelihood, folded = 0, 1.0, np.uint8(0)
     for byte in range(PAYLOAD_BYTES + 1):
         changed = np.uint8(payload[byte] ^ before[byte]) if byte < PAYLOAD_BYTES else folded
         folded = np.uint8(folded ^ changed)
         bit = 8 * byte
         while changed:
             if changed & 1:
-                surprisal -= math.log2((flips[bit] * T + 0.5) * scale)
+                likelihood *= (flips[bit] * T + 0.5) * scale
                 if on_time:
                     flips[bit] += rate
                 if byte < PAYLOAD_BYTES:
                     hamming += 1
             changed = np.uint8(changed >> 1)
             bit += 1
-    novelty = _novelty(k, payload, rate, T, on_time, norms)
-    misses = _successors(k, before, payload, rate, T, on_time, norms)
-    out[HAMMING] = _standardised(norms.hamming[k], hamming)
-    out[FLIPS] = _excess(norms.surprisal[k], surprisal)
-    out[NOVELTY] = math.log2(1.0 + novelty)
-    out[SUCCESSOR] = _excess(norms.misses[k], misses)
+    surprisal = -math.log2(likelihood) if likelihood < 1.0 else 0.0
+    novelty = _novelty(norm, payload, rate, T, on_time)
+    misses = _successors(norm, before, payload, rate, T, on_time)
+    out[HAMMING] = _standardised(norm.hamming, hamming)
+    out[FLIPS] = _excess(norm.surprisal, surprisal)
+    out[NOVELTY] = math.log2(1.0 + novelty) if novelty > 0 else 0.0
+    out[SUCCESSOR] = _excess(norm.misses, misses)
     total = surprisal + novelty
-    out[RECORD] = min(math.log2((total + 4.0) / (norms.record[k] + 4.0)), CLIP) if total > norms.record[k] else 0.0
-    out[DLC] = dlc != norms.dlc[k]
-    run = norms.run[k] + 1 if hamming == 0 else 0
-    longest = norms.longest[k]
+    out[RECORD] = min(math.log2((total + 4.0) / (norm.record + 4.0)), CLIP) if total > norm.record else 0.0
+    out[DLC] = dlc != norm.dlc
+    run = norm.run + 1 if hamming == 0 else 0
+    longest = norm.longest
     if longest > 0 and run > longest:
         out[STUCK] = min(math.log2((run + 1.0) / (longest + 1.0)), CLIP)
     if not on_time:
         return
-    _learn(norms.hamming[k], hamming, rate)
-    _learn(norms.surprisal[k], surprisal, rate)
-    _learn(norms.misses[k], misses, rate)
-    norms.record[k] = max(norms.record[k], total)
+    _learn(norm.hamming, hamming, rate)
+    _learn(norm.surprisal, surprisal, rate)
+    _learn(norm.misses, misses, rate)
+    norm.record = max(norm.record, total)
     if hamming:
-        norms.longest[k] = max(longest, norms.run[k] + 1)
-    norms.run[k] = run
-    norms.dlc[k] = dlc
-    norms.payload[k] = payload
+        norm.longest = max(longest, norm.run + 1)
+    norm.run = run
+    norm.dlc = dlc
+    for byte in range(PAYLOAD_BYTES):
+        norm.payload[byte] = payload[byte]
 
 
-@numba.njit(cache=True, nogil=True)
-def _novelty(k, payload, rate, T, on_time, norms):
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _novelty(norm, payload, rate, T, on_time):
     surprisal = 0.0
     for byte in range(PAYLOAD_BYTES):
         word, bit = payload[byte] >> 5, np.uint32(1) << np.uint32(payload[byte] & 31)
-        share = norms.novel[k, byte]
-        new = 1.0 if norms.seen[k, byte, word] & bit == 0 else 0.0
+        share = norm.novel[byte]
+        new = 1.0 if norm.seen[8 * byte + word] & bit == 0 else 0.0
         if new > 0:
             surprisal -= math.log2((share * T + 0.5) / (T + 1.0))
         if on_time:
-            norms.novel[k, byte] = share + rate * (new - share)
-            norms.seen[k, byte, word] |= bit
+            norm.novel[byte] = share + rate * (new - share)
+            norm.seen[8 * byte + word] |= bit
     return surprisal
 
 
-@numba.njit(cache=True, nogil=True)
-def _successors(k, before, payload, rate, T, on_time, norms):
-    surprisal = 0.0
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _successors(norm, before, payload, rate, T, on_time):
+    likelihood = 1.0
     for n in range(NIBBLES):
         shift = 4 * (1 - n % 2)
         old, new = (before[n // 2] >> shift) & 15, (payload[n // 2] >> shift) & 15
-        expected = norms.successor[k, n, old]
-        share = norms.hits[k, n]
-        if expected != 255 and expected != new:
-            surprisal -= math.log2(((1.0 - share) * T + 0.5) / (T + 1.0))
+        expected = norm.successor[16 * n + old]
+        share = norm.hits[n]
+        if expected != 0 and expected != new + 1:
+            likelihood *= ((1.0 - share) * T + 0.5) / (T + 1.0)
         if on_time:
-            if expected != 255:
-                norms.hits[k, n] = share + rate * ((1.0 if expected == new else 0.0) - share)
-            norms.successor[k, n, old] = new
-    return surprisal
+            if expected != 0:
+                norm.hits[n] = share + rate * ((1.0 if expected == new + 1 else 0.0) - share)
+            norm.successor[16 * n + old] = new + 1
+    return -math.log2(likelihood) if likelihood < 1.0 else 0.0
 
 
-@numba.njit(cache=True, nogil=True)
-def _remember(k, payload, norms):
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _remember(norm, payload):
     for byte in range(PAYLOAD_BYTES):
-        norms.seen[k, byte, payload[byte] >> 5] |= np.uint32(1) << np.uint32(payload[byte] & 31)
+        norm.seen[8 * byte + (payload[byte] >> 5)] |= np.uint32(1) << np.uint32(payload[byte] & 31)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _deviation(moments):
     """Running standard deviation; a variance of one is added, so that a first small change is no wonder."""
     return math.sqrt(max(moments[1] - moments[0] * moments[0], 0.0) + 1.0)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _standardised(moments, value):
     """Signed log2 |z|, 0 within one standard deviation."""
-    z = (value - moments[0]) / _deviation(moments)
+    difference = value - moments[0]
+    if -1.0 <= difference <= 1.0:  # the deviation is at least one
+        return 0.0
+    z = difference / _deviation(moments)
     return math.log2(z) if z > 1.0 else -math.log2(-z) if z < -1.0 else 0.0
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _excess(moments, value):
     """log2(1 + what `value` has beyond the mean and two standard deviations)."""
-    return math.log2(1.0 + max(value - moments[0] - 2.0 * _deviation(moments), 0.0))
+    beyond = value - moments[0]
+    if beyond <= 2.0:  # the deviation is at least one
+        return 0.0
+    return math.log2(1.0 + max(beyond - 2.0 * _deviation(moments), 0.0))
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _learn(moments, value, rate):
     moments[0] += rate * (value - moments[0])
     moments[1] += rate * (value * value - moments[1])
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _transition(k, pairs, bus):
     """Surprisal of this ID after the last one, less the running mean of the bus."""
     previous = int(bus[2]) - 1  # slots are kept + 1, so that 0 means none

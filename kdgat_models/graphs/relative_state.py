@@ -4,7 +4,7 @@ The state is carried from one stretch of frames to the next, so that a capture i
 from a live bus gives the same features.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,78 +16,68 @@ NIBBLES = 2 * PAYLOAD_BYTES
 PAIR_SLOTS = 2**16  # hashed table of transition counts; a collision only blunts the surprise of two edges
 
 
-class IdNorms(NamedTuple):
-    """Columns over K slots, one for each arbitration ID, in the order in which the IDs were first seen."""
-
-    count: NDArray[np.int64]  # [K], frames so far
-    born: NDArray[np.float64]  # [K], s after the start of the capture
-    last: NDArray[np.float64]  # [K], s, last frame
-    scheduled: NDArray[np.float64]  # [K], s, last frame that was not early
-    period: NDArray[np.float64]  # [K], robust running period, log2 s
-    jitter: NDArray[np.float64]  # [K], running mean of |log2(gap / period)|
-    early: NDArray[np.float64]  # [K], running share of early frames
-    doubted: NDArray[np.float64]  # [K], s, last early frame that was not believed; -1: none since the last one on time
-    doubts: NDArray[np.float64]  # [K], number of such frames
-    resets: NDArray[np.float64]  # [K], number of those after which the ID kept time with them: events, not intruders
-    trust: NDArray[np.float64]  # [K], sum of the weights with which the norms below were learnt
-    dlc: NDArray[np.uint8]  # [K], of the last frame that was not early
-    payload: NDArray[np.uint8]  # [K, 8], of the last frame that was not early
-    doubted_payload: NDArray[np.uint8]  # [K, 8]
-    doubted_row: NDArray[np.int64]  # [K], number of that frame in the capture
-    hamming: NDArray[np.float32]  # [K, 2], running mean and mean square of the Hamming distance, bits
-    surprisal: NDArray[np.float32]  # [K, 2], the same of the surprisal of the bit flips
-    misses: NDArray[np.float32]  # [K, 2], the same of the surprisal of the successors
-    record: NDArray[np.float32]  # [K], largest surprisal of a payload so far, bits
-    flips: NDArray[np.float32]  # [K, BITS], weight of the flips of each bit
-    seen: NDArray[np.uint32]  # [K, 8, 8], bitmap of the values that each byte has had
-    novel: NDArray[np.float32]  # [K, 8], weight of frames with a value that the byte had never had
-    successor: NDArray[np.uint8]  # [K, 16, 16], value of a nibble that followed each of its values; 255: none yet
-    hits: NDArray[np.float32]  # [K, 16], weight of the frames in which the successor came as before
-    run: NDArray[np.int64]  # [K], frames since the payload changed
-    longest: NDArray[np.int64]  # [K], longest such run before this one
+# One record for each arbitration ID, in the order in which the IDs were first seen. A record lies in one piece of memory,
+# and a compiled function takes it as one pointer: as arrays of their own, the fields cost three times the whole computation.
+NORMS = np.dtype(
+    [
+        ("count", np.int64),  # frames so far
+        ("born", np.float64),  # s after the start of the capture
+        ("last", np.float64),  # s, last frame
+        ("scheduled", np.float64),  # s, last frame that was on time
+        ("trust", np.float64),  # number of frames that set the norms: those on time
+        ("period", np.float64),  # robust running period, log2 s
+        ("jitter", np.float64),  # running mean of |log2(gap / period)|
+        ("early", np.float64),  # running share of early frames
+        ("doubted", np.float64),  # s, last early frame that was not believed; -1: none since the last one on time
+        ("doubted_frame", np.int64),  # its number in the capture
+        ("doubts", np.float64),  # number of such frames
+        ("resets", np.float64),  # number of those after which the ID kept time with them: events, not intruders
+        ("run", np.int64),  # frames since the payload changed
+        ("longest", np.int64),  # longest such run before this one
+        ("record", np.float32),  # largest surprisal of a payload so far, bits
+        ("hamming", np.float32, 2),  # running mean and mean square of the Hamming distance, bits
+        ("surprisal", np.float32, 2),  # the same of the surprisal of the bit flips
+        ("misses", np.float32, 2),  # the same of the surprisal of the successors
+        ("novel", np.float32, PAYLOAD_BYTES),  # running share of frames with a value that the byte had never had
+        ("hits", np.float32, NIBBLES),  # running share of frames in which the successor came as before
+        ("flips", np.float32, BITS),  # running share of frames in which each bit flips
+        ("seen", np.uint32, 8 * PAYLOAD_BYTES),  # bitmap of the values that each byte has had
+        ("successor", np.uint8, 16 * NIBBLES),  # value + 1 of a nibble that followed each of its values; 0: none yet
+        ("payload", np.uint8, PAYLOAD_BYTES),  # of the last frame that was on time
+        ("doubted_payload", np.uint8, PAYLOAD_BYTES),
+        ("dlc", np.uint8),  # of the last frame that was on time
+    ],
+    align=True,
+)
 
 
 class RelativeState(NamedTuple):
     """All that is carried; `advance` in relative_measures.py returns the next one and changes this one's arrays."""
 
     slots: dict[int, int]  # slot of an arbitration ID
-    norms: IdNorms
+    norms: NDArray[Any]  # [K], NORMS; those beyond the last slot are room to grow
     pairs: NDArray[np.float32]  # [2, PAIR_SLOTS], hashed counts of an ID, and of an ID after another
     bus: NDArray[np.float64]  # see BUS
     measures: NDArray[np.float32]  # [k, measures] of the last frames, which overlapping windows need again
     next_frame: int  # first frame of the capture that was not yet seen
+    timed: bool  # False: the timestamps tell nothing, frames are counted instead
 
     @classmethod
-    def fresh(cls, measures: int) -> "RelativeState":
+    def fresh(cls, measures: int, timed: bool) -> "RelativeState":
         """The state before the first frame."""
-        return cls({}, _empty_norms(0), np.zeros((2, PAIR_SLOTS), np.float32), np.zeros(len(BUS)), np.zeros((0, measures), np.float32), 0)
+        return cls(
+            {},
+            np.zeros(0, NORMS),
+            np.zeros((2, PAIR_SLOTS), np.float32),
+            np.zeros(len(BUS)),
+            np.zeros((0, measures), np.float32),
+            0,
+            timed,
+        )
 
 
 # Scalars of the whole bus.
 BUS = ("frames", "start", "last_slot", "window_span", "windows", "transition")
-
-
-def _empty_norms(slots: int) -> IdNorms:
-    K, B = slots, PAYLOAD_BYTES
-    return IdNorms(
-        np.zeros(K, np.int64),
-        *(np.zeros(K) for _ in range(10)),
-        np.zeros(K, np.uint8),
-        np.zeros((K, B), np.uint8),
-        np.zeros((K, B), np.uint8),
-        np.zeros(K, np.int64),
-        np.zeros((K, 2), np.float32),
-        np.zeros((K, 2), np.float32),
-        np.zeros((K, 2), np.float32),
-        np.zeros(K, np.float32),
-        np.zeros((K, BITS), np.float32),
-        np.zeros((K, B, 8), np.uint32),
-        np.zeros((K, B), np.float32),
-        np.full((K, NIBBLES, 16), 255, np.uint8),
-        np.zeros((K, NIBBLES), np.float32),
-        np.zeros(K, np.int64),
-        np.zeros(K, np.int64),
-    )
 
 
 def with_room(state: RelativeState, arbitration_id: NDArray[np.uint32]) -> tuple[RelativeState, NDArray[np.int32]]:
@@ -97,8 +87,8 @@ def with_room(state: RelativeState, arbitration_id: NDArray[np.uint32]) -> tuple
     for place in np.argsort(first, kind="stable"):
         slots.setdefault(int(unique[place]), len(slots))
     norms = state.norms
-    if len(slots) > len(norms.count):
-        more = _empty_norms(max(len(slots), 2 * len(norms.count), 64) - len(norms.count))
-        norms = IdNorms(*(np.concatenate(pair) for pair in zip(norms, more, strict=True)))
+    if len(slots) > len(norms):
+        more = np.zeros(max(len(slots), 2 * len(norms), 64) - len(norms), NORMS)
+        norms = np.concatenate([norms, more])
     of_unique = np.array([slots[int(identifier)] for identifier in unique], np.int32)
     return state._replace(slots=slots, norms=norms), of_unique[inverse.ravel()]

@@ -44,6 +44,7 @@ class FeatureSchema(NamedTuple):
             "version": self.version,
             "node_features": list(self.node_features),
             "edge_features": list(self.edge_features),
+            "bounded": self.bounded,
         }
 
 

@@ -5,6 +5,8 @@ A store is a folder with `{column}.bin` files and `manifest.json` (dtypes, shape
 
 import hashlib
 import json
+from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +18,7 @@ from kdgat_models.errors import CheckpointError, DatasetError
 from kdgat_models.files import write_json
 from kdgat_models.graphs.batch import GraphBatch
 from kdgat_models.graphs.schema import FeatureSchema
+from kdgat_models.graphs.splits import GAP
 from kdgat_models.graphs.vocabulary import Vocabulary
 
 MANIFEST = "manifest.json"
@@ -140,6 +143,18 @@ class GraphStore:
 
     def __len__(self) -> int:
         return len(self.label)
+
+    def restricted(self, captures: Sequence[str]) -> "GraphStore":
+        """The same store, in which the windows of other captures have no role: nothing is learnt or chosen on them."""
+        wanted = np.isin([capture.name for capture in self.captures], list(captures))
+        view = copy(self)
+        view.role = np.where(wanted[self.capture], self.role, GAP).astype(np.uint8)
+        return view
+
+    def windows_of(self, captures: Sequence[str]) -> NDArray[np.int64]:
+        """Indices of all graphs of the named captures."""
+        wanted = np.isin([capture.name for capture in self.captures], list(captures))
+        return np.flatnonzero(wanted[self.capture])
 
     def windows(self, role: int, label: int | None = None) -> NDArray[np.int64]:
         """Indices of the graphs of one role (see splits), and of one label if given, in time order per capture."""

@@ -1,4 +1,4 @@
-"""Vocabulary: arbitration IDs seen in normal training traffic -> embedding indices; one index for all others."""
+"""Vocabulary: arbitration IDs -> embedding indices. Looked up, hashed, or all the same."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -6,18 +6,31 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from config.schema import IdentityConfig
+
 UNKNOWN = 0
 
 
 class Vocabulary(NamedTuple):
-    """`ids` ascending; ID `ids[i]` has embedding index i + 1, every other ID has index UNKNOWN."""
+    """`ids` ascending; ID `ids[i]` has embedding index i + 1. Every other ID has index UNKNOWN, or that of its bucket.
+
+    Without IDs and buckets all IDs have index UNKNOWN: the model is not told which is which.
+    """
 
     ids: tuple[int, ...]
+    buckets: int = 0
 
     @property
     def num_ids(self) -> int:
-        """Size of an embedding table: the vocabulary and UNKNOWN."""
-        return len(self.ids) + 1
+        """Size of an embedding table: the vocabulary, UNKNOWN and the buckets."""
+        return len(self.ids) + 1 + self.buckets
+
+    @classmethod
+    def seen_through(cls, known: "Vocabulary", identity: IdentityConfig) -> "Vocabulary":
+        """What a model with this encoding sees of the IDs in the vocabulary `known` of its training."""
+        if identity.encoding == "lookup":
+            return known
+        return cls((), identity.buckets if identity.encoding == "hash" else 0)
 
     @classmethod
     def of(cls, ids: Iterable[int]) -> "Vocabulary":
@@ -26,6 +39,9 @@ class Vocabulary(NamedTuple):
     def encode(self, arbitration_ids: NDArray[np.uint32]) -> NDArray[np.int64]:
         """Embedding indices of `arbitration_ids`, of the same shape."""
         known = np.asarray(self.ids, dtype=np.uint32)
+        if self.buckets:  # Fibonacci hashing (Knuth): neighbouring IDs fall into different buckets
+            spread = (arbitration_ids.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(33)
+            return (1 + spread % np.uint64(self.buckets)).astype(np.int64)
         if not len(known):
             return np.full(arbitration_ids.shape, UNKNOWN, np.int64)
         place = np.minimum(np.searchsorted(known, arbitration_ids), len(known) - 1)

@@ -12,13 +12,15 @@ from config.schema import VGAEArchitecture
 from kdgat_models.graphs.batch import GraphBatch
 from kdgat_models.networks.layers import with_self_loops
 
+MAX_SCALED = 8.0  # standard deviations; what lies farther out says no more, and must not rule the loss
 MAX_LOGVAR = 10.0  # exp(10) is wide enough; without the clamp one bad batch makes the KL term overflow
 
 
 class VgaeOutput(NamedTuple):
     """Per node: reconstruction of the continuous features, posterior, and logits of the two ID heads."""
 
-    reconstruction: Float[Tensor, "nodes features"]  # in (0, 1)
+    reconstruction: Float[Tensor, "nodes features"]
+    target: Float[Tensor, "nodes features"]  # what is reconstructed: x, or x on the scale of training
     mu: Float[Tensor, "nodes latent"]
     logvar: Float[Tensor, "nodes latent"]
     id_logits: Float[Tensor, "nodes ids"]
@@ -46,7 +48,8 @@ class VgaeErrors(NamedTuple):
 class VGAE(nn.Module):
     """Encoder q(z | X, A) of two attention layers, decoder p(X | z, A) of two, and two heads over arbitration IDs."""
 
-    def __init__(self, arch: VGAEArchitecture, num_ids: int, features: int) -> None:
+    def __init__(self, arch: VGAEArchitecture, num_ids: int, features: int, bounded: bool = True) -> None:
+        """`bounded`: all features lie in [0, 1] and so does their reconstruction; others are brought to one scale first."""
         super().__init__()
         wide, narrow, latent = arch.hidden
         self.arch = arch
@@ -66,6 +69,7 @@ class VGAE(nn.Module):
             nn.Linear(latent, latent), nn.ReLU(), nn.Linear(latent, latent), nn.ReLU(), nn.Linear(latent, num_ids)
         )
         self.dropout = nn.Dropout(arch.dropout)
+        self.norm = None if bounded else nn.BatchNorm1d(features, affine=False)
 
     def forward(
         self,
@@ -76,21 +80,23 @@ class VGAE(nn.Module):
     ) -> VgaeOutput:
         """Encode and decode. `noise` is standard normal and makes z = mu + sigma * noise; without it z = mu."""
         edge_index, _ = with_self_loops(edge_index, x.new_zeros(edge_index.shape[1], 0), len(x))
+        x = x if self.norm is None else self.norm(x).clamp(-MAX_SCALED, MAX_SCALED)
         h = torch.cat([self.embedding(id_index), x], 1)
         h = self.dropout(F.relu(self.encoder_norm_1(self.encoder_1(h, edge_index))))
         h = self.dropout(F.relu(self.encoder_norm_2(self.encoder_2(h, edge_index))))
         mu, logvar = self.mu(h), self.logvar(h).clamp(-MAX_LOGVAR, MAX_LOGVAR)
         z = mu if noise is None else mu + torch.exp(0.5 * logvar) * noise
         h = self.dropout(F.relu(self.decoder_norm_1(self.decoder_1(z, edge_index))))
-        reconstruction = torch.sigmoid(self.decoder_2(h, edge_index))
-        return VgaeOutput(reconstruction, mu, logvar, self.id_head(z), self.neighborhood_head(z))
+        reconstruction = self.decoder_2(h, edge_index)
+        reconstruction = torch.sigmoid(reconstruction) if self.norm is None else reconstruction
+        return VgaeOutput(reconstruction, x, mu, logvar, self.id_head(z), self.neighborhood_head(z))
 
 
 def vgae_errors(output: VgaeOutput, batch: GraphBatch) -> VgaeErrors:
     """The four loss terms of each node of `batch`."""
     adjacent = adjacent_ids(batch, output.neighborhood_logits.shape[1])
     return VgaeErrors(
-        (output.reconstruction - batch.x).square().mean(1),
+        (output.reconstruction - output.target).square().mean(1),
         F.cross_entropy(output.id_logits, batch.id_index, reduction="none"),
         F.binary_cross_entropy_with_logits(output.neighborhood_logits, adjacent, reduction="none").mean(1),
         -0.5 * (1 + output.logvar - output.mu.square() - output.logvar.exp()).mean(1),

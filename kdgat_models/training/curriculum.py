@@ -46,6 +46,18 @@ class AllWindows(Sampler):
         return np.concatenate([self.normal, self.attack])
 
 
+class Balanced(Sampler):
+    """As many attacks as normal windows, drawn anew in each epoch; the rarer of the two is repeated."""
+
+    def __init__(self, normal: NDArray[np.int64], attack: NDArray[np.int64], config: CurriculumConfig) -> None:
+        super().__init__(normal, attack)
+        self.each = max(min(config.windows_per_epoch // 2, max(len(normal), len(attack))), 1)
+
+    def windows(self, epoch: int, generator: np.random.Generator) -> NDArray[np.int64]:
+        sides = (self.normal, self.attack)
+        return np.concatenate([generator.choice(side, self.each, replace=len(side) < self.each) for side in sides])
+
+
 class Curriculum(Sampler):
     """Easy normal windows in balance with attacks at first, all of them at their end ratio once it is through."""
 
@@ -93,9 +105,11 @@ def make_sampler(
     difficulty: NDArray[np.float32] | None,
     config: CurriculumConfig,
 ) -> Sampler:
-    """The sampler that `config.sampling` names; all but `normal` need the difficulty of each normal window."""
+    """The sampler that `config.sampling` names; the ranked ones need the difficulty of each normal window."""
     if config.sampling == "normal":
         return AllWindows(normal, attack)
+    if config.sampling == "balanced":
+        return Balanced(normal, attack, config)
     if difficulty is None:
         raise DatasetError(f"curriculum.sampling={config.sampling} ranks windows by an autoencoder, and none was given")
     return {"curriculum": Curriculum, "hard_undersample": HardUndersample}[config.sampling](normal, attack, difficulty, config)

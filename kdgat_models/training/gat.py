@@ -16,13 +16,15 @@ from kdgat_models.graphs.store import GraphData
 from kdgat_models.networks.gat import classify
 from kdgat_models.training.curriculum import Sampler
 from kdgat_models.training.distillation import blended, softened_divergence
-from kdgat_models.training.objective import Draws, Objective, shuffled_batches, window_parts
+from kdgat_models.training.losses import node_loss, window_loss
+from kdgat_models.training.objective import Draws, Objective, shuffled_batches, spread, window_parts
 
 
 class GatObjective(Objective[nn.Module]):
-    """Minimises the cross-entropy of the window's label.
+    """Minimises the loss of the windows' labels and, with a node head, that of which ID attacks.
 
-    With a teacher, the total is alpha * softened divergence to its logits + (1 - alpha) * cross-entropy.
+    With a teacher, the total is alpha * softened divergence to its logits + (1 - alpha) * task. A teacher does not change,
+    so it is asked once for each window, when the window is first drawn.
     """
 
     def __init__(
@@ -31,15 +33,17 @@ class GatObjective(Objective[nn.Module]):
         data: GraphData,
         config: PipelineConfig,
         sampler: Sampler,
-        teacher_logits: Tensor | None = None,
+        teacher: nn.Module | None = None,
     ) -> None:
-        """`teacher_logits` [graphs of the store, 2] are computed once: a teacher does not change."""
         super().__init__()
         self.network = network
         self.data, self.config, self.sampler = data, config, sampler
-        self.teacher_logits = teacher_logits
+        # A tuple, because the teacher is no part of this module: it has no parameters to train or to keep.
+        self._teacher = (teacher.eval().requires_grad_(False),) if teacher else None
+        self._teacher_logits = torch.full((len(data.store) if teacher else 0, 2), torch.nan)
+        self.attack_share = len(sampler.attack) / (len(sampler.attack) + len(sampler.normal))
         self.settled_after = sampler.settled_after
-        self.validation_windows = data.store.windows(VALIDATION)
+        self.validation_windows = spread(data.store.windows(VALIDATION), config.training.validation_windows)
         labels = data.store.label[self.validation_windows]
         if not labels.any() or labels.all():
             raise DatasetError(
@@ -54,14 +58,26 @@ class GatObjective(Objective[nn.Module]):
 
     def loss(self, batch: NDArray[np.int64], draws: Draws) -> dict[str, Tensor]:
         graphs = self._graphs(batch)
-        logits = classify(self.network, graphs).logits
-        task = F.cross_entropy(logits, graphs.label)
-        if self.teacher_logits is None:
-            return {"total": task}
-        teacher = self.teacher_logits[torch.from_numpy(batch)].to(logits.device)
-        distillation = softened_divergence(logits, teacher, self.config.auxiliary.temperature)
+        output = classify(self.network, graphs)
+        terms = {"window": window_loss(output.logits, graphs.label, self.config.loss, self.attack_share)}
+        task = terms["window"]
+        if self.config.gat.node_head and self.config.loss.node_weight:
+            terms["node"] = node_loss(output, graphs, self.config.loss)
+            task = task + self.config.loss.node_weight * terms["node"]
+        if self._teacher is None:
+            return {"total": task, **terms}
+        teacher = self._logits_of_teacher(batch, graphs)
+        distillation = softened_divergence(output.logits, teacher, self.config.auxiliary.temperature)
         total = blended(distillation, task, self.config.auxiliary)
-        return {"total": total, "task": task, "distillation": distillation}
+        return {"total": total, "task": task, "distillation": distillation, **terms}
+
+    @torch.no_grad()
+    def _logits_of_teacher(self, batch: NDArray[np.int64], graphs: GraphBatch) -> Tensor:
+        assert self._teacher is not None
+        rows = torch.from_numpy(batch)
+        if self._teacher_logits[rows].isnan().any():
+            self._teacher_logits[rows] = classify(self._teacher[0].to(graphs.x.device), graphs).logits.float().cpu()
+        return self._teacher_logits[rows].to(graphs.x.device)
 
     def parts(self, batch: NDArray[np.int64], count: int) -> list[tuple[NDArray[np.int64], float]]:
         return window_parts(batch, count, np.ones_like(batch))

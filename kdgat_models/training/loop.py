@@ -146,7 +146,9 @@ def _train_epoch(
     totals: dict[str, float] = {}
     steps = 0
     with _seeded_dropout(draws, device):
-        for batch in objective.batches(epoch, draws):
+        batches = list(objective.batches(epoch, draws))  # window numbers, not windows
+        for batch in batches:
+            _set_rate(optimizer, config, (epoch + steps / len(batches)) / config.max_epochs)
             optimizer.zero_grad(set_to_none=True)
             losses = split.backward(objective, batch, draws, device, scaler)
             scaler.unscale_(optimizer)
@@ -157,6 +159,20 @@ def _train_epoch(
             steps += 1
             _add(totals, losses, epoch, steps)
     return steps, {name: total / max(steps, 1) for name, total in totals.items()}
+
+
+def learning_rate(config: TrainingConfig, progress: float) -> float:
+    """Learning rate at `progress` (0 to 1) through the run; it follows from the progress alone, so a resumed run keeps it."""
+    if config.schedule == "constant":
+        return config.lr
+    rising = min(progress / 0.15, 1.0)
+    falling = max(progress - 0.15, 0.0) / 0.85
+    return config.lr * (0.04 + 0.96 * rising) * max(0.5 * (1 + math.cos(math.pi * falling)), 1e-4)
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, config: TrainingConfig, progress: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(config, progress)
 
 
 def _add(totals: dict[str, float], losses: dict[str, Tensor], epoch: int, step: int) -> None:

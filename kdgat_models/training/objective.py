@@ -58,6 +58,11 @@ def window_parts(batch: NDArray[np.int64], count: int, size: NDArray[np.int64]) 
     return [(windows, float(sizes.sum() / size.sum())) for windows, sizes in pairs]
 
 
+def spread(windows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """At most `most` of `windows`, evenly over all of them."""
+    return windows if len(windows) <= most else windows[np.arange(most) * len(windows) // most]
+
+
 def shuffled_batches(windows: NDArray[np.int64], batch_size: int, min_steps: int, draws: Draws) -> Iterator[NDArray[np.int64]]:
     """Shuffle `windows` and cut them into batches; repeat with a new shuffle until there are `min_steps` batches."""
     steps = 0

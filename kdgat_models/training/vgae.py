@@ -14,7 +14,7 @@ from kdgat_models.graphs.splits import TRAIN, VALIDATION
 from kdgat_models.graphs.store import GraphData
 from kdgat_models.networks.vgae import VGAE, VgaeOutput, vgae_errors
 from kdgat_models.training.distillation import blended, vgae_divergence
-from kdgat_models.training.objective import Draws, Objective, shuffled_batches, window_parts
+from kdgat_models.training.objective import Draws, Objective, shuffled_batches, spread, window_parts
 
 
 class VgaeObjective(Objective[VGAE]):
@@ -28,7 +28,7 @@ class VgaeObjective(Objective[VGAE]):
         self.network = network
         self.data, self.config = data, config
         self.train_windows = data.store.windows(TRAIN, label=0)
-        self.validation_windows = data.store.windows(VALIDATION, label=0)
+        self.validation_windows = spread(data.store.windows(VALIDATION, label=0), config.training.validation_windows)
         if not len(self.train_windows) or not len(self.validation_windows):
             raise DatasetError(
                 f"{len(self.train_windows)} normal windows to train and {len(self.validation_windows)} to validate the "
@@ -40,7 +40,11 @@ class VgaeObjective(Objective[VGAE]):
 
     def batches(self, epoch: int, draws: Draws) -> Iterator[NDArray[np.int64]]:
         training = self.config.training
-        return shuffled_batches(self.train_windows, training.batch_size, training.min_steps_per_epoch, draws)
+        windows = self.train_windows
+        if self.config.curriculum.sampling == "balanced":  # what bounds an epoch of the classifier bounds this one
+            most = min(self.config.curriculum.windows_per_epoch, len(windows))
+            windows = draws.numpy.choice(windows, most, replace=False)
+        return shuffled_batches(windows, training.batch_size, training.min_steps_per_epoch, draws)
 
     def loss(self, batch: NDArray[np.int64], draws: Draws) -> dict[str, Tensor]:
         graphs = self._graphs(batch)

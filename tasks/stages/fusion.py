@@ -22,7 +22,7 @@ def fusion(config: PipelineConfig, folder: Path, graphs: Artifact, vgae: Artifac
 
     It runs on the CPU: states are a few numbers per window, and a transfer costs more than the step.
     """
-    dataset = GraphDataset(graphs.path)
+    dataset = GraphDataset(graphs.path, config.identity)
     base = _base_models(dataset, vgae, gat)
     train, held_out = (fusion_data(base, dataset, dataset.train.windows(role)) for role in (VALIDATION, CALIBRATION))
     method = new_network(config, dataset)

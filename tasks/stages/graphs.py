@@ -7,8 +7,8 @@ from config.catalog import dataset_entry
 from config.schema import PipelineConfig
 from kdgat_models.errors import DatasetError
 from kdgat_models.files import digest_json, write_json
-from kdgat_models.graphs.build import BuildReport, build_store, normal_training_vocabulary
-from kdgat_models.graphs.dataset import TEST_STORES, TRAIN_STORE, save_vocabulary
+from kdgat_models.graphs.build import BuildReport, build_store, named
+from kdgat_models.graphs.dataset import TEST_STORES, TRAIN_STORE, normal_training_vocabulary, save_vocabulary
 from kdgat_models.graphs.store import GraphStore
 from tasks.artifact import Artifact
 from tasks.stages.events import emit
@@ -29,7 +29,13 @@ def graphs(config: PipelineConfig, folder: Path, captures: Artifact) -> Artifact
         raise DatasetError(f"every training capture of {config.dataset} is also a test capture; nothing is left to train on")
     reports: dict[str, BuildReport] = {}
     for store, paths in by_store.items():
-        reports[store] = build_store(paths, folder / store, config.preprocessing, training=store == TRAIN_STORE)
+        reports[store] = build_store(
+            [named(path) for path in paths],
+            folder / store,
+            config.preprocessing,
+            config.augmentation,
+            training=store == TRAIN_STORE,
+        )
         emit("graphs", store=store, windows=reports[store].windows, frames=reports[store].frames)
     vocabulary = normal_training_vocabulary(GraphStore(folder / TRAIN_STORE))
     write_json(folder / GRAPHS_REPORT, {store: report._asdict() for store, report in reports.items()})

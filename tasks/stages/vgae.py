@@ -12,7 +12,7 @@ from tasks.stages.common import calibration_thresholds, fit_and_keep, load_teach
 
 def vgae(config: PipelineConfig, folder: Path, graphs: Artifact, teacher: Artifact | None) -> Artifact:
     """Train the autoencoder on normal windows."""
-    dataset = GraphDataset(graphs.path)
+    dataset = GraphDataset(graphs.path, config.identity)
     network, teacher_network = new_network(config, dataset), load_teacher(teacher, config, dataset)
     assert isinstance(network, VGAE)
     assert teacher_network is None or isinstance(teacher_network, VGAE)

@@ -1,0 +1,90 @@
+"""What the run of a protocol is going to do: its datasets, the settings of its models, its folds as artifacts."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from config.catalog import catalog, dataset_folder
+from config.errors import ConfigError
+from config.paths import Paths
+from config.resolver import resolve
+from config.schema import PipelineConfig
+from kdgat_models.evaluation.protocols import PROTOCOLS, Fold, make_folds
+from kdgat_models.files import digest_json, write_json
+from kdgat_models.graphs.build import COPY
+from kdgat_models.graphs.dataset import FOLD, TRAIN_STORE
+from kdgat_models.graphs.store import GraphStore
+from tasks.artifact import Artifact
+
+# The published classifier, without its curriculum: that needs an autoencoder of its own and made it worse.
+PUBLISHED = {
+    "method": "published",
+    "curriculum.sampling": "balanced",
+    "training.max_epochs": 4,
+    "training.validation_windows": 4096,
+}
+
+
+class ProtocolPlan(NamedTuple):
+    """Datasets and the configs of one seed's models, by what they are called in the report."""
+
+    protocol: str
+    datasets: tuple[str, ...]
+    data_dir: Path | None
+    overrides: dict[str, Any]
+
+    def config(self, model: str, scale: str, seed: int, auxiliary: str = "none", **more: Any) -> PipelineConfig:
+        """Config of a model of this protocol; its name stands where that of a dataset does."""
+        return resolve(model, scale, auxiliary, **{**more, **self.overrides, "dataset": self.protocol, "seed": seed})
+
+    def published(self, seed: int) -> PipelineConfig:
+        """Config of the published classifier."""
+        return self.config("gat", "large", seed, **PUBLISHED)
+
+    def ingest(self, dataset: str) -> PipelineConfig:
+        return resolve("vgae", "large", **{**self.overrides, "dataset": dataset})
+
+
+def plan_protocol(
+    protocol: str, data_dir: Path | None, datasets: tuple[str, ...] | None, overrides: dict[str, Any], paths: Paths
+) -> ProtocolPlan:
+    """Find the datasets: those named, or all of the catalogue that lie below `data_dir`; without one, the demo.
+
+    Raises:
+        ConfigError: an unknown protocol or dataset, or nothing is there.
+    """
+    if protocol not in PROTOCOLS:
+        raise ConfigError(f"unknown protocol {protocol!r}; there are: {', '.join(PROTOCOLS)}")
+    names = datasets or (tuple(name for name in catalog() if _lies_in(name, data_dir)) if data_dir else ("demo",))
+    if not names:
+        raise ConfigError(f"no dataset of the catalogue lies in {data_dir}; expected folders such as {data_dir}/hcrl_sa")
+    for name in names:
+        dataset_folder(name, data_dir, paths)
+    plan = ProtocolPlan(protocol, names, data_dir, overrides)
+    plan.config("gat", "large", 0)  # a misspelt setting is found before anything starts
+    return plan
+
+
+def fold_artifacts(protocol: str, pool: Artifact, reference: Artifact, paths: Paths) -> list[tuple[Fold, Artifact, Artifact]]:
+    """Each fold, with its graphs of both schemas."""
+    from tasks.stages.pool import capture_facts
+
+    folds = make_folds(protocol, capture_facts(pool))
+    both = (pool, reference)
+    return [(fold, *(_fold_artifact(protocol, fold, graphs, paths) for graphs in both)) for fold in folds]  # type: ignore[misc]
+
+
+def _fold_artifact(protocol: str, fold: Fold, pool: Artifact, paths: Paths) -> Artifact:
+    """A view of a pool: which captures, with their copies, are learnt from."""
+    store = pool.path / TRAIN_STORE
+    train = [c.name for c in GraphStore(store).captures if c.name.split(COPY)[0] in fold.train]
+    about = {"protocol": protocol, "version": PROTOCOLS[protocol].version, "store": str(store)}
+    content = {**about, **fold._asdict(), "train": train}
+    digest = digest_json({**content, "store": pool.digest})
+    folder = paths.root / protocol / "folds" / digest[:16]
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / FOLD, content)
+    return Artifact(kind="graphs", path=folder, digest=digest, summary={"fold": fold.name})
+
+
+def _lies_in(dataset: str, data_dir: Path) -> bool:
+    return (data_dir / dataset).is_dir()
