@@ -59,6 +59,7 @@ class AugmentationConfig(Section):
         default=("single", "flood", "spoof", "fuzzing", "new_id", "replay"),
         description="Kinds of injected attacks. masquerade and suppress exist too; what is left out stays unknown.",
     )
+    events: bool = Field(default=True, description="Let units report changes at once in the copies, which is no attack.")
     seed: int = Field(default=0, ge=0)
 
 

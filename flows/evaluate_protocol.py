@@ -66,9 +66,9 @@ def pooled(plan: ProtocolPlan, on_bad_rows: str, submit: Submit, method: str) ->
 def trial(plan: ProtocolPlan, fold: str, seed: int, graphs: Any, reference: Any, submit: Submit) -> Any:
     """Train the models of one fold and seed and score everything. The published classifier is trained for one seed."""
     name = f"{fold} seed {seed}"
-    large, tiny = plan.config("gat", "large", seed), plan.config("gat", "tiny", seed, "kd_standard")
+    large = plan.config("gat", "large", seed)
     teacher = submit("gat", large, f"teacher {name}", graphs=graphs, vgae=None, teacher=None)
-    student = submit("gat", tiny, f"student {name}", graphs=graphs, vgae=None, teacher=teacher)
+    student = submit("gat", plan.student(seed), f"student {name}", graphs=graphs, vgae=None, teacher=teacher)
     autoencoder = submit("vgae", plan.config("vgae", "small", seed), f"vgae {name}", graphs=graphs, teacher=None)
     models = {"teacher": teacher, "student": student, "vgae": autoencoder}
     published: dict[str, Any] = {}

@@ -24,6 +24,10 @@ PUBLISHED = {
 }
 
 
+# A student costs little, and learns longer for it.
+STUDENT = {"training.max_epochs": 8}
+
+
 class ProtocolPlan(NamedTuple):
     """Datasets and the configs of one seed's models, by what they are called in the report."""
 
@@ -35,6 +39,10 @@ class ProtocolPlan(NamedTuple):
     def config(self, model: str, scale: str, seed: int, auxiliary: str = "none", **more: Any) -> PipelineConfig:
         """Config of a model of this protocol; its name stands where that of a dataset does."""
         return resolve(model, scale, auxiliary, **{**more, **self.overrides, "dataset": self.protocol, "seed": seed})
+
+    def student(self, seed: int) -> PipelineConfig:
+        """Config of the distilled classifier."""
+        return self.config("gat", "tiny", seed, "kd_standard", **STUDENT)
 
     def published(self, seed: int) -> PipelineConfig:
         """Config of the published classifier."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.schema import AugmentationConfig, PreprocessingConfig
+from kdgat_models.can.benign import vary
 from kdgat_models.can.frames import Frames, read_frames
 from kdgat_models.can.ingest import attack_type
 from kdgat_models.can.injection import inject
@@ -101,7 +102,8 @@ def _append_copies(
     for copy in range(augmentation.copies):
         # The name is part of the seed: the same capture gets the same attacks, whatever lies beside it.
         generator = np.random.default_rng([augmentation.seed, copy, *capture.name.encode()])
-        attacked = inject(frames, generator, augmentation.families)
+        varied = vary(frames, generator) if augmentation.events else frames
+        attacked = inject(varied, generator, augmentation.families)
         starts = window_starts(attacked.size, config.window_size, config.stride)
         roles = _roles_at(frames, *windows, attacked, starts, config.window_size)
         _append_capture(writer, f"{capture.name}{COPY}{copy + 1}", SYNTHETIC, attacked, starts, roles, config)
