@@ -78,10 +78,10 @@ def fold_artifacts(protocol: str, pool: Artifact, reference: Artifact, paths: Pa
 
     folds = make_folds(protocol, capture_facts(pool))
     both = (pool, reference)
-    return [(fold, *(_fold_artifact(protocol, fold, graphs, paths) for graphs in both)) for fold in folds]  # type: ignore[misc]
+    return [(fold, *(fold_artifact(protocol, fold, graphs, paths) for graphs in both)) for fold in folds]  # type: ignore[misc]
 
 
-def _fold_artifact(protocol: str, fold: Fold, pool: Artifact, paths: Paths) -> Artifact:
+def fold_artifact(protocol: str, fold: Fold, pool: Artifact, paths: Paths) -> Artifact:
     """A view of a pool: which captures, with their copies, are learnt from."""
     store = pool.path / TRAIN_STORE
     train = [c.name for c in GraphStore(store).captures if c.name.split(COPY)[0] in fold.train]

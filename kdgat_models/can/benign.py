@@ -33,8 +33,8 @@ def vary(frames: Frames, rng: Rng) -> Frames:
     payload = frames.payload.copy()
     _events(frames, clock, payload, rng)
     order = np.argsort(clock, kind="stable")
-    columns = (frames.arbitration_id, frames.dlc, payload, frames.label)
-    return Frames(clock[order] + frames.timestamp[0], *(column[order] for column in columns))
+    begin, ids = frames.timestamp[0], frames.arbitration_id
+    return Frames(clock[order] + begin, ids[order], frames.dlc[order], payload[order], frames.label[order])
 
 
 def _events(frames: Frames, clock: NDArray[np.float64], payload: NDArray[np.uint8], rng: Rng) -> None:
@@ -55,7 +55,7 @@ def _events(frames: Frames, clock: NDArray[np.float64], payload: NDArray[np.uint
 
 def _event(clock: NDArray[np.float64], rows: NDArray[np.int64], following: int, dlc: int, rng: Rng) -> _Event:
     gap = clock[rows[following]] - clock[rows[following - 1]]
-    shift = gap * rng.uniform(0.1, 0.9) if rng.random() < MOVED else 0.0
+    shift = float(gap * rng.uniform(0.1, 0.9)) if rng.random() < MOVED else 0.0
     mask = np.zeros(PAYLOAD_BYTES, np.uint8)
     if dlc and rng.random() < CHANGED:
         places = rng.choice(dlc, min(int(rng.integers(1, 4)), dlc), replace=False)

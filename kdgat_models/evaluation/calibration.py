@@ -1,6 +1,4 @@
-"""What is learnt of scores on calibration windows beside thresholds: their temperature, and what is normal."""
-
-from typing import NamedTuple
+"""How sure a score is: temperature scaling on calibration windows."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,17 +19,4 @@ def temperature(scores: Scores, labels: NDArray[np.integer]) -> float:
 
 def probability(scores: Scores, temperature: float) -> Scores:
     """Calibrated probability of an attack."""
-    return expit(scores / temperature)
-
-
-class Normality(NamedTuple):
-    """Where the scores of normal windows lie: centre, and spread above it."""
-
-    centre: float
-    spread: float
-
-    @classmethod
-    def of(cls, scores: Scores) -> "Normality":
-        """Median, and distance to the upper quartile; both ignore whatever attacks less than a quarter of the windows."""
-        centre, upper = np.quantile(scores, [0.5, 0.75])
-        return cls(float(centre), float(max(upper - centre, 1e-6)))
+    return np.asarray(expit(scores / temperature))

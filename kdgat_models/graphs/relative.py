@@ -142,6 +142,13 @@ def _aggregate(rows, frame_node, count, out):
                 row[2 * M + c] += 1
         count[node] += 1
         newcomers += rows[i, FIRST]
+    _finish(count, out)
+    return newcomers
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _finish(count, out):
+    """Sums -> means, counts -> their logarithm."""
     for node in range(len(out)):
         row = out[node]
         for m in range(M):
@@ -149,7 +156,6 @@ def _aggregate(rows, frame_node, count, out):
         for c in range(len(COUNTED_MEASURE)):
             if row[2 * M + c] > 0:
                 row[2 * M + c] = math.log2(1.0 + row[2 * M + c])
-    return newcomers
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")

@@ -128,14 +128,42 @@ def _timing(norm, now, gap, rate, row, frame, measures):
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _payload(norm, payload, dlc, rate, on_time, out):
     """Measure a payload against the last one that was on time, and learn it if it is on time itself."""
-    before = norm.payload
     T = min(norm.trust, MEMORY * 100.0)
-    scale = 1.0 / (T + 1.0)
-    flips = norm.flips
+    hamming, surprisal = _flips(norm, payload, rate, T, on_time)
+    novelty = _novelty(norm, payload, rate, T, on_time)
+    misses = _successors(norm, norm.payload, payload, rate, T, on_time)
+    out[HAMMING] = _standardised(norm.hamming, hamming)
+    out[FLIPS] = _excess(norm.surprisal, surprisal)
+    out[NOVELTY] = math.log2(1.0 + novelty) if novelty > 0 else 0.0
+    out[SUCCESSOR] = _excess(norm.misses, misses)
+    total = surprisal + novelty
+    out[RECORD] = min(math.log2((total + 4.0) / (norm.record + 4.0)), CLIP) if total > norm.record else 0.0
+    out[DLC] = dlc != norm.dlc
+    run = norm.run + 1 if hamming == 0 else 0
+    if norm.longest > 0 and run > norm.longest:
+        out[STUCK] = min(math.log2((run + 1.0) / (norm.longest + 1.0)), CLIP)
+    if on_time:
+        _learn(norm.hamming, hamming, rate)
+        _learn(norm.surprisal, surprisal, rate)
+        _learn(norm.misses, misses, rate)
+        norm.record = max(norm.record, total)
+        norm.longest = max(norm.longest, norm.run + 1) if hamming else norm.longest
+        norm.run = run
+        norm.dlc = dlc
+        for byte in range(PAYLOAD_BYTES):
+            norm.payload[byte] = payload[byte]
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _flips(norm, payload, rate, T, on_time):
+    """Hamming distance to the last payload, and surprisal in bits of what flipped, with the XOR of all bytes as a ninth."""
+    flips, before = norm.flips, norm.payload
     if on_time:
         keep = np.float32(1.0 - rate)
         for b in range(len(flips)):
             flips[b] *= keep
+    scale = 1.0 / (T + 1.0)
+    # One logarithm of the product: 72 factors of at least 0.5 / 6001 stay far above the smallest double.
     hamming, likelihood, folded = 0, 1.0, np.uint8(0)
     for byte in range(PAYLOAD_BYTES + 1):
         changed = np.uint8(payload[byte] ^ before[byte]) if byte < PAYLOAD_BYTES else folded
@@ -150,36 +178,12 @@ def _payload(norm, payload, dlc, rate, on_time, out):
                     hamming += 1
             changed = np.uint8(changed >> 1)
             bit += 1
-    surprisal = -math.log2(likelihood) if likelihood < 1.0 else 0.0
-    novelty = _novelty(norm, payload, rate, T, on_time)
-    misses = _successors(norm, before, payload, rate, T, on_time)
-    out[HAMMING] = _standardised(norm.hamming, hamming)
-    out[FLIPS] = _excess(norm.surprisal, surprisal)
-    out[NOVELTY] = math.log2(1.0 + novelty) if novelty > 0 else 0.0
-    out[SUCCESSOR] = _excess(norm.misses, misses)
-    total = surprisal + novelty
-    out[RECORD] = min(math.log2((total + 4.0) / (norm.record + 4.0)), CLIP) if total > norm.record else 0.0
-    out[DLC] = dlc != norm.dlc
-    run = norm.run + 1 if hamming == 0 else 0
-    longest = norm.longest
-    if longest > 0 and run > longest:
-        out[STUCK] = min(math.log2((run + 1.0) / (longest + 1.0)), CLIP)
-    if not on_time:
-        return
-    _learn(norm.hamming, hamming, rate)
-    _learn(norm.surprisal, surprisal, rate)
-    _learn(norm.misses, misses, rate)
-    norm.record = max(norm.record, total)
-    if hamming:
-        norm.longest = max(longest, norm.run + 1)
-    norm.run = run
-    norm.dlc = dlc
-    for byte in range(PAYLOAD_BYTES):
-        norm.payload[byte] = payload[byte]
+    return hamming, -math.log2(likelihood) if likelihood < 1.0 else 0.0
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _novelty(norm, payload, rate, T, on_time):
+    """Surprisal in bits of the bytes that have a value that they had never had."""
     surprisal = 0.0
     for byte in range(PAYLOAD_BYTES):
         word, bit = payload[byte] >> 5, np.uint32(1) << np.uint32(payload[byte] & 31)
@@ -195,6 +199,7 @@ def _novelty(norm, payload, rate, T, on_time):
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _successors(norm, before, payload, rate, T, on_time):
+    """Surprisal in bits of the nibbles that are not followed by what followed them before."""
     likelihood = 1.0
     for n in range(NIBBLES):
         shift = 4 * (1 - n % 2)

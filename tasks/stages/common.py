@@ -14,7 +14,7 @@ from torch import nn
 from config.schema import PipelineConfig, TrainingConfig
 from kdgat_models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from kdgat_models.errors import MissingTeacherError
-from kdgat_models.evaluation.calibration import Normality, temperature
+from kdgat_models.evaluation.calibration import temperature
 from kdgat_models.evaluation.thresholds import choose_thresholds
 from kdgat_models.files import write_json
 from kdgat_models.fusion.features import extract
@@ -81,15 +81,14 @@ def fit_and_keep(objective: Objective[Any], training: TrainingConfig, seed: int,
 
 
 def calibration_thresholds(network: nn.Module, model_type: str, dataset: GraphDataset) -> dict[str, float]:
-    """Thresholds of a base model, its temperature, and what is normal for it: all from calibration windows."""
+    """Thresholds of a base model, and its temperature: all from calibration windows."""
     windows = spread(dataset.train.windows(CALIBRATION), MOST_CALIBRATION_WINDOWS)
     extractor = REGISTRY[model_type].extractor
     assert extractor is not None
     scores = extract(network, extractor, dataset.train_data(), windows).scores
     labels = labels_of(dataset, windows)
-    normality = Normality.of(scores[labels == 0])
     also = {"temperature": temperature(scores, labels)} if model_type == "gat" else {}  # other scores are no logits
-    return choose_thresholds(scores, labels) | normality._asdict() | also
+    return choose_thresholds(scores, labels) | also
 
 
 def labels_of(dataset: GraphDataset, windows: NDArray[np.int64]) -> NDArray[np.uint8]:
