@@ -90,7 +90,7 @@ def plan_ablation(
         _refuse_clash(factor, overrides)
     planned = plan_protocol(protocol, data_dir, tuple(datasets) if datasets else None, overrides, paths)
     levels = {run_name(factor, name): level for factor in chosen for name, level in FACTORS[factor].items()}
-    plan = AblationPlan(planned, chosen, {BASE: {}, **levels})
+    plan = AblationPlan(planned, chosen, {**levels, BASE: {}})
     for run in plan.levels:
         plan.classifier(run, 0)
         plan.fusion(run, 0)

@@ -40,7 +40,7 @@ class Reader(NamedTuple):
         # A remote frame announces a DLC and carries no payload.
         whole = (size == announced) | (remote & (size == 0))
         frames = groups.select(
-            timestamp=pl.col("timestamp").cast(pl.Float64, strict=False),
+            timestamp=pl.col("timestamp").cast(pl.Float64, strict=False) if "timestamp" in groups.columns else pl.lit(0.0),
             arbitration_id=pl.col("id").str.strip_prefix("0x").str.strip_prefix("0X").str.to_integer(base=16, strict=False),
             dlc=pl.when(whole).then(announced.cast(pl.UInt8)),
             payload=data.str.decode("hex", strict=False),
@@ -83,6 +83,14 @@ def diagnose_four_column(line: str) -> str:
     if not re.fullmatch(BYTES, data.strip()):
         return _diagnose_payload(data.strip())
     return f"the label is {label!r}; expected 0 or 1"
+
+
+def diagnose_untimed(line: str) -> str:
+    """What is wrong with a line that is not `arbitration_id,data_field,attack`."""
+    fields = line.strip().split(",")
+    if len(fields) != 3:
+        return f"{len(fields)} fields instead of 3 (arbitration_id,data_field,attack)"
+    return diagnose_four_column(f"0,{line.strip()}")
 
 
 def diagnose_hcrl_csv(line: str) -> str:
@@ -131,6 +139,14 @@ FOUR_COLUMN_CSV = Reader(
     example="1513920167.161964,081,40844E00000000A4,0",
     diagnose=diagnose_four_column,
 )
+# Some published captures tell no time. All their frames get the timestamp 0, and what needs a clock does without.
+UNTIMED_CSV = Reader(
+    name="untimed_csv",
+    line=rf"^(?P<id>{IDENTIFIER}),(?P<data>\s*{BYTES}\s*),(?P<label>[01])\s*$",
+    header="arbitration_id,data_field,attack",
+    example="081,40844E00000000A4,0",
+    diagnose=diagnose_untimed,
+)
 HCRL_CSV = Reader(
     name="hcrl_csv",
     line=rf"^(?P<timestamp>{TIMESTAMP}),(?P<id>{IDENTIFIER}),(?P<dlc>[0-8])(?P<data>(?:,[0-9A-Fa-f]{{2}}){{0,8}}),(?P<label>[RT])\s*$",
@@ -147,4 +163,4 @@ HCRL_TEXT = Reader(
     diagnose=diagnose_hcrl_text,
 )
 
-READERS: dict[str, Reader] = {reader.name: reader for reader in (FOUR_COLUMN_CSV, HCRL_CSV, HCRL_TEXT)}
+READERS: dict[str, Reader] = {reader.name: reader for reader in (FOUR_COLUMN_CSV, UNTIMED_CSV, HCRL_CSV, HCRL_TEXT)}

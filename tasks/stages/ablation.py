@@ -1,0 +1,46 @@
+"""Scores of all levels, folds and seeds -> the table and the plot of an ablation."""
+
+import json
+from pathlib import Path
+
+from config.ablation import run_name
+from config.schema import PipelineConfig
+from kdgat_models.evaluation.ablation import Score, ablation_rows, has_interval
+from kdgat_models.evaluation.ablation_report import markdown, plot_effects
+from kdgat_models.files import digest_json, write_json
+from tasks.artifact import Artifact
+from tasks.stages.ablation_score import SCORE
+
+REPORT, TABLE, PLOTS = "report.json", "report.md", ("effects.png", "effects.svg")
+
+
+def ablation(config: PipelineConfig, folder: Path, table: dict[str, list[str]], scores: dict[str, list[Artifact]]) -> Artifact:
+    """Report the effects.
+
+    Args:
+        config: Of any model; its dataset is the name of the protocol.
+        folder: Of the artifact.
+        table: Levels of each factor, the base first.
+        scores: By the names of the runs; every run has the same folds and seeds.
+    """
+    found = {run: [_score(artifact) for artifact in artifacts] for run, artifacts in scores.items()}
+    runs = {(factor, level): found[run_name(factor, level)] for factor, levels in table.items() for level in levels}
+    first = next(iter(found.values()))
+    report = {
+        "protocol": config.dataset,
+        "folds": list(dict.fromkeys(score.fold for score in first)),
+        "seeds": sorted({score.seed for score in first}),
+        "interval": has_interval([(score.fold, score.seed) for score in first]),
+        "rows": ablation_rows(table, runs),
+        "runs": {run: [score._asdict() for score in of_run] for run, of_run in found.items()},
+    }
+    write_json(folder / REPORT, report)
+    (folder / TABLE).write_text(markdown(report))
+    plot_effects(report["rows"], f"Ablation, {config.dataset}", [folder / name for name in PLOTS])
+    summary = {"levels": len(report["rows"]), "folds": len(report["folds"]), "seeds": len(report["seeds"])}
+    return Artifact(kind="ablation", path=folder, digest=digest_json(report), summary=summary)
+
+
+def _score(artifact: Artifact) -> Score:
+    content = json.loads((artifact.path / SCORE).read_text())
+    return Score(**{field: content[field] for field in Score._fields})

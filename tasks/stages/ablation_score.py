@@ -1,0 +1,61 @@
+"""A classifier, or its fusion with an autoencoder -> F1 and ROC-AUC on the test windows of a fold."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from config.schema import PipelineConfig
+from kdgat_models.evaluation.metrics import window_metrics
+from kdgat_models.evaluation.thresholds import choose_thresholds
+from kdgat_models.files import digest_json, write_json
+from kdgat_models.fusion.features import EXTRACTORS, extract
+from kdgat_models.fusion.inputs import BaseModels
+from kdgat_models.fusion.method import FusionMethod, fused_scores
+from kdgat_models.graphs.dataset import FOLD, GraphDataset
+from kdgat_models.graphs.splits import CALIBRATION
+from kdgat_models.training.objective import spread
+from tasks.artifact import Artifact
+from tasks.stages.common import MOST_CALIBRATION_WINDOWS, open_model
+from tasks.stages.events import emit
+
+SCORE = "score.json"
+
+
+def ablation_score(
+    config: PipelineConfig, folder: Path, graphs: Artifact, gat: Artifact, vgae: Artifact | None, fusion: Artifact | None
+) -> Artifact:
+    """Score what `fusion` makes of both models, or the classifier alone if there is none.
+
+    The threshold is the one of highest F1 on calibration windows, for a fusion too.
+    """
+    dataset = GraphDataset(graphs.path)
+    store, fold = dataset.train, json.loads((graphs.path / FOLD).read_text())
+    calibration = spread(store.windows(CALIBRATION), MOST_CALIBRATION_WINDOWS)
+    test = store.windows_of(fold["test"])
+    if vgae is None or fusion is None:
+        scores = [_alone(dataset, gat, windows) for windows in (calibration, test)]
+    else:
+        scores = [_fused(dataset, gat, vgae, fusion, windows) for windows in (calibration, test)]
+    threshold = choose_thresholds(scores[0], store.label[calibration])["f1"]
+    metrics = window_metrics(store.label[test], scores[1], threshold)
+    emit("log", message=f"scored {len(test)} windows of {len(fold['test'])} captures")
+    content = {"fold": fold["name"], "seed": config.seed, "threshold": threshold, **metrics}
+    write_json(folder / SCORE, content)
+    summary = {name: content[name] for name in ("fold", "seed", "f1", "roc_auc")}
+    return Artifact(kind="ablation_score", path=folder, digest=digest_json(content), summary=summary)
+
+
+def _alone(dataset: GraphDataset, gat: Artifact, windows: NDArray[np.int64]) -> NDArray[np.float64]:
+    model = open_model(gat, dataset, "gat")
+    return extract(model.network, EXTRACTORS["gat"], dataset.seen_through(model.checkpoint.vocabulary), windows).scores
+
+
+def _fused(dataset: GraphDataset, gat: Artifact, vgae: Artifact, fusion: Artifact, windows: NDArray[np.int64]) -> NDArray[np.float64]:
+    checkpoint, method = open_model(fusion, dataset, "dqn")
+    assert isinstance(method, FusionMethod)
+    networks = {name: open_model(model, dataset, name).network for name, model in (("vgae", vgae), ("gat", gat))}
+    base = BaseModels.restored(networks, checkpoint.thresholds)
+    inputs, _ = base.run(dataset.seen_through(checkpoint.vocabulary), windows)
+    return fused_scores(method, inputs)
