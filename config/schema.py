@@ -222,6 +222,16 @@ class FusionConfig(Section):
     steps_per_epoch: Count = Field(default=100, description="Optimiser steps in an epoch of fusion training.")
 
 
+class DecisionConfig(Section):
+    """When a window is called an attack. Thresholds of all rules are in each checkpoint, so nothing is trained anew."""
+
+    rule: Literal["f1", "fpr_0.05", "fpr_0.01", "fpr_0.001"] = Field(
+        default="f1",
+        description="f1: highest F1 on calibration windows; fpr_X: a normal window is flagged with a probability of at most X "
+        "(conformal).",
+    )
+
+
 class ResourcesConfig(Section):
     """Memory that stages ask for, and how often they are tried. No result depends on these settings."""
 
@@ -237,6 +247,12 @@ class ResourcesConfig(Section):
     pool_gb: Positive = Field(default=4.0, title="Pool (GB)", description="Memory of the first attempt to pool datasets.")
     trial_gb: Positive = Field(default=5.0, title="Trial (GB)", description="Memory of the first attempt to score a fold.")
     protocol_gb: Positive = Field(default=4.0, title="Protocol (GB)", description="Memory of the first attempt to report.")
+    ablation_score_gb: Positive = Field(
+        default=4.0, title="Ablation score (GB)", description="Memory of the first attempt to score a level of an ablation."
+    )
+    ablation_gb: Positive = Field(
+        default=2.0, title="Ablation (GB)", description="Memory of the first attempt to report an ablation."
+    )
     cap_gb: Positive = Field(default=256.0, title="Cap (GB)", description="No attempt asks for more than this.")
     learned: bool = Field(
         default=True,
@@ -281,6 +297,7 @@ class PipelineConfig(Section):
     curriculum: CurriculumConfig = CurriculumConfig()
     loss: LossConfig = LossConfig()
     fusion: FusionConfig = FusionConfig()
+    decision: DecisionConfig = DecisionConfig()
     resources: ResourcesConfig = ResourcesConfig()
 
     def save(self, path: Path) -> None:

@@ -11,7 +11,7 @@ import typer
 from config.errors import KdgatError
 from config.paths import Paths, default_root, without_password
 from config.resolver import parse_overrides, resolve
-from flows import cli_champions, cli_cluster, cli_lists, cli_protocol, cli_serve
+from flows import cli_ablation, cli_champions, cli_cluster, cli_lists, cli_protocol, cli_serve
 from flows.cli_options import (
     BadRows,
     DataDir,
@@ -183,6 +183,7 @@ def evaluate(
 
 for command in (cli_lists.datasets, cli_lists.models, cli_lists.leaderboard, cli_lists.runs, cli_lists.memory):
     app.command()(command)
+app.command()(cli_ablation.ablate)
 app.add_typer(cli_cluster.app, name="cluster")
 app.add_typer(cli_champions.app, name="champion")
 app.command()(cli_champions.nightly)

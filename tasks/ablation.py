@@ -49,8 +49,12 @@ class AblationPlan(NamedTuple):
     def needs_teacher(self, run: str) -> bool:
         return self.classifier(run, 0).auxiliary.distils
 
+    def ranked(self, run: str) -> bool:
+        """Whether the classifier's training windows are ranked by an autoencoder."""
+        return self.classifier(run, 0).curriculum.ranked
+
     def needs_autoencoder(self, run: str) -> bool:
-        return self.fused(run) or self.classifier(run, 0).curriculum.ranked
+        return self.fused(run) or self.ranked(run)
 
     def pool_of(self, run: str) -> str:
         """Key of the graphs of a level: levels of equal keys share a pool."""
@@ -60,9 +64,9 @@ class AblationPlan(NamedTuple):
         """Configs of all pools, by key."""
         return {self.pool_of(run): self.config("vgae", "small", 0, run) for run in self.levels}
 
-    def table(self) -> dict[str, list[str]]:
-        """The levels of each factor, the base first, for the report."""
-        return {factor: list(FACTORS[factor]) for factor in self.factors}
+    def table(self) -> dict[str, dict[str, str]]:
+        """The levels of each factor, the base first, and the names of their runs."""
+        return {factor: {level: run_name(factor, level) for level in FACTORS[factor]} for factor in self.factors}
 
 
 class GraphsOfFold(NamedTuple):
@@ -123,7 +127,9 @@ def _refuse_clash(factor: str, overrides: dict[str, Any]) -> None:
     """A setting that a factor varies cannot be set too; nor can `method`, which sets them all."""
     varied = {name for level in FACTORS[factor].values() for name in level}
     clash = [
-        given for given in overrides if given == "method" or any(name == given or name.startswith(f"{given}.") for name in varied)
+        given
+        for given in overrides
+        if given == "method" or any(name == given or name.startswith(f"{given}.") for name in varied)
     ]
     if clash:
         raise ConfigError(

@@ -32,11 +32,13 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "vgae": ("identity", "vgae", "training", "auxiliary", "curriculum", "seed"),
     "gat": ("identity", "gat", "training", "auxiliary", "curriculum", "loss", "seed"),
     "fusion": ("identity", "dqn", "training", "fusion", "seed"),
-    "evaluation": (),
+    "evaluation": ("decision",),
     "drift": (),
     "pool": ("preprocessing", "augmentation"),
     "trial": ("seed",),
     "protocol": (),
+    "ablation_score": ("seed",),
+    "ablation": (),
 }
 IDENTITY = ("dataset", "model_type", "scale")
 NAMES = ("config", "variant", "compute")  # parameters of a task that are no inputs

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from config.ablation import FACTORS
 from config.catalog import catalog
 from config.cluster import profile_files
 from config.schema import ResourcesConfig
@@ -24,5 +25,6 @@ ALL_MODELS: tuple[ModelName, ...] = ("vgae", "gat", "dqn")
 # The catalogue and the profiles are files, so their choices are made when the flow is loaded. The form offers them and the
 # server refuses others; commands check again, with words.
 DatasetName = Annotated[str, Field(json_schema_extra={"enum": list(catalog())})]
+FactorName = Annotated[str, Field(json_schema_extra={"enum": list(FACTORS)})]
 RUNNERS = ("local", "slurm", *(f"slurm:{name}" for name in profile_files()))
 Runner = Annotated[str, Field(json_schema_extra={"enum": list(RUNNERS)})]

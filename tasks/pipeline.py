@@ -181,6 +181,33 @@ def report_protocol(
     return supervise("protocol", config, variant, {"pool": pool, "trials": trials}, compute)
 
 
+@task(name="score-level", task_run_name="score {variant}", **stage_options("ablation_score"))
+def score_level(
+    config: PipelineConfig,
+    variant: str,
+    graphs: Artifact,
+    gat: Artifact,
+    vgae: Artifact | None,
+    fusion: Artifact | None,
+    compute: Compute,
+) -> Artifact:
+    """The classifier, or the fusion, of one level, fold and seed -> its metrics."""
+    inputs = {"graphs": graphs, "gat": gat, "vgae": vgae, "fusion": fusion}
+    return supervise("ablation_score", config, variant, inputs, compute)
+
+
+@task(name="report-ablation", task_run_name="report ablation {config.dataset}", **stage_options("ablation"))
+def report_ablation(
+    config: PipelineConfig,
+    variant: str | None,
+    table: dict[str, dict[str, str]],
+    scores: dict[str, list[Artifact]],
+    compute: Compute,
+) -> Artifact:
+    """Metrics of all levels, folds and seeds -> the table and the plot."""
+    return supervise("ablation", config, variant, {"table": table, "scores": scores}, compute)
+
+
 # Stage -> its task. A task takes config, variant, the stage's inputs by name, and compute.
 TASKS: dict[str, Task[..., Artifact]] = {
     "ingest": ingest,
@@ -193,6 +220,8 @@ TASKS: dict[str, Task[..., Artifact]] = {
     "pool": build_pool,
     "trial": score_fold,
     "protocol": report_protocol,
+    "ablation_score": score_level,
+    "ablation": report_ablation,
 }
 
 

@@ -12,12 +12,11 @@ SURE, UNSURE, BASE = "#1f5fa8", "#8a94a0", "#222222"  # interval without zero, w
 
 def markdown(report: Mapping[str, Any]) -> str:
     """`report` with one table."""
-    folds, seeds = report["folds"], report["seeds"]
     lines = [
         f"# Ablation: {report['protocol']}",
         "",
-        f"One choice at a time is changed in the base, the default method's smallest classifier without a teacher. {len(folds)} "
-        f"{'fold' if len(folds) == 1 else 'folds'} ({', '.join(folds)}), {len(seeds)} {'seed' if len(seeds) == 1 else 'seeds'}.",
+        "One choice at a time is changed in the base: the smallest classifier of the default method, without a teacher. "
+        f"{_counted(report['folds'], 'fold')} ({', '.join(report['folds'])}), {_counted(report['seeds'], 'seed')}.",
         "",
         "| factor | level | F1 | effect on F1 | ROC-AUC | effect on ROC-AUC |",
         "|---|---|---|---|---|---|",
@@ -93,6 +92,10 @@ def _draw(axes: Any, place: float, row: Mapping[str, Any]) -> None:
     if low is not None:
         axes.hlines(place, low, high, color=colour, linewidth=2, zorder=2)
     axes.plot(value, place, marker="o", color=colour, markersize=6, zorder=3)
+
+
+def _counted(things: Sequence[Any], name: str) -> str:
+    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
 
 
 def _any_interval(rows: Sequence[Mapping[str, Any]]) -> bool:

@@ -120,6 +120,24 @@ def extract(network: nn.Module, extractor: FusionFeatureExtractor, data: GraphDa
     return Extracted(features, torch.cat([part.score for part in parts]).cpu().double().numpy())
 
 
+@torch.no_grad()
+def suspects(network: nn.Module, data: GraphData) -> NDArray[np.uint32]:
+    """Arbitration ID [windows of the store] with the highest logit of the node head in each window."""
+    network.eval()
+    device, store = next(network.parameters()).device, data.store
+    accused = []
+    for begin in range(0, len(store), BATCH_WINDOWS):
+        windows = np.arange(begin, min(begin + BATCH_WINDOWS, len(store)))
+        logits = classify(network, data.batch(windows).to(device)).node_logit.cpu().numpy()
+        first = store.node_offsets[windows] - store.node_offsets[windows[0]]
+        # Sorted by window, then by logit: the last node of each window is its suspect.
+        window = np.repeat(np.arange(len(windows)), np.diff(np.append(first, len(logits))))
+        order = np.lexsort((logits, window))
+        accused.append(order[np.append(first[1:], len(logits)) - 1] + store.node_offsets[windows[0]])
+    rows = np.concatenate(accused) if accused else np.zeros(0, np.int64)
+    return np.asarray(store.arbitration_id[rows])
+
+
 def _node_figures(values: Float[Tensor, "nodes width"], batch: GraphBatch) -> Float[Tensor, "graphs 4"]:
     """Mean, standard deviation, maximum and minimum over all nodes and dimensions of each graph."""
     moments = torch.stack([values.mean(1), values.square().mean(1)], 1)

@@ -12,6 +12,7 @@ from kdgat_models.can.benign import vary
 from kdgat_models.can.frames import Frames, read_frames
 from kdgat_models.can.ingest import attack_type
 from kdgat_models.can.injection import inject
+from kdgat_models.graphs.relative import is_timed
 from kdgat_models.graphs.schemas import feature_schema
 from kdgat_models.graphs.splits import GAP, assign_roles
 from kdgat_models.graphs.store import CaptureEntry, GraphStore, StoreWriter
@@ -32,6 +33,7 @@ class BuildReport(NamedTuple):
     edges: int
     tail_frames: int  # frames after the last whole window of their capture: in no graph
     too_short: list[str]  # captures shorter than one window
+    untimed: list[str]  # captures whose timestamps tell nothing: their frames stand in for seconds
     digest: str
 
 
@@ -66,9 +68,11 @@ def build_store(
         training: Whether windows get roles (train, validation, calibration); test windows have none.
     """
     writer = StoreWriter(folder, feature_schema(config.feature_schema))
-    too_short = []
+    too_short, untimed = [], []
     for capture in captures:
         frames = read_frames(capture.path)
+        if not is_timed(frames):
+            untimed.append(capture.name)
         if frames.size < config.window_size:
             too_short.append(capture.name)
         starts = window_starts(frames.size, config.window_size, config.stride)
@@ -86,6 +90,7 @@ def build_store(
         edges=writer.rows("source"),
         tail_frames=sum(capture.tail_frames for capture in writer.captures),
         too_short=too_short,
+        untimed=untimed,
         digest=digest,
     )
 

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-from config.ablation import run_name
 from config.schema import PipelineConfig
 from kdgat_models.evaluation.ablation import Score, ablation_rows, has_interval
 from kdgat_models.evaluation.ablation_report import markdown, plot_effects
@@ -14,24 +13,26 @@ from tasks.stages.ablation_score import SCORE
 REPORT, TABLE, PLOTS = "report.json", "report.md", ("effects.png", "effects.svg")
 
 
-def ablation(config: PipelineConfig, folder: Path, table: dict[str, list[str]], scores: dict[str, list[Artifact]]) -> Artifact:
+def ablation(
+    config: PipelineConfig, folder: Path, table: dict[str, dict[str, str]], scores: dict[str, list[Artifact]]
+) -> Artifact:
     """Report the effects.
 
     Args:
         config: Of any model; its dataset is the name of the protocol.
         folder: Of the artifact.
-        table: Levels of each factor, the base first.
+        table: Levels of each factor, the base first, and the names of their runs.
         scores: By the names of the runs; every run has the same folds and seeds.
     """
     found = {run: [_score(artifact) for artifact in artifacts] for run, artifacts in scores.items()}
-    runs = {(factor, level): found[run_name(factor, level)] for factor, levels in table.items() for level in levels}
+    runs = {(factor, level): found[run] for factor, levels in table.items() for level, run in levels.items()}
     first = next(iter(found.values()))
     report = {
         "protocol": config.dataset,
         "folds": list(dict.fromkeys(score.fold for score in first)),
         "seeds": sorted({score.seed for score in first}),
         "interval": has_interval([(score.fold, score.seed) for score in first]),
-        "rows": ablation_rows(table, runs),
+        "rows": ablation_rows({factor: list(levels) for factor, levels in table.items()}, runs),
         "runs": {run: [score._asdict() for score in of_run] for run, of_run in found.items()},
     }
     write_json(folder / REPORT, report)

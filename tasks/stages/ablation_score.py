@@ -52,7 +52,9 @@ def _alone(dataset: GraphDataset, gat: Artifact, windows: NDArray[np.int64]) -> 
     return extract(model.network, EXTRACTORS["gat"], dataset.seen_through(model.checkpoint.vocabulary), windows).scores
 
 
-def _fused(dataset: GraphDataset, gat: Artifact, vgae: Artifact, fusion: Artifact, windows: NDArray[np.int64]) -> NDArray[np.float64]:
+def _fused(
+    dataset: GraphDataset, gat: Artifact, vgae: Artifact, fusion: Artifact, windows: NDArray[np.int64]
+) -> NDArray[np.float64]:
     checkpoint, method = open_model(fusion, dataset, "dqn")
     assert isinstance(method, FusionMethod)
     networks = {name: open_model(model, dataset, name).network for name, model in (("vgae", vgae), ("gat", gat))}

@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from config.schema import PipelineConfig
 from kdgat_models.errors import DatasetError, SchemaError
 from kdgat_models.evaluation.report import ALL, Detector, split_report
 from kdgat_models.files import atomic_path, digest_json, write_json
-from kdgat_models.fusion.features import EXTRACTORS, extract
+from kdgat_models.fusion.features import EXTRACTORS, extract, suspects
 from kdgat_models.fusion.inputs import BaseModels
 from kdgat_models.fusion.method import FusionMethod, fused_scores
 from kdgat_models.graphs.dataset import GraphDataset
@@ -42,7 +43,7 @@ def evaluation(
     stores = dataset.test_stores()
     if not any(len(store) for store in stores.values()):
         raise DatasetError(f"{config.dataset} has no window in any test split; add captures to one of its test_ folders")
-    score = _Scorer(dataset, vgae, gat, fusion)
+    score = _Scorer(dataset, vgae, gat, fusion, config.decision.rule)
     rows: list[dict[str, Any]] = []
     for split, store in stores.items():
         if not len(store):
@@ -50,7 +51,7 @@ def evaluation(
             continue
         detectors = score(store)
         rows += split_report(split, store, detectors)
-        _write_scores(folder / "scores" / f"{split}.parquet", store, detectors)
+        _write_scores(folder / "scores" / f"{split}.parquet", store, detectors, score.suspects(store))
         emit("split", split=split, windows=len(store))
     rows = [{"variant": label, **row} for row in rows]
     write_json(folder / METRICS, {"dataset": config.dataset, "variant": label, "occasion": occasion, "rows": rows})
@@ -62,7 +63,10 @@ def evaluation(
 class _Scorer:
     """Runs each base model once per split; fusion works on what they gave."""
 
-    def __init__(self, dataset: GraphDataset, vgae: Artifact | None, gat: Artifact | None, fusion: Artifact | None) -> None:
+    def __init__(
+        self, dataset: GraphDataset, vgae: Artifact | None, gat: Artifact | None, fusion: Artifact | None, rule: str
+    ) -> None:
+        self.rule = rule
         given = {"vgae": vgae, "gat": gat}
         self.models = {name: open_model(artifact, dataset, name) for name, artifact in given.items() if artifact}
         self.base: BaseModels | None = None
@@ -72,7 +76,7 @@ class _Scorer:
             assert isinstance(method, FusionMethod)
             networks = {name: model.network for name, model in self.models.items()}
             self.base = BaseModels.restored(networks, checkpoint.thresholds)
-            self.method, self.threshold = method, checkpoint.threshold
+            self.method, self.threshold = method, checkpoint.thresholds[rule]
             checkpoints.append(checkpoint)
         self.vocabulary = checkpoints[0].vocabulary
         if any(checkpoint.vocabulary != self.vocabulary for checkpoint in checkpoints):
@@ -87,13 +91,23 @@ class _Scorer:
             inputs, extracted = self.base.run(data, windows)
             fused = [Detector("fusion", fused_scores(self.method, inputs), self.threshold)]
         return [
-            Detector(name, extracted[name].scores, model.checkpoint.threshold) for name, model in self.models.items()
+            Detector(name, extracted[name].scores, model.checkpoint.thresholds[self.rule])
+            for name, model in self.models.items()
         ] + fused
 
+    def suspects(self, store: GraphStore) -> NDArray[np.uint32] | None:
+        """The ID that the classifier holds for the attacker in each window, if it has a node head."""
+        model = self.models.get("gat")
+        if model is None or not model.checkpoint.config.gat.node_head:
+            return None
+        return suspects(model.network, GraphData(store, self.vocabulary))
 
-def _write_scores(path: Path, store: GraphStore, detectors: list[Detector]) -> None:
+
+def _write_scores(path: Path, store: GraphStore, detectors: list[Detector], accused: NDArray[np.uint32] | None) -> None:
     captures = np.array([capture.name for capture in store.captures])
     columns = {"capture": captures[store.capture], "start_time": store.start_time, "label": store.label}
     columns |= {detector.model: detector.scores for detector in detectors}
+    if accused is not None:
+        columns["suspect"] = accused  # arbitration ID; it means something where the window is flagged
     with atomic_path(path) as temporary:
         pq.write_table(pa.table(columns), temporary)

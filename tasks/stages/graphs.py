@@ -45,6 +45,7 @@ def graphs(config: PipelineConfig, folder: Path, captures: Artifact) -> Artifact
         "windows": sum(report.windows for report in reports.values()),
         "tail_frames": sum(report.tail_frames for report in reports.values()),
         "too_short": [name for report in reports.values() for name in report.too_short],
+        "untimed": [name for report in reports.values() for name in report.untimed],
         "vocabulary": len(vocabulary.ids),
     }
     digest = digest_json([{store: report.digest for store, report in reports.items()}, list(vocabulary.ids)])

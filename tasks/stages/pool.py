@@ -42,6 +42,7 @@ def pool(config: PipelineConfig, folder: Path, captures: list[Artifact], dataset
         "captures": len(rows),
         "vehicles": sorted({facts["vehicle"] for facts in survey}),
         "too_short": report.too_short,
+        "untimed": report.untimed,
     }
     return Artifact(kind="pool", path=folder, digest=digest_json([report.digest, survey]), summary=summary)
 

@@ -1,0 +1,101 @@
+"""What each choice of the method is worth: one at a time is changed, on every fold of a protocol, over several seeds."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from prefect import flow
+from pydantic import Field
+
+from config.paths import Paths, default_root
+from tasks.ablation import AblationPlan, GraphsOfFold, chosen_folds, plan_ablation
+from tasks.artifact import Artifact
+from tasks.compute import open_compute
+from tasks.limits import one_at_a_time
+from tasks.parameters import BadRows, FactorName, Overrides, ProtocolName, Resources, Runner
+from tasks.pipeline import Submit, current_run, find_raw, results, side_by_side, submitter
+from tasks.plan import all_settings
+
+
+@flow(name="run-ablation", flow_run_name="{protocol}", task_runner=side_by_side(16))
+def run_ablation(
+    protocol: ProtocolName = "leave-one-vehicle-out",
+    data_dir: Path | None = None,
+    datasets: tuple[str, ...] | None = None,
+    seeds: Annotated[int, Field(ge=1)] = 3,
+    factors: tuple[FactorName, ...] | None = None,
+    folds: tuple[str, ...] | None = None,
+    overrides: Overrides = None,
+    resources: Resources = None,
+    on_bad_rows: BadRows = "error",
+    runner: Runner = "local",
+) -> list[Artifact]:
+    """Change one choice of the method at a time, and report what each change does to the figures.
+
+    Args:
+        protocol: What is trained on what: official, leave-one-vehicle-out, leave-one-attack-out or cross-dataset.
+        data_dir: Folder that holds DATASET/SPLIT/*.csv[.gz|.zst]; none: the simulated demo.
+        datasets: Names in the catalogue; none: all that lie below data_dir.
+        seeds: Seeds 0, 1, ... of everything that is random.
+        factors: The choices that are varied; none: all.
+        folds: Names of folds; none: all.
+        overrides: Settings by dotted name, such as training.max_epochs, for all models; not those that a factor varies.
+        resources: Memory that stages ask for, and how often they are tried; none is the configured.
+        on_bad_rows: Rows that are no frames: stop with an error, or set them aside and go on.
+        runner: Where stages run: local, slurm or slurm:PROFILE.
+    """
+    paths = Paths(default_root())
+    settings = all_settings(overrides, 0, resources)
+    plan = plan_ablation(protocol, data_dir, datasets, factors, settings, paths)
+    lock = one_at_a_time(paths, "ablate", protocol, plan.protocol.datasets)
+    with lock, open_compute(runner, paths, current_run()) as compute:
+        submit = submitter(compute)
+        pooled = pools(plan, on_bad_rows, submit)
+        made = dict(zip(pooled, results([*pooled.values()], [*pooled.values()]), strict=True))
+        scores: dict[str, list[Any]] = {run: [] for run in plan.levels}
+        for fold in chosen_folds(plan, made, folds, paths):
+            for seed in range(seeds):
+                for run, score in levels(plan, fold, seed, submit).items():
+                    scores[run].append(score)
+        report = submit("ablation", plan.classifier("base", 0), None, table=plan.table(), scores=scores)
+        return results([report], [*(score for of_run in scores.values() for score in of_run), report])
+
+
+def pools(plan: AblationPlan, on_bad_rows: str, submit: Submit) -> dict[str, Any]:
+    """Ingest all datasets and put their graphs into one store for each kind of graphs."""
+    datasets = list(plan.protocol.datasets)
+    captures = [
+        submit("ingest", plan.protocol.ingest(name), None, raw=find_raw(name, plan.protocol.data_dir), on_bad_rows=on_bad_rows)
+        for name in datasets
+    ]
+    return {key: submit("pool", config, None, captures=captures, datasets=datasets) for key, config in plan.pools().items()}
+
+
+def levels(plan: AblationPlan, fold: GraphsOfFold, seed: int, submit: Submit) -> dict[str, Any]:
+    """Train and score all levels on one fold with one seed; what several of them stand on is trained once."""
+    graphs, name = fold.graphs[plan.pool_of("base")], f"{fold.name} seed {seed}"
+    teacher = vgae = None
+    if any(map(plan.needs_teacher, plan.levels)):
+        teacher = submit("gat", plan.teacher(seed), f"teacher {name}", graphs=graphs, vgae=None, teacher=None)
+    if any(map(plan.needs_autoencoder, plan.levels)):
+        vgae = submit("vgae", plan.autoencoder(seed), f"vgae {name}", graphs=graphs, teacher=None)
+    shared = {"teacher": teacher, "vgae": vgae}
+    base = classifier(plan, "base", fold, seed, shared, submit)
+    scores = {}
+    for run in plan.levels:
+        config, variant, mine = plan.classifier(run, seed), f"{run} {name}", fold.graphs[plan.pool_of(run)]
+        gat = base if run == "base" or plan.fused(run) else classifier(plan, run, fold, seed, shared, submit)
+        models = {"gat": gat, "vgae": None, "fusion": None}
+        if plan.fused(run):
+            fusion = submit("fusion", plan.fusion(run, seed), variant, graphs=mine, vgae=vgae, gat=gat)
+            models = {"gat": gat, "vgae": vgae, "fusion": fusion}
+        scores[run] = submit("ablation_score", config, variant, graphs=mine, **models)
+    return scores
+
+
+def classifier(plan: AblationPlan, run: str, fold: GraphsOfFold, seed: int, shared: dict[str, Any], submit: Submit) -> Any:
+    """Train the classifier of a level, with the teacher and the autoencoder that it asks for."""
+    graphs = fold.graphs[plan.pool_of(run)]
+    teacher = shared["teacher"] if plan.needs_teacher(run) else None
+    vgae = shared["vgae"] if plan.ranked(run) else None
+    variant = f"{run} {fold.name} seed {seed}"
+    return submit("gat", plan.classifier(run, seed), variant, graphs=graphs, vgae=vgae, teacher=teacher)
