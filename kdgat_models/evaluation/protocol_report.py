@@ -34,7 +34,7 @@ class CaptureFrames(NamedTuple):
     label: NDArray[np.uint8]
 
 
-class TestWindows(NamedTuple):
+class JudgedWindows(NamedTuple):
     """The G windows of a fold's test captures, those of a capture together and in time order."""
 
     labels: NDArray[np.integer[Any]]  # [G]
@@ -50,7 +50,7 @@ class Trial(NamedTuple):
 
     fold: str
     seed: int
-    windows: TestWindows
+    windows: JudgedWindows
     test: Mapping[str, Scores]  # [G] by detector
     calibration: Mapping[str, tuple[Scores, NDArray[np.integer[Any]]]]  # scores and labels by detector
 
@@ -97,7 +97,7 @@ def _place(out: Scores, mine: NDArray[np.int64], adaptation: Adaptation, name: s
         notes.append(f"{name}: not calibrated: {adaptation.reason}")
 
 
-def _normal_minutes(windows: TestWindows, captures: Captures) -> dict[str, NDArray[np.int64]]:
+def _normal_minutes(windows: JudgedWindows, captures: Captures) -> dict[str, NDArray[np.int64]]:
     """For each vehicle with an attack-free test capture: the windows of the first NORMAL_SECONDS of its longest one."""
     found: dict[str, tuple[float, NDArray[np.int64]]] = {}
     for capture in np.unique(windows.captures):

@@ -13,7 +13,7 @@ from kdgat_models.evaluation.baselines import UNTRAINED
 from kdgat_models.evaluation.protocol_report import (
     CaptureFrames,
     Captures,
-    TestWindows,
+    JudgedWindows,
     Trial,
     capture_rows,
     decide,
@@ -112,7 +112,7 @@ def _captures(pool: Artifact, config: PipelineConfig) -> tuple[Captures, list[st
 
 def _trial(folder: Path, meta: dict[str, Any]) -> Trial:
     with np.load(folder / "windows.npz") as w, np.load(folder / SCORES) as scores:
-        windows = TestWindows(w["labels"], w["captures"], w["first_frame"])
+        windows = JudgedWindows(w["labels"], w["captures"], w["first_frame"])
         labels = w["calibration_labels"]
         test = {name.removesuffix(".test"): scores[name] for name in scores if name.endswith(".test")}
         calibration = {}

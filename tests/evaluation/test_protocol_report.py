@@ -1,0 +1,109 @@
+"""From scores to the figures of a protocol, on scores whose figures are known."""
+
+import numpy as np
+import pytest
+
+from kdgat_models.evaluation.protocol_report import (
+    REGIMES,
+    CaptureFrames,
+    Captures,
+    JudgedWindows,
+    Trial,
+    capture_rows,
+    decide,
+    fold_rows,
+    macro_rows,
+)
+from kdgat_models.evaluation.protocol_tables import markdown
+
+W = 10
+
+
+def make_captures() -> Captures:
+    """An attack-free capture of 300 s and one of 60 s with an attack from 20 s to 30 s; 100 frames a second."""
+    quiet, busy = np.arange(30_000) / 100, np.arange(6000) / 100
+    attacked = ((busy >= 20) & (busy < 30)).astype(np.uint8)
+    facts = [
+        {"name": "d/s/accessory-1", "vehicle": "v", "attack": "none"},
+        {"name": "d/s/DoS-1", "vehicle": "v", "attack": "DoS"},
+    ]
+    return Captures(facts, [CaptureFrames(quiet, np.zeros(30_000, np.uint8)), CaptureFrames(busy, attacked)], W)
+
+
+def make_trial(seed: int = 0, raised: float = 0.0) -> Trial:
+    """A perfect detector, but for normal scores of the target that lie `raised` above those of the training."""
+    labels = np.concatenate([np.zeros(3000, int), np.isin(np.arange(600), np.arange(200, 300)).astype(int)])
+    rng = np.random.default_rng(seed)
+    scores = np.where(labels == 1, 9.0, rng.normal(-3 + raised, 1, 3600))
+    windows = JudgedWindows(labels, np.repeat([0, 1], [3000, 600]), np.concatenate([np.arange(3000), np.arange(600)]) * W)
+    known = np.repeat([0, 1], 2000)
+    calibration = np.where(known == 1, rng.normal(4, 0.5, 4000), rng.normal(-3, 1, 4000))
+    return Trial("v", seed, windows, {"teacher": scores}, {"teacher": (calibration, known)})
+
+
+def test_a_detector_that_is_right_has_no_false_alarm_and_finds_the_episode_in_its_first_window():
+    captures, trial = make_captures(), make_trial()
+    decided = decide(trial, "teacher", captures)
+    row = next(row for row in fold_rows([trial], "teacher", [decided], captures) if row["regime"] == "source")
+    assert row["f1"] == 1.0
+    assert row["episodes"] == row["episodes_detected"] == 1
+    assert row["time_to_detection_median_ms"] == pytest.approx(90, abs=1)  # the window's last frame
+    assert row["false_alarms_per_hour"] == 0
+
+
+def test_a_restless_vehicle_raises_false_alarms_until_the_threshold_is_adapted():
+    captures, trial = make_captures(), make_trial(raised=3.5)
+    decided = decide(trial, "teacher", captures)
+    fpr = {row["regime"]: row["fpr"] for row in fold_rows([trial], "teacher", [decided], captures)}
+    assert fpr["source"] > 0.1
+    assert fpr["adapted_normal"] < fpr["source"] / 10
+
+
+def test_windows_that_were_calibrated_on_are_not_judged():
+    captures, trial = make_captures(), make_trial()
+    thresholds = decide(trial, "teacher", captures).thresholds["adapted_normal"]
+    judged = np.isfinite(thresholds)
+    assert not judged[:1190].any()  # two minutes of the attack-free capture
+    assert judged[1210:].all()
+
+
+def test_a_capture_that_begins_under_attack_is_not_calibrated_and_says_so():
+    captures, trial = make_captures(), make_trial()
+    trial.test["teacher"][3000:3060] = 9.0
+    notes = decide(trial, "teacher", captures).notes
+    assert any("DoS-1 (capture so far): not calibrated: the warm-up looks attacked" in note for note in notes)
+
+
+def test_baselines_without_scores_for_copies_are_calibrated_on_the_rest():
+    captures, trial = make_captures(), make_trial()
+    scores, _ = trial.calibration["teacher"]
+    scores[::3] = np.nan
+    assert np.isfinite(decide(trial, "teacher", captures).thresholds["source"]).all()
+
+
+def test_every_capture_and_rule_has_a_row_and_the_mean_counts_folds_alike():
+    captures, trials = make_captures(), [make_trial(0), make_trial(1)]
+    decided = [decide(trial, "teacher", captures) for trial in trials]
+    assert len(list(capture_rows(trials[0], "teacher", decided[0], captures))) == 2 * len(REGIMES)
+    rows = fold_rows(trials, "teacher", decided, captures)
+    other = [{**row, "fold": "w", "f1": 0.5, "f1_by_seed": [0.5, 0.5]} for row in rows]
+    macro = {row["regime"]: row for row in macro_rows(rows + other)}
+    assert macro["source"]["f1"] == pytest.approx((rows[0]["f1"] + 0.5) / 2)
+
+
+def test_the_report_is_readable_also_where_a_figure_is_undefined():
+    captures, trial = make_captures(), make_trial()
+    decided = decide(trial, "teacher", captures)
+    rows = fold_rows([trial], "teacher", [decided], captures)
+    report = {
+        **{"protocol": "leave-one-vehicle-out", "version": 1, "states": "What.", "datasets": ["d"], "seeds": 1},
+        **{"window_size": W, "detectors": ["teacher"], "models": ["teacher"], "baselines": [], "parameters": {"teacher": 1}},
+        "folds": [{"name": "v", "train": ["d/s/x", "d/s/x#1"], "test": ["d/s/DoS-1"], "left_out": {"d/s/y": "shares content"}}],
+        "names": [fact["name"] for fact in captures.facts],
+        **{"rows": rows, "macro": macro_rows(rows), "overlaps": [], "notes": ["no clock: d/s/DoS-1"]},
+        "captures": list(capture_rows(trial, "teacher", decided, captures)),
+    }
+    text = markdown(report)
+    assert "nan" not in text.lower()
+    assert "| d/s/DoS-1 | 100 | 1.0000 / 1.0000 |" in text
+    assert "left out: d/s/y shares content" in text
