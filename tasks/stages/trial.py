@@ -25,7 +25,7 @@ from tasks.stages.events import emit
 from tasks.stages.pool import CAPTURES, UNTRAINED_SCORES
 
 SCORES, TRIAL = "scores.npz", "trial.json"
-MOST_CALIBRATION_WINDOWS = 16_384
+MOST_CALIBRATION_WINDOWS = 8192
 
 
 class Sides:
