@@ -4,7 +4,9 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from config.resolver import check_key, config_keys, merged
+import yaml
+
+from config.resolver import FOLDER, check_key, config_keys, merged
 from config.schema import CurriculumConfig, PipelineConfig, PreprocessingConfig, TrainingConfig
 
 SECTIONS = {"vgae": "vgae", "gat": "gat", "dqn": "dqn", "kd": "auxiliary", "fusion": "fusion"}
@@ -65,6 +67,11 @@ def migrate(values: Mapping[str, Any]) -> dict[str, Any]:
             continue
         result = merged(result, _nest(name, SCALES.get(value, value) if name == "scale" else value))
     return _with_latent(result, latent)
+
+
+def as_published(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` of a version that knew no method but the published one, with what that one leaves to later settings."""
+    return merged({"method": "published", **yaml.safe_load((FOLDER / "methods/published.yaml").read_text())}, values)
 
 
 def _current_name(key: str, model_type: str) -> str | None:

@@ -306,12 +306,12 @@ class PipelineConfig(Section):
 
     @classmethod
     def load(cls, path: Path) -> Self:
-        """Read a config that `save` wrote, or a flat JSON config of an older version, which is migrated.
+        """Read a config that `save` wrote, in this version or before; a flat JSON config of an older one is migrated.
 
         Raises:
             ConfigError: the file is not JSON, or holds a key that is neither current nor known from older versions.
         """
-        from config.legacy import is_legacy, migrate  # legacy knows the schema, so the schema imports it late
+        from config.legacy import as_published, is_legacy, migrate  # legacy knows the schema, so the schema imports it late
         from config.resolver import validated
 
         try:
@@ -320,4 +320,5 @@ class PipelineConfig(Section):
             from config.errors import ConfigError
 
             raise ConfigError(f"{path} is not a JSON config: {error}") from error
-        return cls.model_validate(validated(migrate(values) if is_legacy(values) else values))
+        values = migrate(values) if is_legacy(values) else values
+        return cls.model_validate(validated(values if "method" in values else as_published(values)))

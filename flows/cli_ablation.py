@@ -56,6 +56,6 @@ def _print_report(folder: Path, as_json: bool) -> None:
     if as_json:
         print(json.dumps({**report, "path": str(folder)}, indent=2))
         return
-    title = f"{report['protocol']}: {len(report['folds'])} folds, {len(report['seeds'])} seeds"
-    show(table(title, table_cells(report["rows"])))
+    folds, seeds = ", ".join(report["folds"]), ", ".join(map(str, report["seeds"]))
+    show(table(f"{report['protocol']}: folds {folds}; seeds {seeds}", table_cells(report["rows"])))
     show(table("Written", [{"what": "report (report.md, report.json, effects.png, effects.svg)", "path": str(folder)}]))

@@ -29,10 +29,14 @@ TINY = {
     "dqn.epsilon_decay_steps": 20,
     "training.max_epochs": 3,
     "training.min_steps_per_epoch": 5,
+    "augmentation.copies": 1,
     "curriculum.epochs": 2,
+    "curriculum.windows_per_epoch": 256,
     "fusion.max_epochs": 3,
     "fusion.steps_per_epoch": 10,
 }
+
+PUBLISHED = {"method": "published", "augmentation.copies": 0}  # what TINY says of copies would stand above the method
 
 
 def tiny(model: str = "vgae", scale: str = "large", auxiliary: str = "none", **more: object) -> PipelineConfig:
@@ -48,17 +52,29 @@ def demo_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def demo_graphs(demo_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
-    """The graphs artifact of the demo dataset."""
-    folder = tmp_path_factory.mktemp("prepared")
+def demo_captures(demo_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    """The captures artifact of the demo dataset."""
     raw = Artifact(kind="raw", path=demo_csv, digest="0")
-    captures = ingest(tiny(), folder / "captures", raw, "error")
-    return graphs(tiny(), folder / "graphs", captures)
+    return ingest(tiny(), tmp_path_factory.mktemp("prepared") / "captures", raw, "error")
+
+
+@pytest.fixture(scope="session")
+def demo_graphs(demo_captures: Artifact) -> Artifact:
+    """The graphs artifact of the demo dataset, as the default method wants it."""
+    return graphs(tiny(), demo_captures.path.parent / "graphs", demo_captures)
 
 
 @pytest.fixture(scope="session")
 def dataset(demo_graphs: Artifact) -> GraphDataset:
-    return GraphDataset(demo_graphs.path)
+    return GraphDataset(demo_graphs.path, tiny().identity)
+
+
+@pytest.fixture(scope="session")
+def published_dataset(demo_captures: Artifact) -> GraphDataset:
+    """The same dataset as the published method wants it."""
+    config = tiny(**PUBLISHED)
+    made = graphs(config, demo_captures.path.parent / "published_graphs", demo_captures)
+    return GraphDataset(made.path, config.identity)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from kdgat_models.errors import DatasetError
 
+SCORE = "score.json"  # file of one score
 METRICS = ("f1", "roc_auc")
 RESAMPLES, LEVEL = 2000, 0.95
 

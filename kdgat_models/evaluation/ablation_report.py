@@ -63,7 +63,8 @@ def plot_effects(rows: Sequence[Mapping[str, Any]], title: str, paths: Sequence[
     axes.set_ylim(max(places) + 0.8, -0.8)
     axes.set_xlabel("effect on F1 (level minus base)" + ("" if _any_interval(rows) else "; no intervals"))
     axes.set_title(title, loc="left", fontsize="medium")
-    axes.grid(axis="x", color="#e4e4e4", zorder=0)
+    axes.set_axisbelow(True)
+    axes.grid(axis="x", color="#e4e4e4")
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     with mpl.rc_context({"svg.hashsalt": "kdgat"}):  # equal figures are equal files

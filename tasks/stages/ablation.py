@@ -4,11 +4,10 @@ import json
 from pathlib import Path
 
 from config.schema import PipelineConfig
-from kdgat_models.evaluation.ablation import Score, ablation_rows, has_interval
+from kdgat_models.evaluation.ablation import SCORE, Score, ablation_rows, has_interval
 from kdgat_models.evaluation.ablation_report import markdown, plot_effects
 from kdgat_models.files import digest_json, write_json
 from tasks.artifact import Artifact
-from tasks.stages.ablation_score import SCORE
 
 REPORT, TABLE, PLOTS = "report.json", "report.md", ("effects.png", "effects.svg")
 

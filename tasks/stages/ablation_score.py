@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.schema import PipelineConfig
+from kdgat_models.evaluation.ablation import SCORE
 from kdgat_models.evaluation.metrics import window_metrics
 from kdgat_models.evaluation.thresholds import choose_thresholds
 from kdgat_models.files import digest_json, write_json
@@ -19,8 +20,6 @@ from kdgat_models.training.objective import spread
 from tasks.artifact import Artifact
 from tasks.stages.common import MOST_CALIBRATION_WINDOWS, open_model
 from tasks.stages.events import emit
-
-SCORE = "score.json"
 
 
 def ablation_score(

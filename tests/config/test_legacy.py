@@ -48,6 +48,18 @@ def test_a_flat_config_migrates_into_sections(load):
     assert (config.preprocessing.window_size, config.training.max_epochs, config.training.lr) == (50, 7, 0.005)
 
 
+def test_a_config_of_before_there_were_methods_is_the_published_one(load):
+    migrated, sections = load(FLAT), load({"model_type": "gat", "scale": "small", "gat": {"hidden": 12, "conv": "gatv2"}})
+    published = resolve("gat", "small", method="published")
+    for config in (migrated, sections):
+        assert config.method == "published"
+        for section in ("identity", "augmentation", "loss", "curriculum"):
+            assert getattr(config, section) == getattr(published, section)
+        assert config.preprocessing.feature_schema == "reference"
+        assert (config.gat.pooling, config.gat.node_head, config.vgae.score) == ("mean", False, "mean")
+    assert (migrated.gat.conv, sections.gat.conv, sections.gat.hidden) == ("gat", "gatv2", 12)
+
+
 def test_teacher_is_large(load):
     assert load({"model": "vgae", "model_size": "teacher"}).scale == "large"
 

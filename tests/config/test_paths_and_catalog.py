@@ -12,7 +12,9 @@ def paths(tmp_path):
 
 def test_a_model_lies_below_dataset_type_scale_stage_and_auxiliary(paths):
     assert paths.family(resolve("vgae", "large"), "vgae") == paths.root / "demo" / "vgae_large_autoencoder"
-    assert paths.family(resolve("gat", "small", "kd_standard"), "gat").name == "gat_small_curriculum_kd_standard"
+    assert paths.family(resolve("gat", "tiny", "kd_standard"), "gat").name == "gat_tiny_balanced_kd_standard"
+    published = resolve("gat", "small", "kd_standard", method="published")
+    assert paths.family(published, "gat").name == "gat_small_curriculum_kd_standard"
     assert paths.family(resolve("dqn", "large"), "fusion").name == "dqn_large_fusion_dqn"
 
 

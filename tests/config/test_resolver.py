@@ -1,7 +1,7 @@
 import pytest
 
 from config import ConfigError, list_auxiliaries, list_models, resolve
-from config.resolver import config_keys, parse_overrides
+from config.resolver import config_keys, list_methods, parse_overrides
 from config.schema import PipelineConfig
 
 EXPECTED = {
@@ -21,18 +21,28 @@ LEARNING_RATES = {
 
 @pytest.mark.parametrize(("model", "scale"), EXPECTED)
 def test_each_model_and_scale_has_the_published_settings(model, scale):
-    config = resolve(model, scale)
+    config = resolve(model, scale, method="published")
     section = getattr(config, model).model_dump()
     assert {name: section[name] for name in EXPECTED[model, scale]} == EXPECTED[model, scale]
     assert config.training.lr == LEARNING_RATES[model][scale]
 
 
-def test_every_listed_model_and_auxiliary_resolves():
+@pytest.mark.parametrize("method", list_methods())
+def test_every_listed_model_and_auxiliary_resolves(method):
     for model, scales in list_models().items():
         for scale in scales:
             for auxiliary in list_auxiliaries():
-                config = resolve(model, scale, auxiliary)
-                assert (config.model_type, config.scale, config.auxiliary.name) == (model, scale, auxiliary)
+                config = resolve(model, scale, auxiliary, method=method)
+                found = (config.model_type, config.scale, config.auxiliary.name, config.method)
+                assert found == (model, scale, auxiliary, method)
+
+
+def test_the_published_method_is_another_than_the_default():
+    default, published = resolve("gat", "large"), resolve("gat", "large", method="published")
+    assert (default.method, default.preprocessing.feature_schema, default.identity.encoding) == ("relative", "relative", "none")
+    assert (published.preprocessing.feature_schema, published.identity.encoding) == ("reference", "lookup")
+    assert (published.gat.conv, published.gat.pooling, published.gat.node_head) == ("gat", "mean", False)
+    assert (published.curriculum.sampling, published.augmentation.copies, published.vgae.score) == ("curriculum", 0, "mean")
 
 
 def test_kd_standard_has_temperature_4_and_alpha_point_7():
@@ -46,6 +56,7 @@ def test_overrides_win_over_the_model_file_and_are_typed():
     assert config.vgae.hidden == (40, 20, 8)
     assert config.vgae.dropout == 0.3
     assert config.vgae.embedding_dim == 4
+    assert resolve("gat", "large", method="published", **{"gat.conv": "gatv2"}).gat.conv == "gatv2"
 
 
 @pytest.mark.parametrize(
@@ -74,6 +85,11 @@ def test_a_wrong_value_is_an_error_that_names_the_field(key, value):
 def test_an_unknown_model_or_scale_lists_what_there_is(given):
     with pytest.raises(ConfigError, match="there are: "):
         resolve(*given)
+
+
+def test_an_unknown_method_lists_what_there_is():
+    with pytest.raises(ConfigError, match="there are: published, relative; did you mean published"):
+        resolve("gat", "large", method="publishd")
 
 
 def test_an_override_without_a_value_says_how_to_write_it():

@@ -41,6 +41,8 @@ def test_datasets_and_models_are_listed_as_json():
         (["run", "--modality", "aerospace"], "modality"),
         (["run", "--distillation", "with-kd,with-kd,no-kd"], "no teacher for vgae"),
         (["evaluate"], "kdgat run --variants large"),
+        (["ablate", "--factors", "poolin"], "there are: convolution"),
+        (["ablate", "--factors", "pooling", "--set", "gat.pooling=max"], "leave pooling out of --factors"),
     ],
 )
 def test_a_wrong_request_is_one_message_and_starts_nothing(tmp_path, arguments, message):

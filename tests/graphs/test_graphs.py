@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import window_graph
 
-from config.schema import PreprocessingConfig
+from config.schema import AugmentationConfig, PreprocessingConfig
 from kdgat_models.can.frames import Frames
 from kdgat_models.errors import SchemaError
 from kdgat_models.graphs.schema import require_same_schema
@@ -29,7 +29,7 @@ def test_graphs_agree_with_the_definitions(seed, window, stride, ids, extra):
     frames = make_frames(seed, window + extra, ids)
     starts = window_starts(frames.size, window, stride)
     topology = build_topology(frames, starts, window)
-    features = SCHEMAS["reference"].compute(frames, topology)
+    features, _ = SCHEMAS["reference"].compute(frames, topology, None)
     for g, start in enumerate(starts):
         expected = window_graph(frames, int(start), window)
         nodes = slice(*topology.node_offsets[g : g + 2])
@@ -63,11 +63,12 @@ def test_every_schema_computes_what_it_names(name):
     schema = feature_schema(name)
     frames = make_frames(0, 250, 10)
     topology = build_topology(frames, window_starts(250, 50, 50), 50)
-    features = schema.compute(frames, topology)
+    features, _ = schema.compute(frames, topology, None)
     assert features.nodes.shape == (len(topology.arbitration_id), schema.continuous)
     assert features.edges.shape == (len(topology.source), len(schema.edge_features))
     assert np.isfinite(features.nodes).all()
     assert np.isfinite(features.edges).all()
+    assert schema.bounded == bool(features.nodes.min() >= 0 and features.nodes.max() <= 1)
     assert schema.node_features[0] == "id_index"
 
 
@@ -92,15 +93,18 @@ def test_a_window_of_one_id_has_one_node_and_a_self_loop():
     frames = make_frames(0, 100, 1)
     topology = build_topology(frames, np.array([0]), 100)
     assert (len(topology.arbitration_id), topology.source.tolist(), topology.target.tolist()) == (1, [0], [0])
-    features = SCHEMAS["reference"].compute(frames, topology)
+    features, _ = SCHEMAS["reference"].compute(frames, topology, None)
     assert features.nodes[0, 8] == 0.0
     assert features.edges[0, 0] == 99
 
 
-def test_chunks_of_windows_change_nothing(demo_graphs, tmp_path, monkeypatch):
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_chunks_of_windows_change_nothing(demo_captures, tmp_path, monkeypatch, schema):
     from kdgat_models.graphs import build
 
-    captures = sorted((demo_graphs.path.parent / "captures").glob("test_01*/*.parquet"))
-    whole = build.build_store(captures, tmp_path / "whole", PreprocessingConfig(), training=True)
+    files = [sorted(demo_captures.path.glob(f"{split}*/*.parquet")) for split in ("train_01", "test_01")]
+    captures = [build.named(path) for paths in files for path in paths[:2]]
+    options = PreprocessingConfig(feature_schema=schema), AugmentationConfig(copies=1)
+    whole = build.build_store(captures, tmp_path / "whole", *options, training=True)
     monkeypatch.setattr(build, "CHUNK_FRAMES", 700)
-    assert build.build_store(captures, tmp_path / "parts", PreprocessingConfig(), training=True) == whole
+    assert build.build_store(captures, tmp_path / "parts", *options, training=True) == whole

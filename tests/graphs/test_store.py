@@ -21,6 +21,8 @@ def test_a_batch_is_its_graphs_one_after_the_other(dataset):
     assert torch.equal(batch.edge_index, expected)
     assert torch.bincount(batch.graph).tolist() == [len(single.x) for single in singles]
     assert batch.label.tolist() == dataset.train.label[graphs].tolist()
+    assert torch.equal(batch.node_label, torch.cat([single.node_label for single in singles]))
+    assert [int(single.node_label.any()) for single in singles] == batch.label.tolist()
 
 
 def test_an_empty_batch_is_an_error(dataset):
@@ -69,8 +71,16 @@ def test_every_frame_is_in_a_window_or_counted_as_tail(dataset):
 def test_the_vocabulary_holds_ids_of_normal_training_windows_only(dataset):
     store = dataset.train
     normal = np.repeat((store.role == TRAIN) & (store.label == 0), np.diff(store.node_offsets))
-    assert set(dataset.vocabulary.ids) == set(store.arbitration_id[normal].tolist())
-    assert 0 not in dataset.vocabulary.ids  # the DoS floods ID 0
+    assert set(dataset.known.ids) == set(store.arbitration_id[normal].tolist())
+    assert 0 not in dataset.known.ids  # the DoS floods ID 0
+
+
+def test_a_model_that_looks_ids_up_sees_the_known_ones_and_one_without_sees_none(dataset, published_dataset):
+    assert published_dataset.vocabulary == published_dataset.known
+    assert dataset.vocabulary == Vocabulary(())
+    graphs = np.arange(20)
+    assert set(dataset.train_data().batch(graphs).id_index.tolist()) == {UNKNOWN}
+    assert len(set(published_dataset.train_data().batch(graphs).id_index.tolist())) > 5
 
 
 def test_one_index_stands_for_all_other_ids():

@@ -4,10 +4,12 @@ import torch
 
 from config import resolve
 from kdgat_models.graphs.batch import GraphBatch
+from kdgat_models.graphs.schemas import SCHEMAS
 from kdgat_models.networks.gat import GAT, classify
 from kdgat_models.networks.layers import CONVOLUTIONS
 from kdgat_models.networks.qnetwork import QNetwork
-from kdgat_models.networks.vgae import VGAE, adjacent_ids, vgae_errors
+from kdgat_models.networks.vgae import MAX_SCALED, VGAE, adjacent_ids, vgae_errors
+from kdgat_models.registry import build
 
 PARAMETERS = {
     ("vgae", "large"): {30: 185_850, 2049: 448_320},
@@ -19,30 +21,41 @@ PARAMETERS = {
 }
 
 
-def make(model, scale, num_ids, conv="gat"):
-    config = resolve(model, scale, **{"gat.conv": conv})
+METHODS = {"relative": "dataset", "published": "published_dataset"}  # fixture with the graphs of each
+
+
+def make(model, scale, dataset, conv="gat", method="published"):
+    config = resolve(model, scale, method=method, **{"gat.conv": conv})
     torch.manual_seed(0)
-    if model == "vgae":
-        return VGAE(config.vgae, num_ids, 10).eval()
-    if model == "gat":
-        return GAT(config.gat, num_ids, 10, 11).eval()
-    return QNetwork(config.dqn, 15).eval()
+    return build(config, dataset.vocabulary.num_ids, dataset.schema).eval()
 
 
 @pytest.mark.parametrize(("model", "scale", "num_ids"), [(*key, ids) for key in PARAMETERS for ids in (30, 2049)])
 def test_parameter_counts_are_the_published_ones(model, scale, num_ids):
-    network = make(model, scale, num_ids)
+    config = resolve(model, scale, method="published")
+    if model == "vgae":
+        network = VGAE(config.vgae, num_ids, 10)
+    elif model == "gat":
+        network = GAT(config.gat, num_ids, 10, 11)
+    else:
+        network = QNetwork(config.dqn, 15)
     assert sum(parameter.numel() for parameter in network.parameters()) == PARAMETERS[model, scale][num_ids]
 
 
-@pytest.fixture
-def batch(dataset):
-    return dataset.train_data().batch(np.array([3, 700, 1200, 40]))
+@pytest.fixture(params=METHODS)
+def method(request):
+    return request.param
 
 
 @pytest.fixture
-def num_ids(dataset):
-    return dataset.vocabulary.num_ids
+def graphs(request, method):
+    """The dataset as `method` wants it."""
+    return request.getfixturevalue(METHODS[method])
+
+
+@pytest.fixture
+def batch(graphs):
+    return graphs.train_data().batch(np.array([3, 700, 1200, 40]))
 
 
 def permuted(batch: GraphBatch) -> tuple[GraphBatch, torch.Tensor]:
@@ -59,6 +72,7 @@ def permuted(batch: GraphBatch) -> tuple[GraphBatch, torch.Tensor]:
             batch.edge_attr[edges],
             batch.graph[order],
             batch.label,
+            batch.node_label[order],
         ),
         order,
     )
@@ -66,30 +80,31 @@ def permuted(batch: GraphBatch) -> tuple[GraphBatch, torch.Tensor]:
 
 @pytest.mark.parametrize("conv", CONVOLUTIONS)
 @pytest.mark.parametrize("scale", ["large", "small"])
-def test_gat_gives_a_batch_what_it_gives_its_graphs_alone(dataset, batch, num_ids, scale, conv):
-    network = make("gat", scale, num_ids, conv)
+def test_gat_gives_a_batch_what_it_gives_its_graphs_alone(graphs, batch, method, scale, conv):
+    network = make("gat", scale, graphs, conv, method)
     together = classify(network, batch)
-    alone = [classify(network, dataset.train_data().batch(np.array([graph]))) for graph in (3, 700, 1200, 40)]
+    alone = [classify(network, graphs.train_data().batch(np.array([graph]))) for graph in (3, 700, 1200, 40)]
     torch.testing.assert_close(together.logits, torch.cat([output.logits for output in alone]), atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("conv", CONVOLUTIONS)
-def test_gat_does_not_care_about_the_order_of_nodes_and_edges(batch, num_ids, conv):
-    network = make("gat", "small", num_ids, conv)
-    torch.testing.assert_close(
-        classify(network, permuted(batch)[0]).logits, classify(network, batch).logits, atol=1e-5, rtol=1e-4
-    )
+def test_gat_does_not_care_about_the_order_of_nodes_and_edges(graphs, batch, method, conv):
+    network = make("gat", "small", graphs, conv, method)
+    other, order = permuted(batch)
+    expected, output = classify(network, batch), classify(network, other)
+    torch.testing.assert_close(output.logits, expected.logits, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(output.node_logit, expected.node_logit[order], atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize(("conv", "reads"), [("gat", False), ("gatv2", True), ("transformer", True)])
-def test_only_edge_aware_convolutions_read_edge_features(batch, num_ids, conv, reads):
-    network = make("gat", "small", num_ids, conv)
+def test_only_edge_aware_convolutions_read_edge_features(graphs, batch, method, conv, reads):
+    network = make("gat", "small", graphs, conv, method)
     changed = batch._replace(edge_attr=batch.edge_attr.flip(0))
     assert reads != torch.allclose(classify(network, batch).logits, classify(network, changed).logits)
 
 
-def test_vgae_does_not_care_about_the_order_of_nodes_and_edges(batch, num_ids):
-    network = make("vgae", "small", num_ids)
+def test_vgae_does_not_care_about_the_order_of_nodes_and_edges(graphs, batch, method):
+    network = make("vgae", "small", graphs, method=method)
     other, order = permuted(batch)
     expected = network(batch.id_index, batch.x, batch.edge_index)
     output = network(other.id_index, other.x, other.edge_index)
@@ -97,21 +112,25 @@ def test_vgae_does_not_care_about_the_order_of_nodes_and_edges(batch, num_ids):
     torch.testing.assert_close(output.reconstruction, expected.reconstruction[order], atol=1e-5, rtol=1e-4)
 
 
-def test_vgae_without_noise_decodes_mu_and_with_noise_does_not(batch, num_ids):
-    network = make("vgae", "small", num_ids)
+def test_vgae_without_noise_decodes_mu_and_with_noise_does_not(graphs, batch, method):
+    network = make("vgae", "small", graphs, method=method)
     args = (batch.id_index, batch.x, batch.edge_index)
     assert torch.equal(network(*args).id_logits, network(*args).id_logits)
     assert torch.equal(network(*args).id_logits, network(*args, torch.zeros(len(batch.x), 16)).id_logits)
     assert not torch.allclose(network(*args).id_logits, network(*args, torch.ones(len(batch.x), 16)).id_logits)
 
 
-def test_vgae_errors_are_the_published_terms(batch, num_ids):
-    network = make("vgae", "small", num_ids)
+def test_vgae_errors_are_the_published_terms(graphs, batch, method):
+    network = make("vgae", "small", graphs, method=method)
     output = network(batch.id_index, batch.x, batch.edge_index)
     errors = vgae_errors(output, batch)
     normal = torch.distributions.Normal(output.mu, (output.logvar / 2).exp())
     divergence = torch.distributions.kl_divergence(normal, torch.distributions.Normal(0.0, 1.0)).mean(1)
     torch.testing.assert_close(errors.kl, divergence, atol=1e-5, rtol=1e-4)
+    target = batch.x if graphs.schema["bounded"] else network.norm(batch.x).clamp(-MAX_SCALED, MAX_SCALED)
+    torch.testing.assert_close(errors.reconstruction, (output.reconstruction - target).square().mean(1))
+    inside = (output.reconstruction > 0) & (output.reconstruction < 1)
+    assert bool(inside.all()) == graphs.schema["bounded"]
     total = errors.reconstruction + 0.1 * errors.identity + 0.05 * errors.neighborhood + 0.01 * errors.kl
     torch.testing.assert_close(errors.total(network.arch), total)
     assert output.reconstruction.shape == batch.x.shape
@@ -125,20 +144,23 @@ def test_adjacent_ids_are_those_of_the_neighbours_in_both_directions():
         torch.zeros(2, 11),
         torch.zeros(3, dtype=torch.long),
         torch.zeros(1, dtype=torch.long),
+        torch.zeros(3, dtype=torch.long),
     )
     assert adjacent_ids(batch, 4).tolist() == [[0, 0, 1, 0], [0, 1, 0, 0], [1, 0, 0, 0]]
 
 
-def test_logvar_is_clamped(batch, num_ids):
-    network = make("vgae", "small", num_ids)
+def test_logvar_is_clamped(graphs, batch, method):
+    network = make("vgae", "small", graphs, method=method)
     torch.nn.init.constant_(network.logvar.bias, 1e6)
     assert network(batch.id_index, batch.x, batch.edge_index).logvar.max() == 10.0
 
 
 @pytest.mark.parametrize("model", ["vgae", "gat"])
-def test_a_graph_without_edges_gives_finite_outputs(num_ids, model):
-    network = make(model, "small", num_ids)
-    nodes, edges = torch.rand(3, 10), torch.zeros(2, 0, dtype=torch.long)
+def test_a_graph_without_edges_gives_finite_outputs(graphs, method, model):
+    network = make(model, "small", graphs, method=method)
+    schema = SCHEMAS[graphs.schema["name"]]
+    nodes, edges = torch.rand(3, schema.continuous), torch.zeros(2, 0, dtype=torch.long)
     ids, graph = torch.zeros(3, dtype=torch.long), torch.zeros(3, dtype=torch.long)
-    arguments = (ids, nodes, edges) if model == "vgae" else (ids, nodes, edges, torch.zeros(0, 11), graph, 1)
+    attributes = torch.zeros(0, len(schema.edge_features))
+    arguments = (ids, nodes, edges) if model == "vgae" else (ids, nodes, edges, attributes, graph, 1)
     assert all(torch.isfinite(tensor).all() for tensor in network(*arguments))

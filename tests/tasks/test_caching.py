@@ -27,12 +27,12 @@ def test_a_change_of_gat_touches_the_gat_alone():
 @pytest.mark.parametrize(
     ("setting", "stages"),
     [
-        ({"preprocessing.stride": 50}, {"graphs"}),
+        ({"preprocessing.stride": 50}, {"graphs", "pool"}),
         ({"vgae.dropout": 0.5}, {"vgae"}),
         ({"training.lr": 0.5}, {"vgae", "gat", "fusion"}),
-        ({"curriculum.ratio_end": 3}, {"gat"}),
+        ({"curriculum.ratio_end": 3}, {"vgae", "gat"}),
         ({"fusion.method": "mlp"}, {"fusion"}),
-        ({"seed": 9}, {"vgae", "gat", "fusion"}),
+        ({"seed": 9}, {"vgae", "gat", "fusion", "trial", "ablation_score"}),
         ({"resources.gat_gb": 9}, set()),
     ],
 )
@@ -64,7 +64,7 @@ def checkout(tmp_path, monkeypatch):
         ("kdgat_models/can/readers.py", {"ingest"}),
         ("kdgat_models/networks/gat.py", {"gat", "fusion", "evaluation"}),
         ("kdgat_models/files.py", {"ingest", "graphs", "vgae", "gat", "fusion", "evaluation"}),
-        ("kdgat_models/evaluation/metrics.py", {"evaluation"}),
+        ("kdgat_models/evaluation/metrics.py", {"evaluation", "pool", "trial", "protocol", "ablation_score"}),
         ("kdgat_models/training/curriculum.py", {"gat"}),
         ("kdgat_models/can/simulate.py", set()),
         ("flows/cli.py", set()),

@@ -3,13 +3,14 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import tiny
+from conftest import PUBLISHED, tiny
 from torch import nn
 
 from config.schema import AuxiliaryConfig, CurriculumConfig, TrainingConfig
 from kdgat_models.checkpoint import Checkpoint, save_checkpoint
 from kdgat_models.errors import CheckpointError, DatasetError, SchemaError, TrainingError
 from kdgat_models.graphs.splits import CALIBRATION, TRAIN, VALIDATION
+from kdgat_models.networks.gat import GAT, classify
 from kdgat_models.registry import build
 from kdgat_models.training.curriculum import AllWindows, Curriculum, HardUndersample, make_sampler
 from kdgat_models.training.distillation import blended, softened_divergence
@@ -194,30 +195,51 @@ def test_a_distilled_autoencoder_projects_its_latent_and_leaves_the_teacher_alon
 
 def test_a_distilled_classifier_comes_closer_to_its_teacher_than_one_that_is_not(dataset):
     store = dataset.train
-    generator = torch.Generator().manual_seed(0)
-    logits = 0.5 * torch.randn(len(store), 2, generator=generator) + 3 * torch.tensor(store.label)[:, None] * torch.tensor(
-        [-1.0, 1.0]
-    )
+    teacher = new(tiny("gat", **{"gat.node_head": False}), dataset).eval()
+    assert isinstance(teacher, GAT)
+    with torch.no_grad():  # opinions of its own, which the labels do not tell
+        teacher.classifier[-1].weight *= 8
+    before = weights(teacher)
+    graphs = dataset.train_data().batch(store.windows(TRAIN))
+    logits = classify(teacher, graphs).logits.detach()
 
-    def distance(auxiliary, teacher_logits):
+    def distance(auxiliary, teacher):
         config = tiny("gat", "small", auxiliary, **{"training.max_epochs": 4, "training.min_steps_per_epoch": 20})
         sampler = AllWindows(store.windows(TRAIN, 0), store.windows(TRAIN, 1))
-        objective = GatObjective(new(config, dataset), dataset.train_data(), config, sampler, teacher_logits)
+        objective = GatObjective(new(config, dataset), dataset.train_data(), config, sampler, teacher)
         fit(objective, config.training, 0)
-        graphs = dataset.train_data().batch(store.windows(TRAIN))
-        from kdgat_models.networks.gat import classify
+        return softened_divergence(classify(objective.network, graphs).logits, logits, 4.0).item()
 
-        return softened_divergence(classify(objective.network, graphs).logits, logits[store.windows(TRAIN)], 4.0).item()
-
-    assert distance("kd_standard", logits) < 0.5 * distance("none", None)
+    assert distance("kd_standard", teacher) < 0.5 * distance("none", None)
+    assert equal(before, weights(teacher))
 
 
-def test_a_model_of_another_vocabulary_is_refused(dataset, tmp_path):
+def test_a_teacher_is_asked_once_for_each_window_and_has_no_part_in_what_is_kept(dataset):
+    config = tiny("gat", "small", "kd_standard")
+    teacher, asked = new(tiny("gat"), dataset), []
+    teacher.register_forward_hook(lambda module, inputs, output: asked.append(len(output.logits)))
+    normal, attack = (dataset.train.windows(TRAIN, label) for label in (0, 1))
+    objective = GatObjective(new(config, dataset), dataset.train_data(), config, AllWindows(normal, attack), teacher)
+    objective.eval()
+    batch = dataset.train.windows(TRAIN)[:6]
+    first, again = (objective.loss(batch, Draws.of(0, 0)) for _ in range(2))
+    assert asked == [6]
+    assert torch.equal(first["distillation"], again["distillation"])
+    expected = softened_divergence(
+        *(classify(network, dataset.train_data().batch(batch)).logits for network in (objective.network, teacher)), 4.0
+    )
+    assert first["distillation"].item() == pytest.approx(expected.item(), rel=1e-5)
+    assert first["total"].item() == pytest.approx(0.7 * first["distillation"].item() + 0.3 * first["task"].item(), rel=1e-5)
+    assert {name.partition(".")[0] for name in objective.state_dict()} == {"network"}
+
+
+def test_a_model_of_another_vocabulary_is_refused(published_dataset, tmp_path):
     from kdgat_models.graphs.vocabulary import Vocabulary
 
+    dataset = published_dataset
     with pytest.raises(SchemaError, match="its embedding would mean other IDs"):
         dataset.require(dataset.schema, Vocabulary((1, 2)))
-    config = tiny("gat")
+    config = tiny("gat", **PUBLISHED)
     network = build(config, 3, dataset.schema)
     save_checkpoint(tmp_path, Checkpoint(config, dataset.schema, Vocabulary((1, 2)), {"f1": 0.0}, network.state_dict(), {}))
     artifact = Artifact(kind="gat", path=tmp_path, digest="0")
@@ -244,8 +266,8 @@ def test_the_curriculum_really_advances_from_easy_and_balanced_to_all():
     assert curriculum.settled_after == 5
 
 
-def test_a_gat_on_a_curriculum_sees_more_normal_windows_each_epoch(dataset):
-    objective = gat_objective(dataset)
+def test_a_gat_on_a_curriculum_sees_more_normal_windows_each_epoch(published_dataset):
+    objective = gat_objective(published_dataset, **PUBLISHED)
     sizes = [sum(map(len, objective.batches(epoch, Draws.of(0, epoch)))) for epoch in range(3)]
     windows = [len(objective.sampler.windows(epoch, np.random.default_rng(0))) for epoch in range(3)]
     assert windows[0] < windows[1] == windows[2]
@@ -270,8 +292,8 @@ def test_a_classifier_without_both_classes_is_an_error_that_names_the_way_out(no
         AllWindows(normal, attack)
 
 
-def gat_objective(dataset):
-    config = tiny("gat")
+def gat_objective(dataset, **options):
+    config = tiny("gat", **options)
     normal, attack = (dataset.train.windows(TRAIN, label) for label in (0, 1))
     difficulty = np.random.default_rng(0).random(len(normal), dtype=np.float32)
     sampler = make_sampler(normal, attack, difficulty, config.curriculum)

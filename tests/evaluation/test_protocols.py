@@ -1,0 +1,168 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from config.errors import ConfigError
+from kdgat_models.can.frames import Frames
+from kdgat_models.can.simulate import arbitrate, drive, fuzzing, make_vehicle
+from kdgat_models.errors import DatasetError
+from kdgat_models.evaluation.protocols import PROTOCOLS, CaptureFacts, make_folds
+from kdgat_models.evaluation.vehicles import assign_vehicles, regular_ids, similarity
+
+
+def facts(name: str, vehicle: str, attack: str, group: str = "") -> CaptureFacts:
+    dataset, role, _ = name.split("/")
+    return CaptureFacts(name, dataset, role, vehicle, attack, group or name)
+
+
+CAPTURES = [
+    facts("hcrl/train/a", "sonata", "none", "drive"),
+    facts("hcrl/train/b", "sonata", "DoS"),
+    facts("hcrl/test/c", "sonata", "DoS"),
+    facts("hcrl/test/d", "sonata", "fuzzing", "drive"),
+    facts("road/train/e", "focus", "none"),
+    facts("road/train/f", "focus", "fuzzing"),
+    facts("road/test/g", "spark", "replay"),
+    facts("road/test/h", "spark", "DoS"),
+]
+# The fields whose values have a fold each, and the captures that are tested.
+TESTED = {
+    "official": ("dataset", {c.name for c in CAPTURES if c.role == "test"}),
+    "leave-one-vehicle-out": ("vehicle", {c.name for c in CAPTURES}),
+    "leave-one-attack-out": ("attack", {c.name for c in CAPTURES if c.attack != "none"}),
+    "cross-dataset": ("dataset", {c.name for c in CAPTURES}),
+}
+
+
+@st.composite
+def many_captures(draw) -> list[CaptureFacts]:
+    rows = draw(
+        st.lists(
+            st.tuples(
+                st.sampled_from(["hcrl", "road", "syncan"]),
+                st.sampled_from(["train", "test"]),
+                st.sampled_from(["sonata", "focus", "spark"]),
+                st.sampled_from(["none", "DoS", "fuzzing"]),
+                st.integers(0, 6),
+            ),
+            max_size=14,
+        )
+    )
+    return [facts(f"{d}/{role}/{i}", vehicle, attack, f"group-{g}") for i, (d, role, vehicle, attack, g) in enumerate(rows)]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@given(many_captures())
+def test_nothing_that_is_tested_is_trained_on_not_even_a_part_of_it(protocol, captures):
+    group = {capture.name: capture.group for capture in captures}
+    for fold in PROTOCOLS[protocol].folds(captures):
+        train, test, left_out = set(fold.train), set(fold.test), set(fold.left_out)
+        assert len(train) + len(test) + len(left_out) == len(train | test | left_out)
+        assert not {group[name] for name in train} & {group[name] for name in test}
+        for name, reason in fold.left_out.items():
+            assert reason in {f"shares content with {other}" for other in test if group[other] == group[name]}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_every_value_is_tested_once_with_all_its_captures(protocol):
+    field, tested = TESTED[protocol]
+    folds = make_folds(protocol, CAPTURES)
+    assert [fold.name for fold in folds] == sorted({getattr(c, field) for c in CAPTURES if c.name in tested})
+    assert sorted(name for fold in folds for name in fold.test) == sorted(tested)
+    for fold in folds:
+        assert {getattr(c, field) for c in CAPTURES if c.name in fold.test} == {fold.name}
+
+
+@pytest.mark.parametrize("protocol", [name for name in PROTOCOLS if name != "official"])
+def test_nothing_like_what_is_left_out_is_trained_on_and_all_else_is(protocol):
+    field, _ = TESTED[protocol]
+    for fold in make_folds(protocol, CAPTURES):
+        other = {c.name for c in CAPTURES if getattr(c, field) != fold.name}
+        assert set(fold.train) | set(fold.left_out) == other
+
+
+def test_the_official_protocol_trains_on_the_train_splits_of_the_same_dataset():
+    folds = {fold.name: fold for fold in make_folds("official", CAPTURES)}
+    assert folds["hcrl"].train == ("hcrl/train/b",)
+    assert folds["hcrl"].left_out == {"hcrl/train/a": "shares content with hcrl/test/d"}
+    assert folds["road"].train == ("road/train/e", "road/train/f")
+
+
+def test_attack_free_captures_are_trained_on_whatever_attack_is_left_out():
+    folds = {fold.name: fold for fold in make_folds("leave-one-attack-out", CAPTURES)}
+    assert {"hcrl/train/a", "road/train/e"} <= set(folds["DoS"].train)
+    assert folds["fuzzing"].left_out == {"hcrl/train/a": "shares content with hcrl/test/d"}
+
+
+def test_an_unknown_protocol_is_refused_with_the_known_ones():
+    with pytest.raises(ConfigError, match="'offical'") as caught:
+        make_folds("offical", CAPTURES)
+    assert all(protocol in str(caught.value) for protocol in PROTOCOLS)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("left", [[], ["hcrl/train/a"], ["hcrl/train/a", "hcrl/test/d"], ["road/train/e", "hcrl/train/a"]])
+def test_captures_that_leave_no_attack_to_train_on_make_no_fold(protocol, left):
+    with pytest.raises(DatasetError, match=f"{protocol} .* of {len(left)} captures"):
+        make_folds(protocol, [capture for capture in CAPTURES if capture.name in left])
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_protocol_says_what_it_is(protocol):
+    assert PROTOCOLS[protocol].name == protocol
+    assert PROTOCOLS[protocol].version >= 1
+    assert PROTOCOLS[protocol].states.startswith("Per ")
+
+
+def ids(*identifiers: int) -> frozenset[int]:
+    return frozenset(identifiers)
+
+
+def test_similarity_is_the_share_of_the_smaller_set():
+    assert similarity(ids(1, 2, 3, 4), ids(3, 4)) == 1
+    assert similarity(ids(1, 2), ids(2, 3, 4)) == 0.5
+    assert similarity(ids(1), ids(2)) == similarity(ids(), ids(1)) == 0
+
+
+def test_a_vehicle_is_the_stated_one_or_the_most_similar_or_a_new_one():
+    captures = {
+        "stated": ids(1, 2, 3, 4),
+        "other": ids(3, 4, 5, 6),
+        "like-stated": ids(1, 2, 3),
+        "like-other": ids(5, 6, 9),
+        "unlike": ids(7, 8, 9, 10, 11),
+        "like-unlike": ids(8, 9),
+        "silent": ids(),
+    }
+    stated = {"stated": "sonata", "other": "focus", "not there": "spark"}
+    assert assign_vehicles(captures, stated) == {
+        "stated": "sonata",
+        "other": "focus",
+        "like-stated": "sonata",
+        "like-other": "focus",
+        "unlike": "vehicle-1",
+        "like-unlike": "vehicle-1",
+        "silent": "vehicle-2",
+    }
+
+
+@given(st.dictionaries(st.sampled_from("abcdef"), st.frozensets(st.integers(0, 8)), min_size=1), st.randoms())
+def test_the_order_of_captures_does_not_change_their_vehicles(captures, random):
+    shuffled = list(captures.items())
+    random.shuffle(shuffled)
+    stated = {"a": "sonata", "b": "focus"}
+    vehicles = assign_vehicles(captures, stated)
+    assert assign_vehicles(dict(shuffled), stated) == vehicles
+    assert set(vehicles) == set(captures)
+    assert all(vehicles[name] == stated[name] for name in captures if name in stated)
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_fuzzed_ids_do_not_belong_to_a_vehicle_also_where_no_label_tells(labelled):
+    vehicle, rng = make_vehicle("any", 0), np.random.default_rng(0)
+    bus = arbitrate(fuzzing(drive(vehicle, 20, rng), vehicle, 5, 7, rng))
+    label = bus.label if labelled else np.zeros_like(bus.label)
+    frames = Frames(bus.time, bus.arbitration_id.astype(np.uint32), bus.dlc.astype(np.uint8), bus.payload, label)
+    assert len(np.unique(frames.arbitration_id)) > 500
+    assert regular_ids(frames) == {message.arbitration_id for message in vehicle.messages}
