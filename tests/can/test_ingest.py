@@ -68,7 +68,16 @@ def test_every_reader_reads_its_own_example_and_diagnoses_others(reader):
     frames = reader.parse(pl.Series([reader.example, "nonsense"]))
     assert frames["dlc"].null_count() == 1
     assert reader.diagnose("nonsense")
-    assert frames["timestamp"][0] > 1e9
+    assert (frames["timestamp"][0] > 1e9) == ("(?P<timestamp>" in reader.line)
+
+
+def test_a_capture_that_tells_no_time_keeps_its_order_and_has_the_timestamp_0(capture, tmp_path):
+    lines = ["arbitration_id,data_field,attack", "081,40844E00000000A4,0", "316,,1", "081,40844E00000000A5,0"]
+    assert capture("\n".join(lines) + "\n").reader == "untimed_csv"
+    table = pq.read_table(parquet(tmp_path))
+    assert table["arbitration_id"].to_pylist() == [0x81, 0x316, 0x81]
+    assert table["timestamp"].to_pylist() == [0.0] * 3
+    assert table["dlc"].to_pylist() == [8, 0, 8]
 
 
 def test_29_bit_ids_are_marked_extended(capture, tmp_path):

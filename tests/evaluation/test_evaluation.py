@@ -77,6 +77,21 @@ def test_a_false_alarm_budget_is_kept_on_the_windows_it_was_chosen_on(values, bu
     assert np.mean(normal >= threshold) <= budget
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(0, 30), min_size=2, max_size=120), st.floats(0.01, 0.5))
+def test_a_false_alarm_budget_is_kept_on_a_window_that_was_not_among_them(values, budget):
+    """Each of exchangeable windows in turn is the new one; of as many as the promise needs, at most the budget is called."""
+    scores = np.array(values, float)
+    called = [score >= false_alarm_threshold(np.delete(scores, i), budget) for i, score in enumerate(scores)]
+    most = budget if len(scores) - 1 >= 1 / budget - 1 else 1 / len(scores)
+    assert np.mean(called) <= most + 1e-9
+
+
+def test_too_few_windows_for_a_budget_put_the_threshold_above_all_of_them():
+    assert 9 < false_alarm_threshold(np.arange(10.0), 0.05) < 9.001
+    assert 17 < false_alarm_threshold(np.arange(19.0), 0.1) < 17.001
+
+
 def test_without_attacks_to_calibrate_on_the_budget_decides():
     thresholds = choose_thresholds(np.arange(100.0), np.zeros(100, int))
     assert thresholds["f1"] == thresholds["fpr_0.001"] > 99

@@ -57,9 +57,9 @@ def test_the_share_of_flagged_windows_is_kept_and_not_judged():
 def test_drift_is_zero_against_itself_and_grows_with_a_shift(dataset):
     reference = Reference.of(dataset.train)
     assert reference.features == tuple(dataset.schema["node_features"][1:])
-    same = drift(reference, dataset.vocabulary, dataset.train)
+    same = drift(reference, dataset.known, dataset.train)
     assert max(value for name, value in same.items() if name.startswith("psi:")) < 1e-9
-    other = drift(reference, dataset.vocabulary, dataset.test_stores()["test_02_unknown_vehicle_known_attack"])
+    other = drift(reference, dataset.known, dataset.test_stores()["test_02_unknown_vehicle_known_attack"])
     assert max(value for name, value in other.items() if name.startswith("psi:")) > 0.1
     assert other["new_ids"] > same["new_ids"]
 

@@ -25,7 +25,7 @@ def test_every_command_explains_itself(verb):
 def test_datasets_and_models_are_listed_as_json():
     assert len(json.loads(kdgat("datasets", "--json").stdout)) == 7
     listed = json.loads(kdgat("models", "--json").stdout)
-    assert len(listed["models"]) == 6
+    assert len(listed["models"]) == 9
     assert listed["auxiliaries"] == ["kd_standard", "none"]
 
 

@@ -150,8 +150,10 @@ def test_a_network_scores_disguised_traffic_as_before(network, disguise, frames,
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_a_network_scores_an_attack_unlike_the_drive_without_it(network, attack):
     clean, attacked = scores(network, simulated(0, None)), scores(network, simulated(0, attack))
-    assert torch.equal(clean[:10], attacked[:10])
-    assert (clean[20:50] - attacked[20:50]).abs().max() > 0.01
+    count = min(len(clean), len(attacked))
+    differs = (clean[:count] - attacked[:count]).abs().amax(1) > 0.01
+    assert not differs[:8].any()  # before it
+    assert differs.any()
 
 
 @pytest.mark.parametrize("attack", ATTACKS)

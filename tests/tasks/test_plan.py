@@ -36,6 +36,15 @@ def test_three_variants_with_the_teachers_first(tmp_path):
     assert planned.notes == ()
 
 
+def test_the_tiny_variant_is_distilled_from_the_large_one(tmp_path):
+    large, tiny = plan(tmp_path, variants=["tiny_kd", "large"]).variants
+    assert (large.name, tiny.name) == ("large", "tiny_kd")
+    assert {config.scale for config in tiny.configs.values()} == {"tiny"}
+    assert [tiny.configs[model].auxiliary.name for model in ALL] == ["kd_standard", "kd_standard", "none"]
+    with pytest.raises(MissingTeacherError, match=r"no teacher for vgae.*--variants large"):
+        plan(tmp_path, variants=["tiny_kd"])
+
+
 def test_a_shorter_distillation_is_padded_with_no_kd_and_a_warning(tmp_path):
     with pytest.warns(UserWarning, match="gat, dqn are taken as no-kd"):
         planned = plan(tmp_path, distillation=["with-kd"])
@@ -78,10 +87,13 @@ def test_fusion_alone_takes_models_that_were_trained_before_or_says_what_is_miss
 
 
 def test_the_classifier_alone_needs_no_autoencoder_without_a_curriculum(tmp_path):
-    with pytest.raises(ConfigError, match=r"curriculum.sampling=normal"):
-        plan(tmp_path, variants=["large"], models=["gat"])
-    planned = plan(tmp_path, variants=["large"], models=["gat"], overrides={"curriculum.sampling": "normal"})
-    assert planned.variants[0].trains == ("gat",)
+    for ranked in ({"method": "published"}, {"curriculum.sampling": "hard_undersample"}):
+        with pytest.raises(ConfigError, match=r"curriculum.sampling=normal"):
+            plan(tmp_path, variants=["large"], models=["gat"], overrides=ranked)
+    for overrides in ({}, {"method": "published", "curriculum.sampling": "normal"}):
+        planned = plan(tmp_path, variants=["large"], models=["gat"], overrides=overrides)
+        assert planned.variants[0].trains == ("gat",)
+        assert planned.variants[0].earlier == {"vgae": None, "gat": None, "dqn": None}
 
 
 @pytest.mark.parametrize(
