@@ -13,9 +13,10 @@ from pathlib import Path
 from config import resolve
 from kdgat_models.can.ingest import ingest_capture
 from kdgat_models.can.simulate import write_demo
-from kdgat_models.graphs.build import build_store, normal_training_vocabulary
+from kdgat_models.graphs.build import build_store, named
+from kdgat_models.graphs.dataset import normal_training_vocabulary
 from kdgat_models.graphs.store import GraphData, GraphStore
-from kdgat_models.networks.vgae import VGAE
+from kdgat_models.registry import build
 from kdgat_models.training.loop import fit
 from kdgat_models.training.vgae import VgaeObjective
 folder = Path(tempfile.mkdtemp())
@@ -24,12 +25,12 @@ for path in write_demo(folder / "raw"):
     if path.parent.name.startswith("train"):
         targets.append(folder / f"{path.stem}.parquet")
         ingest_capture(path, targets[-1])
-config = resolve("vgae", "large", **{"training.max_epochs": 2})
-build_store(targets, folder / "graphs", config.preprocessing, training=True)
+config = resolve("vgae", "large", method="published", **{"training.max_epochs": 2})
+build_store([named(target) for target in targets], folder / "graphs", config.preprocessing, training=True)
 store = GraphStore(folder / "graphs")
 data = GraphData(store, normal_training_vocabulary(store))
 torch.set_num_threads(1)
-network = VGAE(config.vgae, data.vocabulary.num_ids, 10)
+network = build(config, data.vocabulary.num_ids, store.schema)
 print(fit(VgaeObjective(network, data, config), config.training, 0).history[-1].seconds)
 """
 

@@ -80,7 +80,7 @@ def test_nights_are_compared_and_the_same_night_twice_adds_nothing(trained):
     assert second
     assert all(row["value"] == row["last_night"] == row["at_registration"] for row in second)
     drift = {row["metric"] for row in before if row["model"] == "input"}
-    assert {"new_ids", "psi:count"} <= drift
+    assert {"new_ids", "psi:early_mean", "psi:age"} <= drift
     board = json.loads(kdgat(root, "leaderboard", "--json").stdout)
     assert {row["variant"] for row in board} == {"large"}, "nights are no competitors of what was trained"
 
