@@ -44,6 +44,7 @@ IDENTITY = ("dataset", "model_type", "scale")
 NAMES = ("config", "variant", "compute")  # parameters of a task that are no inputs
 LIBRARIES = ("torch", "torch-geometric", "numba", "polars", "scikit-learn")
 CODE = ("kdgat_models", "tasks.stages", "tasks.artifact")
+PARSER = threading.Lock()  # Python 3.11's parser keeps its recursion depth for all threads in one place (gh-106905)
 
 
 def cache_key(stage: str, config: PipelineConfig, inputs: dict[str, Any]) -> str:
@@ -102,7 +103,9 @@ def _source(name: str) -> bytes | None:
 
 def _imports(source: bytes) -> list[str]:
     names = []
-    for node in ast.walk(ast.parse(source)):
+    with PARSER:
+        tree = ast.parse(source)
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:

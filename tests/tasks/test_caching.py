@@ -1,9 +1,12 @@
+import gc
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import textwrap
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from conftest import tiny
@@ -79,6 +82,26 @@ def test_a_change_of_library_code_touches_the_stages_that_reach_it(checkout, fil
     assert changed >= stages
     if file.startswith(("kdgat_models/evaluation", "kdgat_models/can/simulate", "flows")):
         assert changed == stages
+
+
+def test_stages_that_are_submitted_side_by_side_read_their_code_at_once():
+    """The parser of Python 3.11 fails if a garbage collection lets another thread parse (gh-106905)."""
+
+    def let_others_run(phase, info):
+        time.sleep(1e-4)
+
+    thresholds = gc.get_threshold()
+    source = (caching.CHECKOUT / "tasks" / "caching.py").read_bytes()
+    gc.callbacks.append(let_others_run)
+    gc.set_threshold(50)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            first, *others = pool.map(caching._imports, [source] * 6)
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.callbacks.remove(let_others_run)
+    assert "kdgat_models.files" in first
+    assert all(other == first for other in others)
 
 
 def test_a_record_whose_artifact_is_gone_is_forgotten(tmp_path):
