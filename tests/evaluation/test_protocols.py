@@ -147,6 +147,12 @@ def test_a_vehicle_is_the_stated_one_or_the_most_similar_or_a_new_one():
     }
 
 
+@pytest.mark.parametrize(("rich", "sparse"), [("a", "b"), ("b", "a"), ("c", "d"), ("y", "x"), ("one", "two"), ("two", "one")])
+def test_a_sparse_capture_is_compared_with_the_rich_ones_that_it_may_be_a_part_of(rich, sparse):
+    captures = {sparse: ids(5, 6, 9), rich: ids(1, 2, 3, 5, 6, 7, 8), "stated": ids(1, 2, 3, 4)}
+    assert set(assign_vehicles(captures, {"stated": "sonata"}).values()) == {"sonata"}
+
+
 @given(st.dictionaries(st.sampled_from("abcdef"), st.frozensets(st.integers(0, 8)), min_size=1), st.randoms())
 def test_the_order_of_captures_does_not_change_their_vehicles(captures, random):
     shuffled = list(captures.items())

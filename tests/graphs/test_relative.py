@@ -329,3 +329,15 @@ def test_a_flood_does_not_teach_another_period(period, flood):
     learnt, flooded = (measured(sent_by_one(times), 50, 1).state.norms["period"][0] for times in (before, time))
     assert 2.0**learnt == pytest.approx(period, rel=0.01)
     assert 2.0**flooded == pytest.approx(period, rel=0.2)
+
+
+@pytest.mark.parametrize("newcomers", [1, 2, 10])
+def test_a_newcomer_missed_its_frames_unless_a_whole_unit_woke_up(newcomers):
+    after_10_s = 10 + 0.02 * np.arange(200)[:, None] + 0.001 * np.arange(newcomers)
+    time = np.concatenate([np.arange(0, 14, 0.01), after_10_s.ravel()])
+    sender = np.concatenate([np.zeros(1400), np.tile(np.arange(newcomers) + 1, 200)]).astype(np.uint32)
+    order = np.argsort(time, kind="stable")
+    graphs = measured(sent_by_one(time[order])._replace(arbitration_id=sender[order]))
+    last = graphs.window == graphs.window.max()
+    missed = np.where(graphs.topology.arbitration_id > 0, np.log2(1 + 10 / 0.02) - 2 * np.log2(newcomers), 0)
+    np.testing.assert_allclose(graphs.feature("missed")[last], missed[last], atol=0.1)
