@@ -48,7 +48,7 @@ def run(
     variants: Annotated[
         str | None,
         typer.Option(
-            help="Comma-separated: large, small_kd (distilled), small_nokd. Default: all, or small_kd with --distillation.",
+            help="Comma-separated: large, small_kd, tiny_kd (distilled), small_nokd. Default: all but tiny_kd; small_kd if distilled.",
             show_default=False,
         ),
     ] = None,

@@ -34,7 +34,7 @@ Overrides = Annotated[
 BadRows = Annotated[OnBadRows, typer.Option(help="Rows that are no frames: stop with an error, or set them aside and go on.")]
 Runner = Annotated[str, typer.Option(help="Where stages run: local, slurm or slurm:PROFILE (see deployments/slurm).")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Variants = Annotated[str, typer.Option(help="Comma-separated: large, small_kd (distilled), small_nokd.")]
+Variants = Annotated[str, typer.Option(help="Comma-separated: large, small_kd and tiny_kd (distilled), small_nokd.")]
 
 
 def prepare(root: Path) -> None:
