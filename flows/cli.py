@@ -48,8 +48,8 @@ def run(
     variants: Annotated[
         str | None,
         typer.Option(
-            help="Comma-separated: large, small_kd, tiny_kd (distilled), small_nokd. Default: all but tiny_kd, or small_kd with "
-            "--distillation.",
+            help="Comma-separated: large, small_kd, tiny_kd (distilled), small_nokd. Default: all but tiny_kd, or small_kd "
+            "with --distillation.",
             show_default=False,
         ),
     ] = None,
