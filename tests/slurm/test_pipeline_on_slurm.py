@@ -52,18 +52,18 @@ def test_a_stage_that_needs_more_than_its_first_tier_ends_on_the_second_and_a_ca
     run, undisturbed, slurm
 ):
     pipeline = run("--set=resources.vgae_gb=0.35", **EPOCHS)
-    pipeline.until(training(pipeline, "curriculum"), "the classifier trains")
+    pipeline.until(training(pipeline, "balanced"), "the classifier trains")
     running = [job for job, state, partition, _ in slurm.queue() if partition == "gpu" and state == "RUNNING"]
     slurm.run("scancel", *running)
     assert pipeline.result() == undisturbed
     assert pipeline.attempts() == ONCE | {
         "autoencoder": ["out_of_memory", "completed"],
-        "curriculum": ["cancelled", "completed"],
+        "balanced": ["cancelled", "completed"],
     }
     vgae = [row for row in pipeline.rows() if row["stage"] == "autoencoder"]
     assert [row["memory_requested_mb"] for row in vgae] == [0.35 * 1024, 2 * 0.35 * 1024]
     assert vgae[0]["peak_memory_mb"] > 0.35 * 1024
-    again = [row for row in pipeline.rows() if row["stage"] == "curriculum"][1]
+    again = [row for row in pipeline.rows() if row["stage"] == "balanced"][1]
     assert 0 < again["epochs"] < 8, "it went on after its last epoch"
 
 
@@ -75,7 +75,7 @@ def test_a_drained_node_and_a_controller_that_restarts_only_cost_time(run, undis
     slurm.run("scontrol", "update", "nodename=gpus", "state=resume")
     pipeline.until(training(pipeline, "autoencoder"), "the autoencoder trains")
     slurm.stop_controller()
-    pipeline.until(lambda: pipeline.started("curriculum"), "the next stage wants a worker")
+    pipeline.until(lambda: pipeline.started("balanced"), "the next stage wants a worker")
     time.sleep(10)
     slurm.start_controller()
     assert pipeline.result() == undisturbed
@@ -103,7 +103,7 @@ def test_ctrl_c_and_kill_9_leave_no_job_behind_and_the_next_run_goes_on(run, und
     assert stopped.process.wait(60) == 130
     slurm.until(lambda: not slurm.queue(), "Ctrl-C has cancelled the jobs", 20)
     killed = run(root=stopped.root, **EPOCHS)
-    killed.until(training(killed, "curriculum"), "the classifier trains")
+    killed.until(training(killed, "balanced"), "the classifier trains")
     killed.process.kill()
     killed.process.wait()
     slurm.until(lambda: not slurm.queue(), "workers without a scheduler have ended", 150)

@@ -241,7 +241,7 @@ def test_after_a_reboot_interrupted_runs_go_on(service, slurm, tiny):
     settings = {**tiny["overrides"], "seed": 7}
     before = len(service.rows())
     identifier = service.start_run("train-pipeline/slurm", **{**tiny, "overrides": settings}, runner="slurm:gpu")
-    await_that(lambda: service.rows_since(before, "curriculum"), "it trains", 240, service.logs)
+    await_that(lambda: service.rows_since(before, "balanced"), "it trains", 240, service.logs)
     service.process.kill()  # as a login node that reboots: everything at once, but for the jobs, which are on other nodes
     for process in leftovers(service.root):
         with suppress(psutil.Error):
