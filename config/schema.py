@@ -197,7 +197,7 @@ class CurriculumConfig(Section):
         description="balanced: as many attacks as normal windows, drawn anew; normal: all windows; hard_undersample: the "
         "hardest normal windows at a fixed ratio; curriculum: the published one.",
     )
-    windows_per_epoch: Count = Field(default=4096, description="Windows that balanced draws for an epoch, at most.")
+    windows_per_epoch: Count = Field(default=4096, description="Windows of an epoch, at most, whatever the sampling.")
     ratio_start: Positive = Field(default=1.0, description="Normal windows per attack window in the first epoch.")
     ratio_end: Positive = Field(default=10.0, description="Normal windows per attack window once the curriculum is through.")
     percentile_start: float = Field(

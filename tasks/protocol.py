@@ -10,7 +10,6 @@ from config.resolver import resolve
 from config.schema import PipelineConfig
 from kdgat_models.evaluation.protocols import PROTOCOLS, Fold, make_folds
 from kdgat_models.files import digest_json, write_json
-from kdgat_models.graphs.build import COPY
 from kdgat_models.graphs.dataset import FOLD, TRAIN_STORE
 from kdgat_models.graphs.store import GraphStore
 from tasks.artifact import Artifact
@@ -19,6 +18,7 @@ from tasks.artifact import Artifact
 PUBLISHED = {
     "method": "published",
     "curriculum.sampling": "balanced",
+    "curriculum.windows_per_epoch": 4096,
     "training.max_epochs": 4,
     "training.validation_windows": 4096,
 }
@@ -84,7 +84,7 @@ def fold_artifacts(protocol: str, pool: Artifact, reference: Artifact, paths: Pa
 def fold_artifact(protocol: str, fold: Fold, pool: Artifact, paths: Paths) -> Artifact:
     """A view of a pool: which captures, with their copies, are learnt from."""
     store = pool.path / TRAIN_STORE
-    train = [c.name for c in GraphStore(store).captures if c.name.split(COPY)[0] in fold.train]
+    train = [c.name for c in GraphStore(store).captures if c.original in fold.train]
     about = {"protocol": protocol, "version": PROTOCOLS[protocol].version, "store": str(store)}
     content = {**about, **fold._asdict(), "train": train}
     digest = digest_json({**content, "store": pool.digest})

@@ -1,11 +1,31 @@
-"""How sure a score is: temperature scaling on calibration windows."""
+"""On which windows thresholds are chosen, and how sure a score is: temperature scaling."""
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import expit
 
+from kdgat_models.graphs.splits import CALIBRATION
+from kdgat_models.graphs.store import GraphStore
+from kdgat_models.training.objective import spread
+
+MOST_WINDOWS = 8192  # spread evenly; more do not move a threshold
+
 Scores = NDArray[np.float64]
+
+
+def calibration_windows(store: GraphStore, most: int = MOST_WINDOWS) -> NDArray[np.int64]:
+    """Indices of the windows that thresholds and temperatures are chosen on: calibration windows as they were recorded.
+
+    Synthetic attacks are for learning. Some of them hide better than any attack that was ever recorded, and there are more of
+    them than of those: a threshold of highest F1 would pay for them with false alarms. Only where no attack was
+    recorded do they decide.
+    """
+    windows = store.windows(CALIBRATION)
+    recorded = np.array([capture.recorded for capture in store.captures], bool)
+    as_recorded = windows[recorded[store.capture[windows]]]
+    both = len(np.unique(store.label[as_recorded])) == 2
+    return spread(as_recorded if both else windows, most)
 
 
 def temperature(scores: Scores, labels: NDArray[np.integer]) -> float:

@@ -13,8 +13,8 @@ def choose_thresholds(scores: NDArray[np.floating], labels: NDArray[np.integer])
     """Thresholds on `scores` [windows]; at or above one, a window is called an attack.
 
     Returns:
-        `f1`: highest F1. `fpr_0.05`, `fpr_0.01`, `fpr_0.001`: a normal window is called an attack with at most that
-        probability. Without attack windows to calibrate on, `f1` is `fpr_0.001`, the only choice that is left.
+        `f1`: highest F1, or as good (see `f1_threshold`). `fpr_0.05`, `fpr_0.01`, `fpr_0.001`: a normal window is called an
+        attack with at most that probability. Without attack windows to calibrate on, `f1` is `fpr_0.001`, the only choice that is left.
 
     Raises:
         DatasetError: there is no normal window.
@@ -28,13 +28,23 @@ def choose_thresholds(scores: NDArray[np.floating], labels: NDArray[np.integer])
 
 
 def f1_threshold(scores: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
-    """The threshold of highest F1, halfway between the last score that it accepts and the first that it does not."""
+    """The middle of all thresholds around the one of highest F1 whose F1 is within a standard error of it.
+
+    The highest F1 is often a matter of a window or two, and holds over a wide gap but for those: where in it the best lies is
+    chance, and a detector that is carried to another vehicle wants room to both sides. A number of errors k scatters by
+    sqrt(k), so an F1 whose errors are no more than k + sqrt(max(k, 1)) is as good (the one-standard-error rule of Breiman
+    et al. 1984, section 3.4.3).
+    """
     values = np.asarray(scores, np.float64)
     precision, recall, cuts = precision_recall_curve(labels, values)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-    cut = cuts[int(np.argmax(f1[:-1]))]
-    below = values[values < cut]
-    return float((cut + below.max()) / 2) if len(below) else float(cut)
+    f1, best = f1[:-1], int(np.argmax(f1[:-1]))
+    hits = recall[best] * np.sum(labels == 1)
+    errors = 2 * hits * (1 / f1[best] - 1)
+    bad = np.flatnonzero(f1 < 2 * hits / (2 * hits + errors + np.sqrt(max(errors, 1.0))) - 1e-12)
+    low, high = cuts[bad[bad < best].max(initial=-1) + 1], cuts[bad[bad > best].min(initial=len(cuts)) - 1]
+    below = values[values < low]
+    return float(((below.max() if len(below) else low) + high) / 2)
 
 
 def false_alarm_threshold(normal: NDArray[np.floating], budget: float) -> float:

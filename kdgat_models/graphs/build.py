@@ -15,11 +15,11 @@ from kdgat_models.can.injection import inject
 from kdgat_models.graphs.relative import is_timed
 from kdgat_models.graphs.schemas import feature_schema
 from kdgat_models.graphs.splits import GAP, assign_roles
-from kdgat_models.graphs.store import CaptureEntry, GraphStore, StoreWriter
+from kdgat_models.graphs.store import COPY, CaptureEntry, GraphStore, StoreWriter
 from kdgat_models.graphs.topology import build_topology, window_starts
 
 CHUNK_FRAMES = 2**18
-COPY, SYNTHETIC = "#", "synthetic"  # a copy with synthetic attacks is called CAPTURE#1; its attack type
+SYNTHETIC = "synthetic"  # attack type of a copy
 
 
 class BuildReport(NamedTuple):

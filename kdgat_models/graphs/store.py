@@ -50,6 +50,9 @@ COLUMNS = {
 }
 
 
+COPY = "#"  # a copy of a capture, with synthetic attacks, is called CAPTURE#1
+
+
 class CaptureEntry(NamedTuple):
     """Where the graphs and frames of one capture lie in the store."""
 
@@ -58,6 +61,16 @@ class CaptureEntry(NamedTuple):
     graphs: tuple[int, int]  # half-open range
     frames: tuple[int, int]
     tail_frames: int  # frames after the last whole window: in no graph
+
+    @property
+    def recorded(self) -> bool:
+        """Whether its traffic is what was on a bus, without synthetic attacks."""
+        return COPY not in self.name
+
+    @property
+    def original(self) -> str:
+        """Name of the capture that it is a copy of, or its own."""
+        return self.name.split(COPY)[0]
 
 
 class StoreWriter:

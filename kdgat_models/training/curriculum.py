@@ -26,23 +26,28 @@ class Sampler(ABC):
 
     settled_after: int = 0  # epochs until the choice is the final one
 
-    def __init__(self, normal: NDArray[np.int64], attack: NDArray[np.int64]) -> None:
+    def __init__(self, normal: NDArray[np.int64], attack: NDArray[np.int64], config: CurriculumConfig) -> None:
         if not len(normal) or not len(attack):
             raise DatasetError(
                 f"the classifier needs normal and attack windows to train on; there are {len(normal)} and {len(attack)}. "
                 "Add labelled captures to train_02_with_attacks, or train only the autoencoder: --models vgae"
             )
-        self.normal, self.attack = normal, attack
+        self.normal, self.attack, self.config = normal, attack, config
+
+    def windows(self, epoch: int, generator: np.random.Generator) -> NDArray[np.int64]:
+        """Windows of `epoch` (from 0), in no particular order; of more than the config allows, as many at random."""
+        chosen, most = self.chosen(epoch, generator), self.config.windows_per_epoch
+        return chosen if len(chosen) <= most else generator.choice(chosen, most, replace=False)
 
     @abstractmethod
-    def windows(self, epoch: int, generator: np.random.Generator) -> NDArray[np.int64]:
-        """Windows of `epoch` (from 0), in no particular order."""
+    def chosen(self, epoch: int, generator: np.random.Generator) -> NDArray[np.int64]:
+        """Windows of `epoch`, however many."""
 
 
 class AllWindows(Sampler):
     """Every window in every epoch."""
 
-    def windows(self, epoch: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    def chosen(self, epoch: int, generator: np.random.Generator) -> NDArray[np.int64]:
         return np.concatenate([self.normal, self.attack])
 
 
@@ -50,10 +55,10 @@ class Balanced(Sampler):
     """As many attacks as normal windows, drawn anew in each epoch; the rarer of the two is repeated."""
 
     def __init__(self, normal: NDArray[np.int64], attack: NDArray[np.int64], config: CurriculumConfig) -> None:
-        super().__init__(normal, attack)
+        super().__init__(normal, attack, config)
         self.each = max(min(config.windows_per_epoch // 2, max(len(normal), len(attack))), 1)
 
-    def windows(self, epoch: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    def chosen(self, epoch: int, generator: np.random.Generator) -> NDArray[np.int64]:
         sides = (self.normal, self.attack)
         return np.concatenate([generator.choice(side, self.each, replace=len(side) < self.each) for side in sides])
 
@@ -64,9 +69,8 @@ class Curriculum(Sampler):
     def __init__(
         self, normal: NDArray[np.int64], attack: NDArray[np.int64], difficulty: NDArray[np.float32], config: CurriculumConfig
     ) -> None:
-        super().__init__(normal, attack)
+        super().__init__(normal, attack, config)
         self.ranked = normal[np.argsort(difficulty, kind="stable")]
-        self.config = config
         self.settled_after = config.epochs
 
     def stage(self, epoch: int) -> Stage:
@@ -78,7 +82,7 @@ class Curriculum(Sampler):
             start.percentile_start + progress * (end.percentile_end - start.percentile_start),
         )
 
-    def windows(self, epoch: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    def chosen(self, epoch: int, generator: np.random.Generator) -> NDArray[np.int64]:
         ratio, percentile = self.stage(epoch)
         allowed = self.ranked[: max(int(np.ceil(len(self.ranked) * percentile / 100)), 1)]
         wanted = min(round(ratio * len(self.attack)), len(allowed))
@@ -91,12 +95,12 @@ class HardUndersample(Sampler):
     def __init__(
         self, normal: NDArray[np.int64], attack: NDArray[np.int64], difficulty: NDArray[np.float32], config: CurriculumConfig
     ) -> None:
-        super().__init__(normal, attack)
+        super().__init__(normal, attack, config)
         wanted = max(round(config.undersample_ratio * len(attack)), 1)
-        self.chosen = np.concatenate([normal[np.argsort(-difficulty, kind="stable")][:wanted], attack])
+        self.hardest = np.concatenate([normal[np.argsort(-difficulty, kind="stable")][:wanted], attack])
 
-    def windows(self, epoch: int, generator: np.random.Generator) -> NDArray[np.int64]:
-        return self.chosen
+    def chosen(self, epoch: int, generator: np.random.Generator) -> NDArray[np.int64]:
+        return self.hardest
 
 
 def make_sampler(
@@ -107,7 +111,7 @@ def make_sampler(
 ) -> Sampler:
     """The sampler that `config.sampling` names; the ranked ones need the difficulty of each normal window."""
     if config.sampling == "normal":
-        return AllWindows(normal, attack)
+        return AllWindows(normal, attack, config)
     if config.sampling == "balanced":
         return Balanced(normal, attack, config)
     if difficulty is None:

@@ -40,9 +40,8 @@ class VgaeObjective(Objective[VGAE]):
 
     def batches(self, epoch: int, draws: Draws) -> Iterator[NDArray[np.int64]]:
         training = self.config.training
-        windows = self.train_windows
-        if self.config.curriculum.sampling == "balanced":  # what bounds an epoch of the classifier bounds this one
-            most = min(self.config.curriculum.windows_per_epoch, len(windows))
+        windows, most = self.train_windows, self.config.curriculum.windows_per_epoch
+        if len(windows) > most:  # what bounds an epoch of the classifier bounds this one
             windows = draws.numpy.choice(windows, most, replace=False)
         return shuffled_batches(windows, training.batch_size, training.min_steps_per_epoch, draws)
 

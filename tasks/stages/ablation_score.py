@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from config.schema import PipelineConfig
 from kdgat_models.evaluation.ablation import SCORE
+from kdgat_models.evaluation.calibration import calibration_windows
 from kdgat_models.evaluation.metrics import window_metrics
 from kdgat_models.evaluation.thresholds import choose_thresholds
 from kdgat_models.files import digest_json, write_json
@@ -15,10 +16,8 @@ from kdgat_models.fusion.features import EXTRACTORS, extract
 from kdgat_models.fusion.inputs import BaseModels
 from kdgat_models.fusion.method import FusionMethod, fused_scores
 from kdgat_models.graphs.dataset import FOLD, GraphDataset
-from kdgat_models.graphs.splits import CALIBRATION
-from kdgat_models.training.objective import spread
 from tasks.artifact import Artifact
-from tasks.stages.common import MOST_CALIBRATION_WINDOWS, open_model
+from tasks.stages.common import open_model
 from tasks.stages.events import emit
 
 
@@ -31,7 +30,7 @@ def ablation_score(
     """
     dataset = GraphDataset(graphs.path)
     store, fold = dataset.train, json.loads((graphs.path / FOLD).read_text())
-    calibration = spread(store.windows(CALIBRATION), MOST_CALIBRATION_WINDOWS)
+    calibration = calibration_windows(store)
     test = store.windows_of(fold["test"])
     if vgae is None or fusion is None:
         scores = [_alone(dataset, gat, windows) for windows in (calibration, test)]

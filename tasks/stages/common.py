@@ -14,20 +14,18 @@ from torch import nn
 from config.schema import PipelineConfig, TrainingConfig
 from kdgat_models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from kdgat_models.errors import MissingTeacherError
-from kdgat_models.evaluation.calibration import temperature
+from kdgat_models.evaluation.calibration import calibration_windows, temperature
 from kdgat_models.evaluation.thresholds import choose_thresholds
 from kdgat_models.files import write_json
 from kdgat_models.fusion.features import extract
 from kdgat_models.graphs.dataset import GraphDataset
 from kdgat_models.graphs.schema import require_same_schema
-from kdgat_models.graphs.splits import CALIBRATION
 from kdgat_models.registry import REGISTRY, build, restore
 from kdgat_models.training.loop import FitResult, choose_device, fit
-from kdgat_models.training.objective import Objective, spread
+from kdgat_models.training.objective import Objective
 from tasks.artifact import Artifact
 from tasks.stages.events import emit, emit_epoch
 
-MOST_CALIBRATION_WINDOWS = 8192  # spread evenly; more do not move a threshold
 STATE_FILE, HISTORY = "last_epoch.safetensors", "epochs.json"
 
 
@@ -82,7 +80,7 @@ def fit_and_keep(objective: Objective[Any], training: TrainingConfig, seed: int,
 
 def calibration_thresholds(network: nn.Module, model_type: str, dataset: GraphDataset) -> dict[str, float]:
     """Thresholds of a base model, and its temperature: all from calibration windows."""
-    windows = spread(dataset.train.windows(CALIBRATION), MOST_CALIBRATION_WINDOWS)
+    windows = calibration_windows(dataset.train)
     extractor = REGISTRY[model_type].extractor
     assert extractor is not None
     scores = extract(network, extractor, dataset.train_data(), windows).scores

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from config.schema import PipelineConfig
+from kdgat_models.evaluation.calibration import calibration_windows
 from kdgat_models.evaluation.thresholds import choose_thresholds
 from kdgat_models.fusion.inputs import BaseModels, fusion_data
 from kdgat_models.fusion.method import FusionMethod, fused_scores
@@ -30,8 +31,10 @@ def fusion(config: PipelineConfig, folder: Path, graphs: Artifact, vgae: Artifac
     objective = METHODS[config.fusion.method].objective(method, train, held_out, config)
     limits = {"max_epochs": config.fusion.max_epochs, "patience": config.fusion.patience, "device": "cpu"}
     result = fit_and_keep(objective, config.training.model_copy(update=limits), config.seed, folder)
-    labels: NDArray[np.int64] = held_out.label.numpy()
-    thresholds = choose_thresholds(fused_scores(method, held_out.inputs), labels) | base.saved_scales()
+    windows = dataset.train.windows(CALIBRATION)
+    decisive = np.isin(windows, calibration_windows(dataset.train, len(windows)))
+    labels: NDArray[np.int64] = held_out.label.numpy()[decisive]
+    thresholds = choose_thresholds(fused_scores(method, held_out.inputs)[decisive], labels) | base.saved_scales()
     inputs = {"graphs": graphs, "vgae": vgae, "gat": gat}
     return publish_model(config, folder, dataset, method, result, thresholds, inputs)
 

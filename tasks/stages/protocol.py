@@ -23,7 +23,6 @@ from kdgat_models.evaluation.protocol_report import (
 from kdgat_models.evaluation.protocol_tables import markdown
 from kdgat_models.evaluation.protocols import PROTOCOLS
 from kdgat_models.files import digest_json, write_json
-from kdgat_models.graphs.build import COPY
 from kdgat_models.graphs.dataset import TRAIN_STORE
 from kdgat_models.graphs.relative import is_timed
 from kdgat_models.graphs.store import GraphStore
@@ -98,9 +97,9 @@ def _captures(pool: Artifact, config: PipelineConfig) -> tuple[Captures, list[st
     known = {fact["name"]: fact for fact in json.loads((pool.path / CAPTURES).read_text())}
     facts, frames, notes = [], [], []
     for entry in GraphStore(pool.path / TRAIN_STORE).captures:
-        fact = known[entry.name.split(COPY)[0]]
+        fact = known[entry.original]
         facts.append(fact)
-        if COPY in entry.name:
+        if not entry.recorded:
             frames.append(CaptureFrames(np.zeros(0), np.zeros(0, np.uint8)))
             continue
         capture = read_frames(Path(fact["path"]))

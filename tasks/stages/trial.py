@@ -12,20 +12,18 @@ from numpy.typing import NDArray
 
 from config.schema import PipelineConfig
 from kdgat_models.evaluation.baselines import UNTRAINED, Boosting
+from kdgat_models.evaluation.calibration import calibration_windows
 from kdgat_models.files import digest_files, write_json
 from kdgat_models.fusion.features import EXTRACTORS, extract
-from kdgat_models.graphs.build import COPY
 from kdgat_models.graphs.dataset import FOLD, GraphDataset
-from kdgat_models.graphs.splits import CALIBRATION, TRAIN
+from kdgat_models.graphs.splits import TRAIN
 from kdgat_models.graphs.store import GraphStore
-from kdgat_models.training.objective import spread
 from tasks.artifact import Artifact
 from tasks.stages.common import open_model
 from tasks.stages.events import emit
 from tasks.stages.pool import CAPTURES, UNTRAINED_SCORES
 
 SCORES, TRIAL = "scores.npz", "trial.json"
-MOST_CALIBRATION_WINDOWS = 8192
 
 
 class Sides:
@@ -35,7 +33,7 @@ class Sides:
         self.dataset = GraphDataset(graphs.path)
         self.fold = json.loads((graphs.path / FOLD).read_text())
         store = self.dataset.train
-        self.calibration = spread(store.windows(CALIBRATION), MOST_CALIBRATION_WINDOWS)
+        self.calibration = calibration_windows(store)
         self.test = store.windows_of(self.fold["test"])
 
     @property
@@ -101,12 +99,12 @@ def _model(name: str, artifact: Artifact, sides: Sides) -> dict[str, NDArray[np.
 
 
 def _untrained(sides: Sides) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """Scores that the pool already has. Copies with synthetic attacks have none: NaN, left out of calibration."""
+    """Scores that the pool already has. Copies with synthetic attacks have none: NaN."""
     store, source = sides.store, Path(sides.fold["store"]).parent
     names = [row["name"] for row in json.loads((source / CAPTURES).read_text())]
     whole = {name: np.full(len(store), np.nan) for name in UNTRAINED}
     for capture in store.captures:
-        if COPY not in capture.name:
+        if capture.recorded:
             with np.load(source / UNTRAINED_SCORES / f"{names.index(capture.name)}.npz") as scored:
                 for name in UNTRAINED:
                     whole[name][slice(*capture.graphs)] = scored[name]

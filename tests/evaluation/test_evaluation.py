@@ -59,14 +59,22 @@ def test_one_class_leaves_metrics_undefined_never_nan(label):
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 20)), min_size=4, max_size=60))
-def test_the_f1_threshold_is_the_best_of_all_thresholds(pairs):
+def test_the_f1_threshold_is_as_good_as_the_best_of_all_thresholds(pairs):
     labels, scores = np.array([0, 1, *(p[0] for p in pairs)]), np.array([3, 7, *(p[1] for p in pairs)], float)
-    best = max(window_metrics(labels, scores, cut)["f1"] for cut in scores)
-    assert window_metrics(labels, scores, f1_threshold(scores, labels))["f1"] == pytest.approx(best)
+    best = max((window_metrics(labels, scores, cut) for cut in scores), key=lambda metrics: metrics["f1"])
+    errors = best["false_positives"] + best["false_negatives"]
+    most = errors + max(errors, 1) ** 0.5
+    as_good = 2 * best["true_positives"] / (2 * best["true_positives"] + most)
+    assert window_metrics(labels, scores, f1_threshold(scores, labels))["f1"] >= as_good - 1e-9
 
 
-def test_the_f1_threshold_lies_in_the_middle_of_the_gap():
-    assert f1_threshold(np.array([0.0, 1.0, 5.0, 6.0]), np.array([0, 0, 1, 1])) == 3.0
+def test_the_f1_threshold_lies_in_the_middle_of_the_gap_whatever_one_odd_window_says():
+    labels = np.array([0] * 100 + [1] * 100)
+    scores = np.concatenate([np.linspace(-1, 0, 100), np.linspace(10, 11, 100)])
+    middle = f1_threshold(scores, labels)
+    assert middle == pytest.approx(5.0, abs=0.1)
+    scores[0] = 9.0  # one normal window stands out: the best threshold is above it, the gap is where it was
+    assert f1_threshold(scores, labels) == pytest.approx(middle, abs=0.2)
 
 
 @settings(max_examples=100, deadline=None)

@@ -213,7 +213,7 @@ def test_a_distilled_classifier_comes_closer_to_its_teacher_than_one_that_is_not
 
     def distance(auxiliary, teacher):
         config = tiny("gat", "small", auxiliary, **{"training.max_epochs": 4, "training.min_steps_per_epoch": 20})
-        sampler = AllWindows(store.windows(TRAIN, 0), store.windows(TRAIN, 1))
+        sampler = AllWindows(store.windows(TRAIN, 0), store.windows(TRAIN, 1), config.curriculum)
         objective = GatObjective(new(config, dataset), dataset.train_data(), config, sampler, teacher)
         fit(objective, config.training, 0)
         return softened_divergence(classify(objective.network, graphs).logits, logits, 4.0).item()
@@ -227,7 +227,9 @@ def test_a_teacher_is_asked_once_for_each_window_and_has_no_part_in_what_is_kept
     teacher, asked = new(tiny("gat"), dataset), []
     teacher.register_forward_hook(lambda module, inputs, output: asked.append(len(output.logits)))
     normal, attack = (dataset.train.windows(TRAIN, label) for label in (0, 1))
-    objective = GatObjective(new(config, dataset), dataset.train_data(), config, AllWindows(normal, attack), teacher)
+    objective = GatObjective(
+        new(config, dataset), dataset.train_data(), config, AllWindows(normal, attack, config.curriculum), teacher
+    )
     objective.eval()
     batch = dataset.train.windows(TRAIN)[:6]
     first, again = (objective.loss(batch, Draws.of(0, 0)) for _ in range(2))
@@ -296,10 +298,18 @@ def test_normal_sampling_takes_everything_and_needs_no_autoencoder():
     assert len(sampler.windows(0, np.random.default_rng(0))) == 110
 
 
+@pytest.mark.parametrize("sampling", ["normal", "hard_undersample", "curriculum", "balanced"])
+def test_no_sampling_draws_more_windows_for_an_epoch_than_the_config_says(sampling):
+    sampler = make_sampler(NORMAL, ATTACK, DIFFICULTY, CurriculumConfig(sampling=sampling, windows_per_epoch=14))
+    windows = sampler.windows(3, np.random.default_rng(0))
+    assert len(windows) == 14
+    assert set(windows) <= {*NORMAL, *ATTACK}
+
+
 @pytest.mark.parametrize(("normal", "attack"), [(NORMAL, ATTACK[:0]), (NORMAL[:0], ATTACK)])
 def test_a_classifier_without_both_classes_is_an_error_that_names_the_way_out(normal, attack):
     with pytest.raises(DatasetError, match="--models vgae"):
-        AllWindows(normal, attack)
+        AllWindows(normal, attack, CurriculumConfig())
 
 
 def gat_objective(dataset, **options):
