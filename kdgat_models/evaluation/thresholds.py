@@ -14,7 +14,8 @@ def choose_thresholds(scores: NDArray[np.floating], labels: NDArray[np.integer])
 
     Returns:
         `f1`: highest F1, or as good (see `f1_threshold`). `fpr_0.05`, `fpr_0.01`, `fpr_0.001`: a normal window is called an
-        attack with at most that probability. Without attack windows to calibrate on, `f1` is `fpr_0.001`, the only choice that is left.
+        attack with at most that probability. Without attack windows to calibrate on, `f1` is `fpr_0.001`, the only choice
+        that is left.
 
     Raises:
         DatasetError: there is no normal window.
