@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdgat_models.errors import DatasetError
+from kdgat_models.evaluation.calibration import calibration_windows
 from kdgat_models.evaluation.metrics import window_metrics
 from kdgat_models.evaluation.report import Detector, split_report
 from kdgat_models.evaluation.thresholds import choose_thresholds, f1_threshold, false_alarm_threshold
@@ -117,3 +118,18 @@ def test_a_report_has_a_row_for_the_split_and_for_each_attack_type(dataset):
     ]
     assert [row["f1"] for row in rows] == [1.0] * 3 + [0.0] * 3
     assert rows[0]["windows"] == rows[1]["windows"] + rows[2]["windows"]
+
+
+def test_recorded_windows_decide_on_thresholds_and_copies_only_where_no_attack_was_recorded(dataset):
+    store = dataset.train
+    recorded = np.array([capture.recorded for capture in store.captures])
+    assert not recorded.all(), "the default method writes copies"
+    chosen = calibration_windows(store)
+    assert set(store.label[chosen]) == {0, 1}
+    assert recorded[store.capture[chosen]].all()
+    assert len(calibration_windows(store, 10)) == 10
+    free = [capture.name for capture in store.captures if capture.attack_type in ("normal", "synthetic")]
+    attack_free = store.restricted(free)
+    chosen = calibration_windows(attack_free)
+    assert set(store.label[chosen]) == {0, 1}
+    assert not recorded[store.capture[chosen]].all()

@@ -52,7 +52,7 @@ def test_a_detector_that_is_right_has_no_false_alarm_and_finds_the_episode_in_it
 
 
 def test_a_restless_vehicle_raises_false_alarms_until_the_threshold_is_adapted():
-    captures, trial = make_captures(), make_trial(raised=3.5)
+    captures, trial = make_captures(), make_trial(raised=3.2)
     decided = decide(trial, "teacher", captures)
     fpr = {row["regime"]: row["fpr"] for row in fold_rows([trial], "teacher", [decided], captures)}
     assert fpr["source"] > 0.1
