@@ -82,10 +82,11 @@ def fold_artifacts(protocol: str, pool: Artifact, reference: Artifact, paths: Pa
 
 
 def fold_artifact(protocol: str, fold: Fold, pool: Artifact, paths: Paths) -> Artifact:
-    """A view of a pool: which captures, with their copies, are learnt from."""
+    """A view of a pool: which captures, and whether with their copies, are learnt from."""
     store = pool.path / TRAIN_STORE
-    train = [c.name for c in GraphStore(store).captures if c.original in fold.train]
-    about = {"protocol": protocol, "version": PROTOCOLS[protocol].version, "store": str(store)}
+    known = PROTOCOLS[protocol]
+    train = [c.name for c in GraphStore(store).captures if c.original in fold.train and (c.recorded or known.copies)]
+    about = {"protocol": protocol, "version": known.version, "store": str(store)}
     content = {**about, **fold._asdict(), "train": train}
     digest = digest_json({**content, "store": pool.digest})
     folder = paths.root / protocol / "folds" / digest[:16]
