@@ -90,7 +90,11 @@ def test_a_walltime_that_is_too_short_is_resumed_from_the_last_epoch(run, undist
         if "tasks.child" in process.cmdline() and process.environ().get("KDGAT_ROOT") == str(pipeline.root):
             process.suspend()
     assert pipeline.result() == undisturbed
-    assert pipeline.attempts() == ONCE | {"autoencoder": ["walltime", "completed"]}
+    attempts = pipeline.attempts()
+    assert attempts["autoencoder"] == ["walltime", "completed"]
+    # A busy machine may hold up another stage for more than the minute.
+    assert all({*ended[:-1]} <= {"walltime"} and ended[-1] == "completed" for ended in attempts.values()), attempts
+    assert attempts.keys() == ONCE.keys()
     first, second = [row for row in pipeline.rows() if row["stage"] == "autoencoder"]
     assert first["epochs"] >= 1
     assert second["epochs"] == 8 - first["epochs"], "no epoch was trained twice"
