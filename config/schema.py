@@ -176,7 +176,7 @@ class TrainingConfig(Section):
         default="one_cycle", description="one_cycle: up in the first 15 % of the steps, then down to nothing (Smith 2018)."
     )
     validation_windows: Count = Field(
-        default=4096, description="At most so many windows are validated on, spread evenly over all that may be."
+        default=2048, description="At most so many windows are validated on, spread evenly over all that may be."
     )
     batch_share: float = Field(
         default=1.0,
@@ -185,7 +185,11 @@ class TrainingConfig(Section):
         description="Share of a batch that is on the GPU at a time; gradients are accumulated over the shares. On CUDA only.",
     )
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    amp: bool = Field(default=True, description="Automatic mixed precision; on CUDA only.")
+    amp: bool = Field(default=True, description="Train in mixed precision on CUDA.")
+    amp_on_cpu: bool = Field(
+        default=False,
+        description="Train in mixed precision on a CPU with bfloat16 units; others ignore it. Pays for large models.",
+    )
     compile: bool = Field(default=False, description="torch.compile the network (43-85 s of compilation on a CPU).")
 
 

@@ -20,7 +20,7 @@ PUBLISHED = {
     "curriculum.sampling": "balanced",
     "curriculum.windows_per_epoch": 4096,
     "training.max_epochs": 4,
-    "training.validation_windows": 4096,
+    "training.validation_windows": 2048,
 }
 
 

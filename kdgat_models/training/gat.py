@@ -18,6 +18,7 @@ from kdgat_models.training.curriculum import Sampler
 from kdgat_models.training.distillation import blended, softened_divergence
 from kdgat_models.training.losses import node_loss, window_loss
 from kdgat_models.training.objective import Draws, Objective, shuffled_batches, spread, window_parts
+from kdgat_models.training.precision import mixed_precision
 
 
 class GatObjective(Objective[nn.Module]):
@@ -76,7 +77,9 @@ class GatObjective(Objective[nn.Module]):
         assert self._teacher is not None
         rows = torch.from_numpy(batch)
         if self._teacher_logits[rows].isnan().any():
-            self._teacher_logits[rows] = classify(self._teacher[0].to(graphs.x.device), graphs).logits.float().cpu()
+            with mixed_precision(graphs.x.device, wanted=True):  # soft targets need no seventh digit
+                logits = classify(self._teacher[0].to(graphs.x.device), graphs).logits
+            self._teacher_logits[rows] = logits.float().cpu()
         return self._teacher_logits[rows].to(graphs.x.device)
 
     def parts(self, batch: NDArray[np.int64], count: int) -> list[tuple[NDArray[np.int64], float]]:

@@ -1,4 +1,4 @@
-"""The one training loop: early stopping on validation, best weights, gradient clipping, AMP on CUDA, resume."""
+"""The one training loop: early stopping on validation, best weights, gradient clipping, mixed precision, resume."""
 
 import math
 import time
@@ -14,6 +14,7 @@ from config.schema import TrainingConfig
 from kdgat_models.errors import TrainingError
 from kdgat_models.training.memory import peak_memory_mb
 from kdgat_models.training.objective import Draws, Objective
+from kdgat_models.training.precision import mixed_precision
 from kdgat_models.training.state import EpochReport, LoopState, load_state, save_state
 
 
@@ -53,7 +54,8 @@ def fit(
         objective.network.compile(dynamic=True)
     optimizer = torch.optim.AdamW(objective.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     state = load_state(state_file, objective, optimizer) if state_file else LoopState.fresh()
-    split = BatchSplit(math.ceil(1 / config.batch_share) if device.type == "cuda" else 1)
+    half = config.amp if device.type == "cuda" else config.amp_on_cpu
+    split = BatchSplit(math.ceil(1 / config.batch_share) if device.type == "cuda" else 1, half)
     started = time.monotonic()
     while state.epoch < config.max_epochs and not _stopped(state, objective, config):
         begin = time.monotonic()
@@ -93,8 +95,9 @@ def _stopped(state: LoopState, objective: Objective[Any], config: TrainingConfig
 class BatchSplit:
     """Into how many parts a batch is cut so that it fits the GPU; gradients are accumulated over the parts."""
 
-    def __init__(self, parts: int) -> None:
+    def __init__(self, parts: int, half: bool) -> None:
         self.parts = parts
+        self.half = half  # whether in half precision, where the device has it
 
     def backward(
         self, objective: Objective[Any], batch: Any, draws: Draws, device: torch.device, scaler: torch.amp.GradScaler
@@ -123,7 +126,7 @@ class BatchSplit:
     ) -> dict[str, Tensor]:
         totals: dict[str, Tensor] = {}
         for part, weight in objective.parts(batch, self.parts):
-            with torch.autocast(device.type, enabled=scaler.is_enabled()):
+            with mixed_precision(device, self.half):
                 losses = objective.loss(part, draws)
             scaler.scale(losses["total"] * weight).backward()
             for name, loss in losses.items():

@@ -48,11 +48,11 @@ def gradients(objective, split, batch):
 
 
 def test_a_batch_that_does_not_fit_is_halved_until_it_does_and_stays_so():
-    objective, split = Limited(fits=20), BatchSplit(1)
+    objective, split = Limited(fits=20), BatchSplit(1, half=False)
     loss, found = gradients(objective, split, np.arange(64))
     assert objective.sizes == [64, 32, 16, 16, 16, 16]
     assert split.parts == 4
-    whole_loss, expected = gradients(Limited(fits=64), BatchSplit(1), np.arange(64))
+    whole_loss, expected = gradients(Limited(fits=64), BatchSplit(1, half=False), np.arange(64))
     assert torch.allclose(loss, whole_loss)
     assert all(torch.allclose(one, other, atol=1e-6) for one, other in zip(found, expected, strict=True))
     objective.sizes.clear()
@@ -62,12 +62,12 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does_and_stays_so():
 
 def test_when_also_the_smallest_parts_do_not_fit_more_memory_is_asked_for():
     with pytest.raises(torch.OutOfMemoryError):
-        gradients(Limited(fits=1), BatchSplit(1), np.arange(64))
+        gradients(Limited(fits=1), BatchSplit(1, half=False), np.arange(64))
 
 
 def test_random_draws_are_those_of_a_first_try():
     draws = Draws.of(0, 0)
-    BatchSplit(1).backward(Limited(fits=32), np.arange(64), draws, CPU, torch.amp.GradScaler(enabled=False))
+    BatchSplit(1, half=False).backward(Limited(fits=32), np.arange(64), draws, CPU, torch.amp.GradScaler(enabled=False))
     expected = Draws.of(0, 0)
     torch.rand(2, generator=expected.torch)
     assert torch.equal(draws.torch.get_state(), expected.torch.get_state())

@@ -238,7 +238,9 @@ def test_a_teacher_is_asked_once_for_each_window_and_has_no_part_in_what_is_kept
     expected = softened_divergence(
         *(classify(network, dataset.train_data().batch(batch)).logits for network in (objective.network, teacher)), 4.0
     )
-    assert first["distillation"].item() == pytest.approx(expected.item(), rel=1e-5)
+    assert first["distillation"].item() == pytest.approx(
+        expected.item(), rel=1e-2
+    )  # the teacher answers in half precision where it can
     assert first["total"].item() == pytest.approx(0.7 * first["distillation"].item() + 0.3 * first["task"].item(), rel=1e-5)
     assert {name.partition(".")[0] for name in objective.state_dict()} == {"network"}
 
