@@ -104,14 +104,17 @@ def run_in_child(call: StageCall, on_event: Callable[[dict[str, Any]], None] = l
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """The worker's environment with `threads` threads, and without what Dask's nanny does to malloc.
+    """The worker's environment with `threads` threads, without what Dask's nanny does to malloc, and with a bound for oneDNN.
 
     The nanny sets MALLOC_TRIM_THRESHOLD_ to 64 KB, so that glibc gives every freed tensor back to the kernel and takes
     it again at the next step: training then spends most of its time on page faults (tests/benchmarks/malloc.py).
+
+    oneDNN, which multiplies in bfloat16, keeps compiled code for the last 1024 shapes of its operands. No two batches of
+    graphs have the same shape: nothing is ever found there, and memory grows with every step.
     """
     kept = {name: value for name, value in os.environ.items() if name != "MALLOC_TRIM_THRESHOLD_"}
     numbers = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
-    return kept | numbers | {PARENT: str(os.getpid())}
+    return kept | numbers | {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "8", PARENT: str(os.getpid())}
 
 
 def _raise_for(ending: dict[str, Any], code: int, exceeded: bool, peak: float, call: StageCall) -> None:

@@ -38,6 +38,7 @@ def test_a_stage_gets_its_memory_allocator_back_from_dasks_nanny(call, tmp_path,
     run_in_child(call("good", given=GIVEN))
     environment = (tmp_path / "environment").read_text().splitlines()
     assert not any(line.startswith("MALLOC_TRIM_THRESHOLD_") for line in environment)
+    assert "ONEDNN_PRIMITIVE_CACHE_CAPACITY=8" in environment
     assert "OMP_NUM_THREADS=1" in environment
 
 
