@@ -2,9 +2,9 @@
 
 Scores of normal windows lie higher on a restless bus than on those of the training. What is moved is the threshold, by as
 much as the upper end of the target's normal scores exceeds that of the training vehicles; never down, because quiet traffic
-in the first minutes is no promise. The upper end of traffic that is known to be normal is the 99th percentile: a hundred
-windows are enough to tell it. Of a capture that nobody has vouched for it is the 90th: one attack window in a hundred that
-stayed below the threshold would decide the 99th, and every attack that is missed would help the next one to be.
+in the first minutes is no promise. The upper end is the 99th percentile: a hundred windows are enough to tell it. A lower
+one would mind missed attacks less in an unlabelled capture, but the bulk of normal scores lies elsewhere on every vehicle
+without its upper end doing so: thresholds that followed the 90th percentile missed far more.
 """
 
 from typing import NamedTuple
@@ -14,9 +14,7 @@ from numpy.typing import NDArray
 
 Scores = NDArray[np.float64]
 
-# Quantiles of scores that are brought to the same distance from the threshold:
-UPPER = 0.99  # of normal traffic
-BULK = 0.90  # of the unlabelled windows below the threshold
+UPPER = 0.99  # quantile of normal scores that is brought to the same distance from the threshold
 ENOUGH = 100  # windows that tell it
 ATTACKED = 0.2  # share of flagged windows from which traffic is no calibration data
 
@@ -26,11 +24,10 @@ class Source(NamedTuple):
 
     threshold: float
     upper: float  # quantile UPPER of their normal scores
-    bulk: float  # quantile BULK
 
     @classmethod
     def of(cls, threshold: float, normal: Scores) -> "Source":
-        return cls(threshold, *(float(np.quantile(normal, quantile)) for quantile in (UPPER, BULK)))
+        return cls(threshold, float(np.quantile(normal, UPPER)))
 
 
 class Adaptation(NamedTuple):
@@ -46,7 +43,7 @@ def from_normal(source: Source, normal: Scores, windows: int) -> Adaptation:
     looks_wrong = _not_calibration_data(source, normal)
     if looks_wrong:
         return Adaptation(np.full(windows, source.threshold), np.zeros(windows, bool), looks_wrong)
-    threshold = source.threshold + max(float(np.quantile(normal, UPPER)) - source.upper, 0.0)
+    threshold = _moved(source, float(np.quantile(normal, UPPER)))
     return Adaptation(np.full(windows, threshold), np.ones(windows, bool), "")
 
 
@@ -64,10 +61,13 @@ def from_capture(source: Source, scores: Scores, warm_up: int = ENOUGH) -> Adapt
     while begin < len(scores):
         so_far = scores[:begin]
         bulk = so_far[so_far < source.threshold]
-        thresholds[begin:] = source.threshold + max(float(np.quantile(bulk, BULK)) - source.bulk, 0.0)
-        calibrated[begin:] = True
+        thresholds[begin:], calibrated[begin:] = _moved(source, float(np.quantile(bulk, UPPER))), True
         begin *= 2
     return Adaptation(thresholds, calibrated, "" if calibrated.any() else f"no window after the warm-up of {warm_up}")
+
+
+def _moved(source: Source, upper: float) -> float:
+    return source.threshold + max(upper - source.upper, 0.0)
 
 
 def _not_calibration_data(source: Source, scores: Scores) -> str:

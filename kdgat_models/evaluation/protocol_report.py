@@ -20,7 +20,7 @@ REGIMES = {
     "source": "highest F1 on recorded calibration windows of the training captures, the middle of all that are as good",
     "budget": "at most 0.1 % of normal windows, conformal, on the same calibration windows",
     "adapted_normal": "source, moved by the first two minutes of one attack-free capture of the target vehicle",
-    "adapted_capture": "source, moved by the robust bulk of the unlabelled capture so far",
+    "adapted_capture": "source, moved by the unflagged bulk of the unlabelled capture so far",
 }
 NORMAL_SECONDS = 120.0
 BLOCK_WINDOWS = 50
