@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -18,25 +19,26 @@ from config.errors import KdgatError
 def run_flow(module: str, name: str, parameters: dict[str, Any], quiet: bool) -> list[Any]:
     """Import `flows.{module}` and run its flow `name`; on a terminal with progress bars, else with log lines."""
     console = Console(stderr=True)
-    flow = getattr(importlib.import_module(f"flows.{module}"), name)
+    import prefect  # noqa: F401 -- sets the levels of its loggers as it is imported
+
     from tasks import reporting
 
     bars = console.is_terminal and not quiet
     if bars or quiet:
         logging.getLogger("prefect").setLevel(logging.WARNING)
     if not bars:
-        return _run(flow, parameters)
+        return _run(module, name, parameters)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[last]}"))
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
         show = _Bars(progress)
         reporting.LISTENERS.append(show)
         try:
-            return _run(flow, parameters)
+            return _run(module, name, parameters)
         finally:
             reporting.LISTENERS.remove(show)
 
 
-def _run(flow: Any, parameters: dict[str, Any]) -> list[Any]:
+def _run(module: str, name: str, parameters: dict[str, Any]) -> list[Any]:
     interrupts: list[int] = []
 
     def interrupt(number: int, frame: Any) -> None:
@@ -44,8 +46,11 @@ def _run(flow: Any, parameters: dict[str, Any]) -> list[Any]:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, interrupt)
-    _start_server()
     try:
+        with ThreadPoolExecutor(1) as starting:  # the server starts in its own process while the flow's modules are read
+            server = starting.submit(_start_server)
+            flow = getattr(importlib.import_module(f"flows.{module}"), name)
+            server.result()
         return flow(**parameters)
     except KdgatError:
         raise

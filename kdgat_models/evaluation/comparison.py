@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from kdgat_models.evaluation.report import ALL
-
+ALL = "all"  # what rows of windows of any attack are called
 HIGHER_IS_BETTER = {"f1": True, "roc_auc": True, "precision": True, "recall": True, "fpr": False}
 
 Key = tuple[str, str, str]  # split, model, metric

@@ -5,10 +5,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kdgat_models.evaluation.comparison import ALL
 from kdgat_models.evaluation.metrics import window_metrics
 from kdgat_models.graphs.store import GraphStore
-
-ALL = "all"
 
 
 class Detector(NamedTuple):
