@@ -14,9 +14,9 @@ Overrides = dict[str, Any]
 BASE = "base"  # name of the run that all factors share
 FACTORS: dict[str, dict[str, Overrides]] = {
     "convolution": {
+        "transformer": {"gat.conv": "transformer"},
         "gatv2": {"gat.conv": "gatv2"},
         "gat": {"gat.conv": "gat"},
-        "transformer": {"gat.conv": "transformer"},
     },
     "loss": {
         "cross_entropy": {"loss.name": "cross_entropy"},

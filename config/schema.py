@@ -108,7 +108,9 @@ class GATArchitecture(Section):
     fc_layers: Count = 1
     dropout: Probability = 0.2
     conv: Literal["gat", "gatv2", "transformer"] = Field(
-        default="gatv2", description="gatv2 and transformer read edge features; gat is the published one, which does not."
+        default="transformer",
+        description="transformer sends edge features along with messages, gatv2 only weighs messages by them; gat is the "
+        "published one, which ignores them.",
     )
     pooling: Literal["mean", "max", "mean_max", "attention"] = Field(
         default="mean_max", description="How nodes become a window; mean is the published one, in which one bad node drowns."

@@ -11,13 +11,13 @@ from kdgat_models.evaluation.adaptation import Adaptation, Source, from_capture,
 from kdgat_models.evaluation.bootstrap import ScoredWindows, interval, time_blocks
 from kdgat_models.evaluation.episodes import CaptureWindows, Events, capture_events, pool
 from kdgat_models.evaluation.metrics import window_metrics
-from kdgat_models.evaluation.thresholds import choose_thresholds
+from kdgat_models.evaluation.thresholds import EVEN_ODDS, choose_thresholds
 
 Scores = NDArray[np.float64]
 
 # How a threshold comes about. All are the same for every detector, and none has seen a label of the target.
 REGIMES = {
-    "source": "highest F1 on recorded calibration windows of the training captures, the middle of all that are as good",
+    "source": "highest F1 on recorded calibration windows of the training captures; of all as good, the nearest to even odds",
     "budget": "at most 0.1 % of normal windows, conformal, on the same calibration windows",
     "adapted_normal": "source, moved by the first two minutes of one attack-free capture of the target vehicle",
     "adapted_capture": "source, moved by the unflagged bulk of the unlabelled capture so far",
@@ -53,6 +53,7 @@ class Trial(NamedTuple):
     windows: JudgedWindows
     test: Mapping[str, Scores]  # [G] by detector
     calibration: Mapping[str, tuple[Scores, NDArray[np.integer[Any]]]]  # scores and labels by detector
+    log_odds: frozenset[str] = frozenset()  # detectors whose scores are log-odds of an attack
 
 
 class Decisions(NamedTuple):
@@ -74,7 +75,7 @@ def decide(trial: Trial, detector: str, captures: Captures) -> Decisions:
     """Choose the thresholds of a detector in a trial, by every regime."""
     scores, labels = trial.calibration[detector]
     known = np.isfinite(scores)
-    chosen = choose_thresholds(scores[known], labels[known])
+    chosen = choose_thresholds(scores[known], labels[known], EVEN_ODDS if detector in trial.log_odds else None)
     source = Source.of(chosen["f1"], scores[known & (labels == 0)])
     test, windows = trial.test[detector], trial.windows
     thresholds = {"source": np.full(len(test), chosen["f1"]), "budget": np.full(len(test), chosen[PERCENT_FALSE_ALARMS])}

@@ -10,7 +10,7 @@ from config.schema import PipelineConfig
 from kdgat_models.evaluation.ablation import SCORE
 from kdgat_models.evaluation.calibration import calibration_windows
 from kdgat_models.evaluation.metrics import window_metrics
-from kdgat_models.evaluation.thresholds import choose_thresholds
+from kdgat_models.evaluation.thresholds import EVEN_ODDS, choose_thresholds
 from kdgat_models.files import digest_json, write_json
 from kdgat_models.fusion.features import EXTRACTORS, extract
 from kdgat_models.fusion.inputs import BaseModels
@@ -32,11 +32,12 @@ def ablation_score(
     store, fold = dataset.train, json.loads((graphs.path / FOLD).read_text())
     calibration = calibration_windows(store)
     test = store.windows_of(fold["test"])
+    own: float | None = None
     if vgae is None or fusion is None:
-        scores = [_alone(dataset, gat, windows) for windows in (calibration, test)]
+        scores, own = [_alone(dataset, gat, windows) for windows in (calibration, test)], EVEN_ODDS
     else:
         scores = [_fused(dataset, gat, vgae, fusion, windows) for windows in (calibration, test)]
-    threshold = choose_thresholds(scores[0], store.label[calibration])["f1"]
+    threshold = choose_thresholds(scores[0], store.label[calibration], own)["f1"]
     metrics = window_metrics(store.label[test], scores[1], threshold)
     emit("log", message=f"scored {len(test)} windows of {len(fold['test'])} captures")
     content = {"fold": fold["name"], "seed": config.seed, "threshold": threshold, **metrics}

@@ -15,7 +15,7 @@ from config.schema import PipelineConfig, TrainingConfig
 from kdgat_models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from kdgat_models.errors import MissingTeacherError
 from kdgat_models.evaluation.calibration import calibration_windows, temperature
-from kdgat_models.evaluation.thresholds import choose_thresholds
+from kdgat_models.evaluation.thresholds import EVEN_ODDS, choose_thresholds
 from kdgat_models.files import write_json
 from kdgat_models.fusion.features import extract
 from kdgat_models.graphs.dataset import GraphDataset
@@ -85,8 +85,9 @@ def calibration_thresholds(network: nn.Module, model_type: str, dataset: GraphDa
     assert extractor is not None
     scores = extract(network, extractor, dataset.train_data(), windows).scores
     labels = labels_of(dataset, windows)
-    also = {"temperature": temperature(scores, labels)} if model_type == "gat" else {}  # other scores are no logits
-    return choose_thresholds(scores, labels) | also
+    if model_type == "gat":  # other scores are no log-odds
+        return choose_thresholds(scores, labels, EVEN_ODDS) | {"temperature": temperature(scores, labels)}
+    return choose_thresholds(scores, labels)
 
 
 def labels_of(dataset: GraphDataset, windows: NDArray[np.int64]) -> NDArray[np.uint8]:

@@ -33,6 +33,7 @@ from tasks.stages.trial import SCORES, TRIAL
 REPORT, TABLES = "report.json", "report.md"
 MODELS = ("teacher", "student")
 BASELINES = ("vgae", "gat_reference", "boosting", *UNTRAINED)
+LOG_ODDS = frozenset({*MODELS, "gat_reference", "boosting"})
 
 
 def protocol(config: PipelineConfig, folder: Path, pool: Artifact, trials: list[Artifact]) -> Artifact:
@@ -118,4 +119,4 @@ def _trial(folder: Path, meta: dict[str, Any]) -> Trial:
         for name in test:
             mine = scores["reference_calibration_labels"].astype(np.int64) if name == "gat_reference" else labels
             calibration[name] = (scores[f"{name}.calibration"], mine)
-    return Trial(meta["fold"]["name"], meta["seed"], windows, test, calibration)
+    return Trial(meta["fold"]["name"], meta["seed"], windows, test, calibration, LOG_ODDS)

@@ -59,14 +59,17 @@ def test_one_class_leaves_metrics_undefined_never_nan(label):
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 20)), min_size=4, max_size=60))
-def test_the_f1_threshold_is_as_good_as_the_best_of_all_thresholds(pairs):
+@given(
+    st.lists(st.tuples(st.integers(0, 1), st.integers(0, 20)), min_size=4, max_size=60),
+    st.none() | st.floats(-5, 25, allow_nan=False),
+)
+def test_the_f1_threshold_is_as_good_as_the_best_of_all_thresholds(pairs, own):
     labels, scores = np.array([0, 1, *(p[0] for p in pairs)]), np.array([3, 7, *(p[1] for p in pairs)], float)
     best = max((window_metrics(labels, scores, cut) for cut in scores), key=lambda metrics: metrics["f1"])
     errors = best["false_positives"] + best["false_negatives"]
     most = errors + max(errors, 1) ** 0.5
     as_good = 2 * best["true_positives"] / (2 * best["true_positives"] + most)
-    assert window_metrics(labels, scores, f1_threshold(scores, labels))["f1"] >= as_good - 1e-9
+    assert window_metrics(labels, scores, f1_threshold(scores, labels, own))["f1"] >= as_good - 1e-9
 
 
 def test_the_f1_threshold_lies_in_the_middle_of_the_gap_whatever_one_odd_window_says():
@@ -76,6 +79,14 @@ def test_the_f1_threshold_lies_in_the_middle_of_the_gap_whatever_one_odd_window_
     assert middle == pytest.approx(5.0, abs=0.1)
     scores[0] = 9.0  # one normal window stands out: the best threshold is above it, the gap is where it was
     assert f1_threshold(scores, labels) == pytest.approx(middle, abs=0.2)
+
+
+def test_log_odds_are_cut_where_the_classifier_does_unless_calibration_windows_know_better():
+    labels = np.array([0] * 100 + [1] * 100)
+    scores = np.concatenate([np.linspace(-9, -1, 100), np.linspace(10, 20, 100)])
+    assert f1_threshold(scores, labels, own=0.0) == 0.0
+    assert f1_threshold(scores + 5, labels, own=0.0) == pytest.approx(4.0, abs=0.2)  # all normal windows are above even odds
+    assert f1_threshold(scores - 15, labels, own=0.0) == pytest.approx(-5.0, abs=0.2)
 
 
 @settings(max_examples=100, deadline=None)
