@@ -10,9 +10,7 @@ FALSE_ALARM_BUDGETS = (0.05, 0.01, 0.001)
 EVEN_ODDS = 0.0  # where a classifier whose scores are log-odds changes its mind
 
 
-def choose_thresholds(
-    scores: NDArray[np.floating], labels: NDArray[np.integer], own: float | None = None
-) -> dict[str, float]:
+def choose_thresholds(scores: NDArray[np.floating], labels: NDArray[np.integer], own: float | None = None) -> dict[str, float]:
     """Thresholds on `scores` [windows]; at or above one, a window is called an attack.
 
     Args:
