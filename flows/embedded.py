@@ -46,11 +46,11 @@ def _run(module: str, name: str, parameters: dict[str, Any]) -> list[Any]:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, interrupt)
+    starting = ThreadPoolExecutor(1)  # the server starts in its own process while the flow's modules are read
     try:
-        with ThreadPoolExecutor(1) as starting:  # the server starts in its own process while the flow's modules are read
-            server = starting.submit(_start_server)
-            flow = getattr(importlib.import_module(f"flows.{module}"), name)
-            server.result()
+        server = starting.submit(_start_server)
+        flow = getattr(importlib.import_module(f"flows.{module}"), name)
+        server.result()
         return flow(**parameters)
     except KdgatError:
         raise

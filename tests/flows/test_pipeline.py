@@ -225,7 +225,8 @@ def test_killed_runs_end_with_the_metrics_of_an_undisturbed_one(killed_at_each_s
     assert disturbed["rows"] == undisturbed[0]["rows"]
 
 
-def test_ctrl_c_ends_everything_soon_and_says_how_to_go_on(tmp_path, data):
+@pytest.mark.parametrize("during", ["the start of Prefect's server", "graphs"])
+def test_ctrl_c_ends_everything_soon_and_says_how_to_go_on(tmp_path, data, during):
     root = tmp_path / "root"
     environment = os.environ | {"KDGAT_ROOT": str(root)}
     process = subprocess.Popen(
@@ -236,7 +237,7 @@ def test_ctrl_c_ends_everything_soon_and_says_how_to_go_on(tmp_path, data):
         start_new_session=True,
         env=environment,
     )
-    while "graphs" not in [stage for stage, _ in executions(root)]:
+    while not (executions_of(during, root) if during == "graphs" else psutil.Process(process.pid).children()):
         assert process.poll() is None
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
