@@ -15,9 +15,10 @@ from kdgat_models.evaluation.thresholds import EVEN_ODDS, choose_thresholds
 
 Scores = NDArray[np.float64]
 
-# How a threshold comes about. All are the same for every detector, and none has seen a label of the target.
+# How a threshold comes about. None has seen a label of the target.
 REGIMES = {
-    "source": "highest F1 on recorded calibration windows of the training captures; of all as good, the nearest to even odds",
+    "source": "highest F1 on recorded calibration windows of the training captures; of all that are as good, the nearest to "
+    "even odds (teacher, student, GAT, boosting) or the middle (scores that are no log-odds)",
     "budget": "at most 0.1 % of normal windows, conformal, on the same calibration windows",
     "adapted_normal": "source, moved by the first two minutes of one attack-free capture of the target vehicle",
     "adapted_capture": "source, moved by the unflagged bulk of the unlabelled capture so far",

@@ -59,6 +59,14 @@ def test_a_restless_vehicle_raises_false_alarms_until_the_threshold_is_adapted()
     assert fpr["adapted_normal"] < fpr["source"] / 10
 
 
+def test_only_log_odds_are_cut_at_even_odds():
+    captures, trial = make_captures(), make_trial()
+    scores, known = trial.calibration["teacher"]
+    apart = trial._replace(calibration={"teacher": (np.where(known == 1, scores + 10, scores - 5), known)})
+    assert decide(apart, "teacher", captures).thresholds["source"][0] > 2  # the middle of the gap
+    assert decide(apart._replace(log_odds=frozenset({"teacher"})), "teacher", captures).thresholds["source"][0] == 0
+
+
 def test_windows_that_were_calibrated_on_are_not_judged():
     captures, trial = make_captures(), make_trial()
     thresholds = decide(trial, "teacher", captures).thresholds["adapted_normal"]

@@ -125,8 +125,8 @@ def test_a_second_identical_run_executes_nothing_and_ends_in_under_15_seconds(fi
     seconds = time.monotonic() - started
     assert executions(root) == before
     assert json.loads(again.stdout) == reports
-    # Two thirds of it are Prefect's start and end: on a machine that is too busy for 15 s those are the measure.
-    assert seconds < max(15, 2 * seconds_of_an_empty_flow(root))
+    # Nearly all of it is Prefect's start and end: on a machine that is too busy for 15 s those are the measure.
+    assert seconds < max(15, 1.5 * seconds_of_an_empty_flow(root))
 
 
 def seconds_of_an_empty_flow(root: Path) -> float:

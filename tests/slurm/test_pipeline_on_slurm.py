@@ -113,4 +113,6 @@ def test_ctrl_c_and_kill_9_leave_no_job_behind_and_the_next_run_goes_on(run, und
     slurm.until(lambda: not slurm.queue(), "workers without a scheduler have ended", 150)
     assert run(root=stopped.root, **EPOCHS).result() == undisturbed
     completed = [row["stage"] for row in killed.rows() if row["status"] == "completed"]
-    assert sorted(completed) == sorted(STAGES)  # autoencoder and classifier train side by side
+    side_by_side = slice(2, 4)  # autoencoder and classifier end in either order
+    completed[side_by_side] = sorted(completed[side_by_side])
+    assert completed == STAGES
