@@ -15,8 +15,9 @@ run: $(VENV)/installed
 serve: $(VENV)/installed
 	@exec $(BIN)/kdgat serve
 
+# Two workers, a file of tests each at a time; what takes longest is collected first (tests/conftest.py).
 test: lint
-	$(BIN)/pytest --ignore=tests/slurm
+	$(BIN)/pytest --ignore=tests/slurm -n 2 --dist loadfile --no-loadscope-reorder
 
 test-slurm: $(VENV)/installed
 	for tool in slurmctld munged chromium chromedriver ip; do command -v $$tool >/dev/null || missing=1; done; test -z "$$missing" || \

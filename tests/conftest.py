@@ -44,6 +44,11 @@ def tiny(model: str = "vgae", scale: str = "large", auxiliary: str = "none", **m
     return resolve(model, scale, auxiliary, **{**TINY, "dataset": "demo", **more})
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole pipelines first: with two workers, what takes minutes must not be what is left at the end."""
+    items.sort(key=lambda item: "tests/flows/" not in item.path.as_posix())
+
+
 @pytest.fixture(scope="session")
 def demo_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo dataset as CSV, at half length."""
