@@ -4,9 +4,7 @@ A `PipelineConfig` describes one model of one scale on one dataset. It is compos
 once at the top of a flow, and lies beside every run and inside every checkpoint.
 """
 
-import json
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -305,26 +303,3 @@ class PipelineConfig(Section):
     fusion: FusionConfig = FusionConfig()
     decision: DecisionConfig = DecisionConfig()
     resources: ResourcesConfig = ResourcesConfig()
-
-    def save(self, path: Path) -> None:
-        """Write the resolved config as JSON."""
-        path.write_text(self.model_dump_json(indent=2) + "\n")
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read a config that `save` wrote, in this version or before; a flat JSON config of an older one is migrated.
-
-        Raises:
-            ConfigError: the file is not JSON, or holds a key that is neither current nor known from older versions.
-        """
-        from config.legacy import as_published, is_legacy, migrate  # legacy knows the schema, so the schema imports it late
-        from config.resolver import validated
-
-        try:
-            values: dict[str, Any] = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            from config.errors import ConfigError
-
-            raise ConfigError(f"{path} is not a JSON config: {error}") from error
-        values = migrate(values) if is_legacy(values) else values
-        return cls.model_validate(validated(values if "method" in values else as_published(values)))

@@ -14,84 +14,20 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any
 
 from config.errors import ConfigError
 from config.paths import Paths
-from kdgat_models.errors import KdgatError, StageError, StageInterrupted, StageOutOfMemory
+from kdgat_models.errors import StageInterrupted, StageOutOfMemory
 from tasks.child import StageCall, StageOutcome, run_in_child
+from tasks.runner import EventHandler, Needs, Placement, Runner, Tier
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
-
-EventHandler = Callable[[dict[str, Any]], None]
-Pool = Literal["cpu", "gpu"]
+    from distributed import Future
 
 POLL_S = 0.5
 GONE_S = 3.0  # a worker that the scheduler has not known for so long is gone
 NEWS_S = 30.0
-
-
-class Needs(NamedTuple):
-    """What a stage asks for."""
-
-    pool: Pool
-    memory_mb: float
-
-
-class Placement(NamedTuple):
-    """Where a stage started, as its worker says."""
-
-    worker: str  # address
-    host: str
-    job: str | None  # SLURM_JOB_ID
-    time: float  # Unix time
-
-
-class Tier(Protocol):
-    """Workers of one size."""
-
-    client: "Client"
-
-    def workers(self) -> set[str]:
-        """Addresses of the workers that are connected."""
-        ...
-
-    def complaint(self) -> KdgatError | None:
-        """Why no worker will ever come, if that is so."""
-        ...
-
-    def news(self) -> str:
-        """What a stage that has not started is waiting for."""
-        ...
-
-
-class Runner(Protocol):
-    """A kind of cluster."""
-
-    def tier(self, needs: Needs) -> Tier:
-        """Workers that meet `needs`; started if there are none."""
-        ...
-
-    def slot(self, needs: Needs) -> Any:
-        """A context manager that keeps the number of stages at a time within what the cluster may give."""
-        ...
-
-    def threads(self, pool: Pool) -> int:
-        """Threads that one stage may use."""
-        ...
-
-    def cap_mb(self, pool: Pool) -> float:
-        """Most memory that a stage can get."""
-        ...
-
-    def explain(self, placement: Placement, error: StageError) -> StageError:
-        """What really happened, when a stage was ended from outside or its worker is gone."""
-        ...
-
-    def close(self) -> None:
-        """Give everything back."""
-        ...
 
 
 class Compute:
@@ -101,7 +37,9 @@ class Compute:
         """`run_folder` takes logs and certificates of this pipeline run, whose `name` its jobs carry."""
         kind, _, profile = check_runner(runner).partition(":")
         if kind == "slurm":
-            importlib.import_module("tasks.slurm").import_jobqueue()
+            from tasks.slurm import import_jobqueue
+
+            import_jobqueue()
         self._make: Callable[[], Runner] = lambda: _make_runner(kind, profile or "default", run_folder, name)
         self._runner: Runner | None = None
         self._guard = threading.Lock()

@@ -3,16 +3,13 @@
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psutil
 
 from kdgat_models.errors import KdgatError, StageError
-from tasks.compute import Needs, Placement, Pool
 from tasks.dask_settings import apply_settings, private_folder
-
-if TYPE_CHECKING:
-    pass
+from tasks.runner import Needs, Placement, Pool
 
 
 def local_workers() -> int:

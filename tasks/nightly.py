@@ -14,8 +14,8 @@ from prefect.logging import get_run_logger
 
 from config.catalog import catalog, dataset_entry, dataset_folder
 from config.errors import ConfigError, KdgatError
+from config.files import load_config
 from config.paths import COMPLETE, Paths, default_root
-from config.schema import PipelineConfig
 from kdgat_models.errors import RegressionError
 from kdgat_models.evaluation.comparison import Comparison, compare, figures
 from kdgat_models.runs.champions import Champion, champions, register
@@ -53,7 +53,7 @@ def register_evaluation(paths: Paths, folder: Path) -> Champion:
         raise ConfigError(
             f"{folder} does not say what it was made from ({error}); evaluate again with `kdgat evaluate`"
         ) from error
-    config = PipelineConfig.load(folder / "config.json")
+    config = load_config(folder / "config.json")
     models = {name: inputs[name] for name in ("vgae", "gat", "fusion")}
     champion = Champion(
         report["dataset"],

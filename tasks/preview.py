@@ -13,8 +13,8 @@ from kdgat_models.runs.store import RunStore
 from tasks.artifact import Artifact
 from tasks.attempts import Request, request
 from tasks.caching import cache_key, cached
-from tasks.compute import Pool
 from tasks.raw import is_simulated, raw_artifact
+from tasks.runner import Pool
 from tasks.supervise import POOLS, key_of
 
 UNKNOWN = "made by this run"

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from config.cluster import SlurmProfile, load_profile
 from kdgat_models.errors import ClusterError, KdgatError, StageError, StageInterrupted, StageOutOfMemory
-from tasks.compute import Needs, Placement, Pool
 from tasks.dask_settings import apply_settings, private_folder
+from tasks.runner import Needs, Placement, Pool
 from tasks.slurm_jobs import ControllerAwayError, advice, cancel, end_of, in_queue, job_state
 from tasks.slurm_script import Submissions, job_class, job_options
 

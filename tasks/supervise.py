@@ -19,7 +19,8 @@ from tasks.artifact import Artifact
 from tasks.attempts import Past, Request, due, request
 from tasks.caching import cache_key, pointer
 from tasks.child import StageCall, StageOutcome
-from tasks.compute import Compute, Needs, Pool
+from tasks.compute import Compute
+from tasks.runner import Needs, Pool
 
 POOLS: dict[str, Pool] = {"vgae": "gpu", "gat": "gpu"}  # all others compute on the CPU
 
@@ -73,7 +74,7 @@ def _begin(
     past = Past(_attempts(store, folder.run_id), pipeline_run)
     learnt = lesson(store, key_of(stage, config))
     config = _fitted(config, stage, learnt)
-    config.save(folder.path / "config.json")
+    write_json(folder.path / "config.json", config.model_dump(mode="json"))
     resources, pool = config.resources, POOLS.get(stage, "cpu")
     asked = request(resources.base_mb(stage), learnt.request_mb, past.multiple, compute.runner.cap_mb(pool), resources)
     row = _row(config, stage, variant, folder.run_id, past, asked)

@@ -3,7 +3,8 @@ import json
 import pytest
 
 from config import ConfigError, resolve
-from config.schema import PipelineConfig
+from config.files import load_config
+from kdgat_models.files import write_json
 
 FLAT = {
     "dataset": "hcrl_sa",
@@ -34,7 +35,7 @@ def load(tmp_path):
     def load(values):
         path = tmp_path / "config.json"
         path.write_text(json.dumps(values))
-        return PipelineConfig.load(path)
+        return load_config(path)
 
     return load
 
@@ -66,14 +67,14 @@ def test_teacher_is_large(load):
 
 def test_a_migrated_config_survives_the_round_trip(load, tmp_path):
     config = load(FLAT)
-    config.save(tmp_path / "new.json")
-    assert PipelineConfig.load(tmp_path / "new.json") == config
+    write_json(tmp_path / "new.json", config.model_dump(mode="json"))
+    assert load_config(tmp_path / "new.json") == config
 
 
 def test_a_current_config_survives_the_round_trip(tmp_path):
     config = resolve("vgae", "small", "kd_standard", **{"training.lr": 0.5})
-    config.save(tmp_path / "config.json")
-    assert PipelineConfig.load(tmp_path / "config.json") == config
+    write_json(tmp_path / "config.json", config.model_dump(mode="json"))
+    assert load_config(tmp_path / "config.json") == config
 
 
 def test_a_setting_of_another_model_is_left_out_with_a_warning(load):
@@ -90,4 +91,4 @@ def test_an_unknown_legacy_key_is_an_error(load, key):
 def test_a_file_that_is_not_json_is_an_error(tmp_path):
     (tmp_path / "x.json").write_text("{")
     with pytest.raises(ConfigError, match="not a JSON config"):
-        PipelineConfig.load(tmp_path / "x.json")
+        load_config(tmp_path / "x.json")

@@ -10,7 +10,8 @@ import pytest
 from config.errors import ConfigError
 from kdgat_models.errors import StageError, StageInterrupted, StageOutOfMemory
 from tasks.child import StageCall
-from tasks.compute import Compute, Needs, check_runner
+from tasks.compute import Compute, check_runner
+from tasks.runner import Needs
 
 NEEDS = Needs("cpu", 1000.0)
 

@@ -1,0 +1,31 @@
+"""Configs as files: this version's, and those that older versions wrote."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from config.errors import ConfigError
+from config.legacy import as_published, is_legacy, migrate
+from config.resolver import validated
+from config.schema import PipelineConfig
+
+
+def load_config(path: Path) -> PipelineConfig:
+    """Read a resolved config as JSON, of this version or one before; a flat one of an older version is migrated.
+
+    Raises:
+        ConfigError: the file is not JSON, or holds a key that is neither current nor known from older versions.
+    """
+    try:
+        values = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} is not a JSON config: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} holds a {type(values).__name__}; a config is an object of settings")
+    return current_config(values)
+
+
+def current_config(values: dict[str, Any]) -> PipelineConfig:
+    """The config that `values`, written by this version or one before, stand for; raises ConfigError as `load_config`."""
+    values = migrate(values) if is_legacy(values) else values
+    return PipelineConfig.model_validate(validated(values if "method" in values else as_published(values)))
