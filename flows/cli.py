@@ -198,6 +198,16 @@ def main() -> None:
     except KdgatError as error:
         print(f"kdgat: {error}", file=sys.stderr)
         raise SystemExit(1) from None
+    except OSError as error:  # the disk is full, a folder may not be written to, a file stands where a folder should
+        print(f"kdgat: {described(error)}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def described(error: OSError) -> str:
+    """What the system said, of which file, and what to do."""
+    if error.filename is None or error.strerror is None:
+        return str(error)
+    return f"{error.filename}: {error.strerror}. Mend that, or choose another folder with --root"
 
 
 def _print_results(evaluations: list[Any], as_json: bool) -> None:

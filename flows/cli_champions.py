@@ -8,8 +8,7 @@ from typing import Annotated
 import typer
 
 from config.errors import ConfigError
-from config.paths import Paths, default_root
-from flows.cli_options import DataDir, Json, Root, Runner, listed, prepare, start_flow
+from flows.cli_options import DataDir, Json, Root, Runner, existing, listed, prepare, start_flow
 from flows.show import show, table
 from tasks.compute import check_runner
 
@@ -26,10 +25,10 @@ def register(
     root: Root = Path("experiments"),
 ) -> None:
     """Register evaluated models, in place of the champion of the same dataset and variant."""
+    paths = existing(root)
     prepare(root)
     from tasks.nightly import latest_evaluation, register_evaluation
 
-    paths = Paths(default_root())
     champion = register_evaluation(paths, evaluation or latest_evaluation(paths, dataset, variant))
     show(f"{champion.name} is registered")
 
@@ -41,7 +40,7 @@ def list_champions(root: Root = Path("experiments"), as_json: Json = False) -> N
     from kdgat_models.runs.champions import champions
     from kdgat_models.runs.store import RunStore
 
-    found = champions(RunStore(Paths(root.expanduser().resolve()).store))
+    found = champions(RunStore(existing(root).store))
     rows = []
     for champion in found:
         f1 = {f"{split} {model}": value for (split, model, metric), value in figures(champion.rows).items() if metric == "f1"}
@@ -64,7 +63,7 @@ def remove(
     from kdgat_models.runs.champions import remove as remove_champion
     from kdgat_models.runs.store import RunStore
 
-    if not remove_champion(RunStore(Paths(root.expanduser().resolve()).store), dataset, variant):
+    if not remove_champion(RunStore(existing(root).store), dataset, variant):
         raise ConfigError(f"{dataset}/{variant} is no champion; `kdgat champion list` lists them")
     show(f"{dataset}/{variant} is watched no longer")
 
@@ -81,11 +80,12 @@ def nightly(
     root: Root = Path("experiments"),
 ) -> None:
     """Evaluate every champion on every dataset as it is now; exit with 1 if one is worse than it was."""
+    paths = existing(root)
     prepare(root)
     check_runner(runner)
     from tasks.nightly import registered
 
-    registered(Paths(default_root()))
+    registered(paths)
     parameters = {
         "night": night.date() if night else None,
         "data_dir": data_dir,

@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 
 from config.catalog import catalog
-from config.paths import Paths
 from config.resolver import list_auxiliaries, list_models, resolve
-from flows.cli_options import Json, Root
+from flows.cli_options import Json, Root, existing
 from flows.show import plain, show, table
 
 
@@ -48,7 +47,7 @@ def leaderboard(
     from kdgat_models.runs.store import RunStore
     from kdgat_models.runs.store import leaderboard as best
 
-    rows = best(RunStore(Paths(root.expanduser().resolve()).store), dataset, top)
+    rows = best(RunStore(existing(root).store), dataset, top)
     if as_json:
         print(json.dumps(rows, indent=2))
     elif rows:
@@ -68,7 +67,7 @@ def memory(root: Root = Path("experiments"), as_json: Json = False) -> None:
     from kdgat_models.runs.memory import lessons
     from kdgat_models.runs.store import RunStore
 
-    rows = lessons(RunStore(Paths(root.expanduser().resolve()).store))
+    rows = lessons(RunStore(existing(root).store))
     if as_json:
         print(json.dumps(rows, indent=2))
     elif rows:
@@ -90,7 +89,7 @@ def runs(
     """Print the last attempts at stages: what each asked for, what it used, and why it ended."""
     from kdgat_models.runs.store import RunStore
 
-    store = RunStore(Paths(root.expanduser().resolve()).store)
+    store = RunStore(existing(root).store)
     sql = f"select {RUN_COLUMNS}, error from attempts where ? is null or dataset = ? order by started_at desc limit ?"
     rows = store.query(sql, (dataset, dataset, last))[::-1]
     for row in rows:

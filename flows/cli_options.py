@@ -3,6 +3,7 @@
 import os
 from enum import StrEnum
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Annotated, Any
 
 import typer
@@ -23,9 +24,7 @@ DataDir = Annotated[
 ]
 Root = Annotated[
     Path,
-    typer.Option(
-        help="Folder for everything that is written.", envvar="KDGAT_ROOT", file_okay=False, show_default="./experiments"
-    ),
+    typer.Option(help="Folder for everything that is written.", envvar="KDGAT_ROOT", show_default="./experiments"),
 ]
 Overrides = Annotated[
     list[str] | None,
@@ -43,11 +42,27 @@ def prepare(root: Path) -> None:
     os.environ.update(tool_environment(absolute))
     try:
         Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=absolute) as file:  # a folder may be there and yet not be written to, or the disk be full
+            file.write(bytes(4096))
     except OSError as error:
         raise ConfigError(f"cannot write below {absolute}: {error}. Choose another folder with --root") from error
     api = os.environ.get("PREFECT_API_URL") or running_api(Paths(absolute))
     if api:
         os.environ["PREFECT_API_URL"] = api
+
+
+def existing(root: Path) -> Paths:
+    """The paths below a root that is only read: nothing is made in it.
+
+    Raises:
+        ConfigError: it is not there, or no folder.
+    """
+    absolute = root.expanduser().resolve()
+    if not absolute.exists():
+        raise ConfigError(f"there is nothing in {absolute}: no such folder. `kdgat run` fills it; --root names another")
+    if not absolute.is_dir():
+        raise ConfigError(f"{absolute} is a file; --root names the folder that `kdgat run` wrote to")
+    return Paths(absolute)
 
 
 def start_flow(module: str, name: str, parameters: dict[str, Any], quiet: bool) -> Any:

@@ -1,7 +1,9 @@
-"""The run store: each run writes Parquet files of its own, DuckDB reads them all. Writers need no lock."""
+"""The run store: runs write Parquet files of their own, DuckDB reads them all. Writers need no lock; readers write nothing."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,7 @@ from kdgat_models.runs.tables import TABLES
 if TYPE_CHECKING:
     import duckdb
 
-EMPTY = "_schema.parquet"  # so that a table without rows can be read
+EMPTY = "_schema.parquet"  # that older versions wrote for tables without rows
 
 # A run is known by its last row; a pipeline that is killed leaves its start row, which says so.
 LAST = (
@@ -58,10 +60,18 @@ class RunStore:
         name = f"{row['run_id']}-{row['pipeline_run'][:8]}-{row['attempt']}-{phase}"
         return self.write("runs", name, [stamped])
 
+    def files(self, table: str, pattern: str = "*") -> list[Path]:
+        """Files of `table` whose names, without suffix, match `pattern`; none if nothing was ever written."""
+        folder = self.folder / table
+        if not folder.exists():
+            return []
+        named = [path for path in folder.iterdir() if path.suffix == ".parquet" and not path.name.startswith((".", EMPTY))]
+        return sorted(path for path in named if fnmatchcase(path.stem, pattern))
+
     def rows(self, table: str, pattern: str = "*") -> list[dict[str, Any]]:
         """Rows of the files of `table` whose names match, oldest first; needs no database."""
-        files = sorted((self.folder / table).glob(f"{pattern}.parquet"))
-        found = [row for file in files if file.name != EMPTY for row in pq.read_table(file, schema=TABLES[table]).to_pylist()]
+        files = self.files(table, pattern)
+        found = [row for file in files for row in pq.read_table(file, schema=TABLES[table]).to_pylist()]
         return sorted(found, key=lambda row: row["written_at"])
 
     def connect(self) -> "duckdb.DuckDBPyConnection":
@@ -70,12 +80,12 @@ class RunStore:
 
         connection = duckdb.connect()
         for table, schema in TABLES.items():
-            empty = self.folder / table / EMPTY
-            if not empty.exists():
-                with atomic_path(empty) as temporary:
-                    pq.write_table(schema.empty_table(), temporary)
-            glob = str(self.folder / table / "*.parquet").replace("'", "''")
-            source = f"read_parquet('{glob}', union_by_name = true)"
+            connection.register(f"empty_{table}", schema.empty_table())
+            source = f"empty_{table}"
+            files = ", ".join("'" + escape(str(file)).replace("'", "''") + "'" for file in self.files(table))
+            if files:  # the empty table brings the columns that files of older versions lack
+                read = f"select * from read_parquet([{files}], union_by_name = true)"
+                source = f"({read} union all by name select * from empty_{table})"
             connection.execute(f"create view {table} as {VIEWS[table].format(source=source)}")
             if table == "runs":  # one row per attempt at a run
                 connection.execute(f"create view attempts as {LAST.format(key='run_id, attempt', source=source)}")

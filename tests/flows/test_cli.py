@@ -68,3 +68,47 @@ def test_a_root_that_cannot_be_written_is_an_error(tmp_path):
 
 def test_an_empty_leaderboard_says_what_to_run(tmp_path):
     assert "kdgat run" in kdgat("leaderboard", "--root", str(tmp_path)).stdout
+
+
+READERS = [["leaderboard"], ["runs"], ["memory"], ["champion", "list"], ["champion", "remove", "demo", "large"], ["nightly"]]
+
+
+@pytest.mark.parametrize("verb", READERS)
+def test_reading_a_root_that_is_not_there_says_so_and_makes_nothing(tmp_path, verb):
+    result = kdgat(*verb, "--root", str(tmp_path / "typo"))
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"kdgat: there is nothing in {tmp_path / 'typo'}: no such folder.")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("verb", READERS[:4])
+def test_reading_an_empty_root_makes_nothing(tmp_path, verb):
+    assert kdgat(*verb, "--root", str(tmp_path)).returncode == 0
+    assert not list(tmp_path.iterdir())
+
+
+def one_message(result: subprocess.CompletedProcess[str]) -> str:
+    """What the command said, which must be one short message."""
+    assert result.returncode == 1, result.stderr
+    lines = result.stderr.splitlines()
+    assert lines[0].startswith("kdgat: ")
+    assert not any(line.startswith("kdgat: ") for line in lines[1:])
+    assert len(lines) <= 15
+    assert "Traceback" not in result.stderr
+    return result.stderr
+
+
+@pytest.mark.parametrize("verb", [["leaderboard"], ["runs"], ["ingest"]])
+def test_a_root_that_is_a_file_or_has_a_name_that_is_too_long_is_one_message(tmp_path, verb):
+    file = tmp_path / "file"
+    file.write_text("")
+    assert str(file) in one_message(kdgat(*verb, "--root", str(file)))
+    assert "too long" in one_message(kdgat(*verb, "--root", str(tmp_path / ("x" * 800))))
+
+
+@pytest.mark.parametrize("verb", ["leaderboard", "runs"])
+def test_a_file_where_the_run_store_should_have_a_folder_is_one_message(tmp_path, verb):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "runs").write_text("")
+    (tmp_path / "store" / "metrics").write_text("")
+    assert f"{tmp_path}/store/" in one_message(kdgat(verb, "--root", str(tmp_path)))

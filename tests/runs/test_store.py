@@ -97,3 +97,19 @@ def test_types_do_not_drift_between_files(tmp_path):
     store.write("metrics", "1", [metric("1", "large", "gat", 1)])
     store.write("metrics", "2", [metric("2", "large", "gat", None)])
     assert store.query("select distinct typeof(value) as t from metrics") == [{"t": "DOUBLE"}]
+
+
+@pytest.mark.parametrize("name", ["b[1]", "[a-z]*", "what's new?"])
+def test_a_folder_with_characters_of_patterns_in_its_name_is_read(tmp_path, name):
+    store = RunStore(tmp_path / name)
+    store.write_run("start", run_row("a"))
+    store.write("metrics", "1", [metric("1", "large", "gat", 0.5)])
+    assert [row["run_id"] for row in store.rows("runs", "a-*")] == ["a"]
+    assert store.query("select run_id from attempts") == [{"run_id": "a"}]
+    assert [row["f1"] for row in leaderboard(store)] == [0.5]
+
+
+def test_reading_writes_nothing(tmp_path):
+    store = RunStore(tmp_path / "store")
+    assert leaderboard(store) == store.rows("runs") == []
+    assert not list(tmp_path.iterdir())
