@@ -94,7 +94,7 @@ class _Bars:
         self.bars: dict[str, Any] = {}
 
     def __call__(self, stage: str, event: dict[str, Any]) -> None:
-        from tasks.reporting import describe
+        from tasks.events import describe
 
         if event["event"] != "epoch":
             self.progress.console.print(f"[dim]{stage}:[/dim] {describe(event)}", highlight=False)

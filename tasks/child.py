@@ -1,8 +1,8 @@
 """A stage in a process of its own: what runs out of memory is the stage, not the worker, and its memory is gone when it ends.
 
 `run_in_child` is called on a worker (or anywhere) and starts `python -m tasks.child`. The call goes in as JSON on
-standard input, events come back as JSON lines on standard output, everything else that the stage prints goes to
-`stage.log` in its folder.
+standard input, events come back as JSON lines on standard output, the same in words, and everything
+else that the stage prints, goes to `stage.log` in its folder.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ import importlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -168,9 +169,14 @@ def _main() -> int:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != int(os.environ[PARENT]):  # it died before we asked to be told
         return 1
-    from tasks.stages.events import emit
+    from tasks.stages.events import emit, note
 
     call = StageCall(**json.loads(sys.stdin.read()))
+    job = os.environ.get("SLURM_JOB_ID")
+    note(
+        f"{call.function} starts on {socket.gethostname()}{f' in job {job}' if job else ''}, process {os.getpid()}: "
+        f"{call.memory_mb:.0f} MB, {call.threads} threads"
+    )
     try:
         module, _, name = call.function.partition(":")
         function = validate_call(getattr(importlib.import_module(module), name))

@@ -8,6 +8,7 @@ from typing import Any
 
 from kdgat_models.runs.store import RunStore
 from tasks.artifact import Artifact
+from tasks.events import describe
 
 # Whoever wants to show progress (the command line does) adds a function of (stage and variant, event).
 LISTENERS: list[Callable[[str, dict[str, Any]], None]] = []
@@ -56,30 +57,6 @@ class Progress:
             "queue_seconds": round(start - self._submitted, 3),
             "setup_seconds": round(self._first_step - start, 3) if self._first_step else None,
         }
-
-
-def describe(event: dict[str, Any]) -> str:
-    """One line about an event."""
-    kind = event["event"]
-    if kind == "epoch":
-        mark = " *" if event["best"] else ""
-        validation = ", ".join(f"{name} {value:.4g}" for name, value in event["validation"].items() if name != "value")
-        extra = f" ({validation})" if validation else ""
-        extra += f" in {event['parts']} parts per batch" if event["parts"] > 1 else ""
-        return (
-            f"epoch {event['epoch']}/{event['max_epochs']} train {event['train']['total']:.4g} "
-            f"validation {event['validation']['value']:.4g}{extra} {event['seconds']:.1f} s{mark}"
-        )
-    if kind == "started":
-        return f"started on {event['host']}" + (f" in job {event['job']}" if event["job"] else "")
-    if kind == "capture":
-        rejected = f", {event['rejected']} rows rejected" if event["rejected"] else ""
-        return f"{event['split']}/{event['capture']}: {event['frames']:,} frames{rejected}"
-    if kind == "graphs":
-        return f"{event['store']}: {event['windows']:,} windows of {event['frames']:,} frames"
-    if kind == "split":
-        return f"{event['split']}: {event['windows']:,} windows"
-    return str(event.get("message", event))
 
 
 def store_details(store: RunStore, row: dict[str, Any], artifact: Artifact) -> None:

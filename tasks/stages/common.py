@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from config.schema import PipelineConfig, TrainingConfig
-from kdgat_models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from kdgat_models.checkpoint import TENSORS, Checkpoint, load_checkpoint, save_checkpoint
 from kdgat_models.errors import MissingTeacherError
 from kdgat_models.evaluation.calibration import calibration_windows, temperature
 from kdgat_models.evaluation.thresholds import EVEN_ODDS, choose_thresholds
@@ -24,7 +24,7 @@ from kdgat_models.registry import REGISTRY, build, restore
 from kdgat_models.training.loop import FitResult, choose_device, fit
 from kdgat_models.training.objective import Objective
 from tasks.artifact import Artifact
-from tasks.stages.events import emit, emit_epoch
+from tasks.stages.events import emit_distillation, emit_epoch, emit_summary
 
 STATE_FILE, HISTORY = "last_epoch.safetensors", "epochs.json"
 
@@ -51,17 +51,13 @@ def open_model(artifact: Artifact, dataset: GraphDataset, model_type: str) -> Lo
 def load_teacher(artifact: Artifact | None, config: PipelineConfig, dataset: GraphDataset) -> nn.Module | None:
     """The teacher of a distilled run, or None for a run without distillation; the log says which."""
     if not config.auxiliary.distils:
+        emit_distillation(config.auxiliary)
         return None
     if artifact is None:
         raise MissingTeacherError(f"{config.model_type} {config.scale} is to be distilled and was given no teacher")
     checkpoint = load_checkpoint(artifact.path, config.model_type)
     dataset.require(checkpoint.schema, checkpoint.vocabulary)
-    aux = config.auxiliary
-    emit(
-        "log",
-        message=f"{config.model_type} {config.scale} is distilled ({aux.name}, T {aux.temperature:g}, alpha {aux.alpha:g}) "
-        f"from the {checkpoint.config.scale} {checkpoint.config.model_type} in {artifact.path}",
-    )
+    emit_distillation(config.auxiliary, checkpoint.config, artifact.path)
     return restore(checkpoint).to(choose_device(config.training.device))
 
 
@@ -119,6 +115,7 @@ def publish_model(
     checkpoint = Checkpoint(config, dataset.schema, dataset.vocabulary, thresholds, network.state_dict(), provenance)
     digest = save_checkpoint(folder, checkpoint)
     (folder / STATE_FILE).unlink(missing_ok=True)
+    emit_summary(result, parameters, folder / TENSORS)
     summary = {
         "parameters": parameters,
         "epochs": len(result.history),

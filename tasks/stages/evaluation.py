@@ -19,7 +19,7 @@ from kdgat_models.graphs.dataset import GraphDataset
 from kdgat_models.graphs.store import GraphData, GraphStore
 from tasks.artifact import Artifact
 from tasks.stages.common import open_model
-from tasks.stages.events import emit
+from tasks.stages.events import emit, emit_windows
 
 METRICS = "metrics.json"
 AFTER_TRAINING = "training"
@@ -52,7 +52,7 @@ def evaluation(
         detectors = score(store)
         rows += split_report(split, store, detectors)
         _write_scores(folder / "scores" / f"{split}.parquet", store, detectors, score.suspects(store))
-        emit("split", split=split, windows=len(store))
+        emit_windows(split, store, np.arange(len(store)))
     rows = [{"variant": label, **row} for row in rows]
     write_json(folder / METRICS, {"dataset": config.dataset, "variant": label, "occasion": occasion, "rows": rows})
     fused = [row["f1"] for row in rows if row["attack"] == ALL and row["f1"] is not None]

@@ -16,6 +16,7 @@ from kdgat_models.graphs.dataset import GraphDataset
 from kdgat_models.graphs.splits import CALIBRATION, VALIDATION
 from tasks.artifact import Artifact
 from tasks.stages.common import fit_and_keep, load_model, new_network, publish_model
+from tasks.stages.events import emit, emit_distillation, emit_splits
 
 
 def fusion(config: PipelineConfig, folder: Path, graphs: Artifact, vgae: Artifact, gat: Artifact) -> Artifact:
@@ -24,6 +25,12 @@ def fusion(config: PipelineConfig, folder: Path, graphs: Artifact, vgae: Artifac
     It runs on the CPU: states are a few numbers per window, and a transfer costs more than the step.
     """
     dataset = GraphDataset(graphs.path, config.identity)
+    emit_distillation(config.auxiliary)
+    emit_splits(dataset)
+    emit(
+        "log",
+        message="fusion learns from the validation windows; it stops, and its thresholds are chosen, by calibration windows",
+    )
     base = _base_models(dataset, vgae, gat)
     train, held_out = (fusion_data(base, dataset, dataset.train.windows(role)) for role in (VALIDATION, CALIBRATION))
     method = new_network(config, dataset)

@@ -21,12 +21,14 @@ from tasks.stages.common import (
     new_network,
     publish_model,
 )
+from tasks.stages.events import emit_splits
 
 
 def gat(config: PipelineConfig, folder: Path, graphs: Artifact, vgae: Artifact | None, teacher: Artifact | None) -> Artifact:
     """Train the classifier on the windows that the curriculum chooses by the autoencoder's score."""
     dataset = GraphDataset(graphs.path, config.identity)
     network, teacher_network = new_network(config, dataset), load_teacher(teacher, config, dataset)
+    emit_splits(dataset)
     sampler = _sampler(config, dataset, vgae)
     objective = GatObjective(network, dataset.train_data(), config, sampler, teacher_network)
     result = fit_and_keep(objective, config.training, config.seed, folder)
