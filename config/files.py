@@ -1,6 +1,7 @@
 """Configs as files: this version's, and those that older versions wrote."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,10 @@ def load_config(path: Path) -> PipelineConfig:
         raise ConfigError(f"{path} is not a JSON config: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds a {type(values).__name__}; a config is an object of settings")
-    return current_config(values)
+    return PipelineConfig.model_validate(current_values(values))
 
 
-def current_config(values: dict[str, Any]) -> PipelineConfig:
-    """The config that `values`, written by this version or one before, stand for; raises ConfigError as `load_config`."""
+def current_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that `values`, written by this version or one before, stand for; raises ConfigError as `load_config`."""
     values = migrate(values) if is_legacy(values) else values
-    return PipelineConfig.model_validate(validated(values if "method" in values else as_published(values)))
+    return validated(values if "method" in values else as_published(values))

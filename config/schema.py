@@ -114,7 +114,13 @@ class GATArchitecture(Section):
         default="mean_max", description="How nodes become a window; mean is the published one, in which one bad node drowns."
     )
     node_head: bool = Field(default=True, description="Learn which ID attacks, and add the worst ID's logit to the window's.")
+    node_hidden: Count | None = Field(default=None, description="Width of the node head; none: a quarter of a layer's.")
     normalise: bool = Field(default=True, description="Bring node features to one scale by the statistics of training.")
+
+    @property
+    def node_width(self) -> int:
+        """Width of the node head's hidden layer."""
+        return self.node_hidden or self.hidden * self.heads // 4
 
 
 class DQNArchitecture(Section):

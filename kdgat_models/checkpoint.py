@@ -9,11 +9,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from config.schema import PipelineConfig
+from kdgat_models.checkpoint_formats import FORMAT, current_record, fitted_config
 from kdgat_models.errors import CheckpointError
 from kdgat_models.files import atomic_path, digest_files, digest_json, write_json
 from kdgat_models.graphs.vocabulary import Vocabulary
 
-FORMAT = 2
 TENSORS, META = "model.safetensors", "checkpoint.json"
 
 
@@ -56,7 +56,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> str:
 
 
 def load_checkpoint(folder: Path, model_type: str | None = None) -> Checkpoint:
-    """Read a checkpoint, of type `model_type` if given.
+    """Read a checkpoint of this version or an earlier one, of type `model_type` if given.
 
     Raises:
         CheckpointError: it is missing, torn, of another format, or of another model type.
@@ -64,9 +64,7 @@ def load_checkpoint(folder: Path, model_type: str | None = None) -> Checkpoint:
     if not (folder / META).is_file():
         raise CheckpointError(f"no checkpoint in {folder}: expected {META} and {TENSORS}")
     try:
-        meta = json.loads((folder / META).read_text())
-        if meta["format"] != FORMAT:
-            raise CheckpointError(f"{folder} has checkpoint format {meta['format']}; this version reads format {FORMAT}")
+        meta = current_record(json.loads((folder / META).read_text()))
         if model_type and meta["model_type"] != model_type:
             raise CheckpointError(f"{folder} holds a {meta['model_type']}, not a {model_type}")
         if digest_files([folder / TENSORS]) != meta["tensors_digest"]:
@@ -75,7 +73,7 @@ def load_checkpoint(folder: Path, model_type: str | None = None) -> Checkpoint:
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise CheckpointError(f"{folder} is not a readable checkpoint: {error!r}. Train the model again") from error
     return Checkpoint(
-        PipelineConfig.model_validate(meta["config"]),
+        fitted_config(PipelineConfig.model_validate(meta["config"]), tensors),
         meta["schema"],
         Vocabulary(tuple(meta["vocabulary"]), meta["buckets"]),
         meta["thresholds"],

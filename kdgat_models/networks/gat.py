@@ -41,7 +41,7 @@ class GAT(nn.Module):
         pooled = self.pooling.width
         hidden = [module for _ in range(arch.fc_layers - 1) for module in (nn.Linear(pooled, pooled), nn.ReLU())]
         self.classifier = nn.Sequential(*hidden, nn.Dropout(arch.dropout), nn.Linear(pooled, 2))
-        self.node_head = _node_head(jumped + inputs[0], width // 4) if arch.node_head else None
+        self.node_head = _node_head(jumped + inputs[0], arch.node_width) if arch.node_head else None
         self.norm = nn.BatchNorm1d(features) if arch.normalise else nn.Identity()
         self.dropout = nn.Dropout(arch.dropout)
 

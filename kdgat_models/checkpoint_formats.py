@@ -1,0 +1,57 @@
+"""Checkpoints of earlier versions of this project, brought to the form of this one when they are read.
+
+Format 1: one method, the published one, and so a config without `method` and what came with it; a schema that does not say
+whether it is bounded; a vocabulary without buckets. Format 2 says all that; its first versions had node heads as wide as a
+layer, where later ones have a quarter, and wrote no reported changes into copies.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from config.files import current_values
+from config.schema import PipelineConfig
+from kdgat_models.errors import CheckpointError
+from kdgat_models.graphs.schemas import SCHEMAS
+
+FORMAT = 2
+READABLE = (1, 2)
+NODE_HEAD = "node_head.0.weight"
+
+
+def current_record(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """`checkpoint.json` of any readable format as this version would have written it; `meta` itself stays as it is.
+
+    Raises:
+        CheckpointError: the format is unknown, or its feature schema is.
+        ConfigError: a key of its config is known neither to this version nor to an earlier one.
+        KeyError: a field is missing.
+    """
+    if meta["format"] not in READABLE:
+        known = " and ".join(map(str, READABLE))
+        raise CheckpointError(f"checkpoint format {meta['format']!r} is unknown; this version reads formats {known}")
+    record = dict(meta) | {"format": FORMAT, "config": _current_config(meta["config"])}
+    if meta["format"] == 1:
+        record |= {"buckets": 0, "schema": meta["schema"] | {"bounded": _is_bounded(meta["schema"])}}
+    return record
+
+
+def fitted_config(config: PipelineConfig, tensors: Mapping[str, Tensor]) -> PipelineConfig:
+    """`config` with the width of the node head that `tensors` have: earlier versions did not write it down."""
+    if NODE_HEAD not in tensors or len(tensors[NODE_HEAD]) == config.gat.node_width:
+        return config
+    gat = config.gat.model_copy(update={"node_hidden": len(tensors[NODE_HEAD])})
+    return config.model_copy(update={"gat": gat})
+
+
+def _current_config(values: Mapping[str, Any]) -> dict[str, Any]:
+    augmentation = {"events": False, **values.get("augmentation", {"copies": 0})}
+    return current_values({**values, "augmentation": augmentation})
+
+
+def _is_bounded(schema: Mapping[str, Any]) -> bool:
+    known = SCHEMAS.get(schema["name"])
+    if known is None:
+        raise CheckpointError(f"its feature schema {schema['name']!r} is unknown; there are: {', '.join(SCHEMAS)}")
+    return known.bounded
