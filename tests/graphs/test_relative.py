@@ -1,83 +1,29 @@
 """Schema `relative`: what it must not depend on, what it must bear, and what each measure is there for."""
 
-from typing import NamedTuple
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from relative_cases import Graphs, counting, measured, odd_captures, random_frames, sent_by_one, simulated
 
 from config import resolve
 from kdgat_models.can.frames import Frames
-from kdgat_models.can.simulate import ATTACKS, arbitrate, drive, make_vehicle
+from kdgat_models.can.simulate import ATTACKS
 from kdgat_models.graphs.batch import GraphBatch
-from kdgat_models.graphs.relative import EDGE_FEATURES, NODE_FEATURES, RELATIVE, compute, is_timed
-from kdgat_models.graphs.relative_state import NORMS, RelativeState
-from kdgat_models.graphs.topology import Topology, build_topology, window_starts
+from kdgat_models.graphs.relative import EDGE_FEATURES, RELATIVE, compute, is_timed
+from kdgat_models.graphs.relative_state import NORMS
+from kdgat_models.graphs.topology import Topology, build_topology
 from kdgat_models.graphs.vocabulary import Vocabulary
 from kdgat_models.networks.gat import GAT, classify
 
-TICK = 2.0**-20  # s; whole ticks stay exact when they are shifted, also to 1.7e9 s
 BEGIN, END = 20.0, 22.0  # s, of the attack on a long drive
-
-
-class Graphs(NamedTuple):
-    topology: Topology
-    nodes: np.ndarray
-    edges: np.ndarray
-    state: RelativeState
-
-    @property
-    def window(self) -> np.ndarray:
-        return np.repeat(np.arange(len(self.topology.starts)), np.diff(self.topology.node_offsets))
-
-    def feature(self, name: str) -> np.ndarray:
-        return self.nodes[:, NODE_FEATURES.index(name) - 1]
-
-
-def measured(frames: Frames, window: int = 50, stride: int = 50) -> Graphs:
-    topology = build_topology(frames, window_starts(frames.size, window, stride), window)
-    features, state = compute(frames, topology)
-    return Graphs(topology, *features, state)
-
-
-def simulated(seed: int, attack: str | None, seconds: float = 3, begin: float = 1.5, end: float = 2.5) -> Frames:
-    rng = np.random.default_rng(seed)
-    vehicle = make_vehicle("any", seed)
-    traffic = drive(vehicle, seconds, rng)
-    bus = arbitrate(ATTACKS[attack](traffic, vehicle, begin, end, rng) if attack else traffic)
-    time = np.round(bus.time / TICK) * TICK
-    return Frames(time, bus.arbitration_id.astype(np.uint32), bus.dlc.astype(np.uint8), bus.payload, bus.label)
-
-
-def random_frames(seed: int) -> Frames:
-    """Frames without any order, some of them back in time, of IDs that may change their DLC."""
-    rng = np.random.default_rng(seed)
-    count, ids = int(rng.integers(150, 400)), int(rng.integers(1, 13))
-    time = np.cumsum(rng.choice([0, 1, 700, 20_000, -300], count)) * TICK
-    sender = rng.integers(0, ids, count)
-    dlc = np.maximum(rng.integers(1, 9, ids)[sender] - (rng.random(count) < 0.05), 1).astype(np.uint8)
-    payload = np.where(np.arange(8) < dlc[:, None], rng.choice([0, 1, 7, 255], (count, 8)), 0).astype(np.uint8)
-    return Frames(time, sender.astype(np.uint32) * 77, dlc, payload, (rng.random(count) < 0.05).astype(np.uint8))
 
 
 @st.composite
 def captures(draw) -> Frames:
     seed, kind = draw(st.integers(0, 10**6)), draw(st.sampled_from(["random", None, *ATTACKS]))
     return random_frames(seed) if kind == "random" else simulated(seed, kind)
-
-
-def sent_by_one(time, payload=None) -> Frames:
-    """Frames of one ID, DLC 8, zeros if no payload is given."""
-    count = len(time)
-    payload = np.zeros((count, 8), np.uint8) if payload is None else payload
-    return Frames(
-        np.asarray(time, float), np.full(count, 0x123, np.uint32), np.full(count, 8, np.uint8), payload, ZEROS[:count]
-    )
-
-
-ZEROS = np.zeros(10_000, np.uint8)
 
 
 # Disguises: the same traffic of another vehicle, another day, other units of measurement.
@@ -186,29 +132,6 @@ def test_a_capture_in_pieces_gives_what_it_gives_whole(stride_in_windows, frames
     np.testing.assert_array_equal(state.pairs, whole.state.pairs)
 
 
-def odd_captures() -> dict[str, Frames]:
-    plain = simulated(2, "fuzzing")
-    n = plain.size
-    alone = sent_by_one(np.arange(300) * 0.01)
-    late, year = plain.timestamp.copy(), plain.timestamp.copy()
-    late[0], year[n // 2 :] = 10.0, year[n // 2 :] + 3e7
-    empty = plain._replace(dlc=np.zeros_like(plain.dlc), payload=np.zeros_like(plain.payload))
-    each_its_own = np.random.default_rng(0).choice(2**29, n, replace=False).astype(np.uint32)
-    return {
-        "one ID": alone,
-        "exactly one window": Frames(*(column[:50] for column in plain)),
-        "one window of one ID": Frames(*(column[:50] for column in alone)),
-        "constant timestamps": plain._replace(timestamp=np.full(n, 5.0)),
-        "timestamps that step back": plain._replace(timestamp=plain.timestamp - 0.01 * (np.arange(n) % 7 == 0)),
-        "timestamps before the first": plain._replace(timestamp=late),
-        "timestamps that run backwards": plain._replace(timestamp=plain.timestamp[::-1].copy()),
-        "a pause of a year": plain._replace(timestamp=year),
-        "no payloads": empty,
-        "29-bit IDs": plain._replace(arbitration_id=plain.arbitration_id + np.uint32(0x1FFF_F000)),
-        "thousands of IDs": plain._replace(arbitration_id=each_its_own),
-    }
-
-
 @pytest.mark.parametrize("odd", odd_captures())
 def test_features_are_finite_for_an_odd_capture(odd):
     graphs = measured(odd_captures()[odd])
@@ -298,14 +221,6 @@ def test_a_unit_that_reports_at_once_is_forgiven_and_an_intruder_is_not():
     first_event, first_intruder = (np.flatnonzero(values)[0] for values in (event, intruder))
     assert event[first_event] == pytest.approx(intruder[first_intruder], rel=0.1)
     assert event[200:].max() < 1 < intruder[200:][intruder[200:] > 0].min()
-
-
-def counting(count: int) -> np.ndarray:
-    """Payloads of a counter, noise, a constant, and the XOR of these: each bit of the checksum flips half of the time."""
-    payload = np.tile(np.array([0, 0, 77, 0, 0, 0, 0, 0], np.uint8), (count, 1))
-    payload[:, 0], payload[:, 1] = np.arange(count) % 16, np.random.default_rng(0).integers(0, 256, count)
-    payload[:, 3] = np.bitwise_xor.reduce(payload[:, :3], axis=1)
-    return payload
 
 
 @pytest.mark.parametrize(("byte", "mask", "measure"), [(3, 0x18, "flip_surprise_max"), (0, 0x07, "successor_max")])
