@@ -170,7 +170,7 @@ def _describe_ids(count, node_slots, span, norms, slots, out):
             period = 2.0**norm.period
             z = (count[node] - span / period) / math.sqrt(span / period + 1.0)
             out[node, o + 1] = math.log2(z) if z > 1.0 else -math.log2(-z) if z < -1.0 else 0.0
-            missed = min(math.log2(1.0 + norm.born / period), 12.0)
+            missed = min(math.log2(1.0 + max(norm.born, 0.0) / period), 12.0)
             if missed > 0.0:
                 out[node, o + 2] = max(missed - 2.0 * math.log2(1.0 + _cohort(k, norms, slots)), 0.0)
 

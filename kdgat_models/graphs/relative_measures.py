@@ -41,7 +41,7 @@ HABIT = 0.5  # share of early frames from which being early is how an ID behaves
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def observe(f, clock, slot, dlc, payload, norms, pairs, bus, measures):
     """Write the measures of frame `f` to `measures[f]`, then learn from the frame."""
-    k = slot[f]
+    k = int(slot[f])
     norm = norms[k]
     out = measures[f]
     if bus[0] == 0:
@@ -64,7 +64,7 @@ def observe(f, clock, slot, dlc, payload, norms, pairs, bus, measures):
         return
     gap = max(now - norm.last, TINY_GAP)
     trust = norm.trust
-    rate = 1.0 / (trust + 1.0) if trust < LEARNING_FRAMES else min(gap / MEMORY, 1.0 / LEARNING_FRAMES)
+    rate = np.float64(1.0 / (trust + 1.0) if trust < LEARNING_FRAMES else min(gap / MEMORY, 1.0 / LEARNING_FRAMES))
     on_time = _timing(norm, now, gap, rate, f, int(bus[0]) - 1, measures)
     norm.last = now
     _payload(norm, payload[f], dlc[f], rate, on_time, out)
@@ -128,7 +128,7 @@ def _timing(norm, now, gap, rate, row, frame, measures):
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _payload(norm, payload, dlc, rate, on_time, out):
     """Measure a payload against the last one that was on time, and learn it if it is on time itself."""
-    T = min(norm.trust, MEMORY * 100.0)
+    T = np.float64(min(norm.trust, MEMORY * 100.0))
     hamming, surprisal = _flips(norm, payload, rate, T, on_time)
     novelty = _novelty(norm, payload, rate, T, on_time)
     misses = _successors(norm, norm.payload, payload, rate, T, on_time)

@@ -18,7 +18,7 @@ PAIR_SLOTS = 2**16  # hashed table of transition counts; a collision only blunts
 
 # One record for each arbitration ID, in the order in which the IDs were first seen. A record lies in one piece of memory,
 # and a compiled function takes it as one pointer: as arrays of their own, the fields cost three times the whole computation.
-NORMS = np.dtype(
+_FIELDS = np.dtype(
     [
         ("count", np.int64),  # frames so far
         ("born", np.float64),  # s after the start of the capture
@@ -49,6 +49,8 @@ NORMS = np.dtype(
     ],
     align=True,
 )
+# As a record, so that fields are attributes also where nothing is compiled (NUMBA_DISABLE_JIT=1).
+NORMS = np.dtype((np.record, _FIELDS))
 
 
 class RelativeState(NamedTuple):
