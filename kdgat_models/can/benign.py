@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kdgat_models.can.clock import tells_time
 from kdgat_models.can.frames import PAYLOAD_BYTES, Frames
 
 EVENT_GAP_S = (1.0, 8.0)  # from one reported change to the next on the bus, uniform
@@ -27,7 +28,7 @@ class _Event(NamedTuple):
 
 def vary(frames: Frames, rng: Rng) -> Frames:
     """A copy of an attack-free capture in which units report changes at once; without a clock it is returned as it is."""
-    if frames.size < 2 or not frames.timestamp[-1] > frames.timestamp[0]:
+    if not tells_time(frames.timestamp):
         return frames
     clock = np.maximum.accumulate(frames.timestamp - frames.timestamp[0])
     payload = frames.payload.copy()

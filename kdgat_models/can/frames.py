@@ -1,13 +1,17 @@
 """Frames: the one form that all captures take, on disk and in memory."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+
+from kdgat_models.can.clock import MAX_TIMESTAMP
+from kdgat_models.errors import CaptureError
 
 PAYLOAD_BYTES = 8  # classical CAN
 MAX_STANDARD_ID = 0x7FF  # 11 bits
@@ -25,6 +29,13 @@ ARROW_SCHEMA = pa.schema(
         pa.field("is_remote_frame", pa.bool_(), nullable=False),
     ]
 )
+# Least and highest value of the columns that are numbers.
+BOUNDS = {
+    "timestamp": (0.0, MAX_TIMESTAMP),
+    "arbitration_id": (0, MAX_EXTENDED_ID),
+    "dlc": (0, PAYLOAD_BYTES),
+    "label": (0, 1),
+}
 
 
 class Frames(NamedTuple):
@@ -42,26 +53,38 @@ class Frames(NamedTuple):
 
 
 def read_frames(path: Path) -> Frames:
-    """Read a Parquet capture that ingest wrote."""
-    table = pq.read_table(path, columns=["timestamp", "arbitration_id", "dlc", "payload", "label"], memory_map=True)
-    table = table.combine_chunks()
-    payload = table["payload"].combine_chunks()
-    if isinstance(payload, pa.ChunkedArray):  # an empty table keeps no chunk to combine
-        payload = pa.concat_arrays(payload.chunks) if payload.num_chunks else pa.array([], pa.binary())
-    return Frames(
-        table["timestamp"].to_numpy(),
-        table["arbitration_id"].to_numpy(),
-        table["dlc"].to_numpy(),
-        padded_payload(payload),
-        table["label"].to_numpy(),
-    )
+    """Read a Parquet capture that ingest wrote.
+
+    Raises:
+        CaptureError: the file is missing or torn, or what it holds is no capture; names file and field.
+    """
+    try:
+        with pq.ParquetFile(path, memory_map=True) as file:
+            _check_fields(file.schema_arrow)
+            return _frames(file.read())
+    except (pa.ArrowException, OSError, CaptureError) as error:
+        raise CaptureError(
+            f"{path} is not a capture as ingest writes it: {error}. Remove it and ingest the recording again"
+        ) from error
 
 
 def padded_payload(payload: pa.Array) -> NDArray[np.uint8]:
-    """Binary array of n payloads -> [n, 8] bytes, zero beyond each payload's end."""
+    """Binary array of n payloads -> [n, 8] bytes, zero beyond each payload's end.
+
+    Raises:
+        CaptureError: another type, a null, or a payload of more than 8 bytes.
+    """
+    if payload.type != pa.binary() or payload.null_count:
+        raise CaptureError(f"field payload is {payload.type} with {payload.null_count} nulls; expected binary without nulls")
+    if not len(payload):
+        return np.zeros((0, PAYLOAD_BYTES), np.uint8)
     _, offsets, data = payload.buffers()
     starts = np.frombuffer(offsets, np.int32)[payload.offset : payload.offset + len(payload) + 1]
     values = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
+    sizes = np.diff(starts)
+    if sizes.max() > PAYLOAD_BYTES or sizes.min() < 0 or starts[0] < 0 or starts[-1] > len(values):  # else `_pad` strays
+        row = int(sizes.argmax())
+        raise CaptureError(f"field payload has {sizes[row]} bytes in frame {row}; expected at most {PAYLOAD_BYTES}")
     return _pad(starts, values)
 
 
@@ -72,3 +95,45 @@ def _pad(offsets: NDArray[np.int32], values: NDArray[np.uint8]) -> NDArray[np.ui
         for column in range(offsets[row + 1] - offsets[row]):
             padded[row, column] = values[offsets[row] + column]
     return padded
+
+
+def _check_fields(schema: pa.Schema) -> None:
+    for field in ARROW_SCHEMA:
+        found = schema.get_all_field_indices(field.name)
+        if len(found) != 1:
+            raise CaptureError(f"field {field.name} is there {len(found)} times; its fields are {', '.join(schema.names)}")
+        if schema.types[found[0]] != field.type:
+            raise CaptureError(f"field {field.name} is of type {schema.types[found[0]]}; expected {field.type}")
+
+
+def _frames(table: pa.Table) -> Frames:
+    if not table.num_rows:
+        raise CaptureError("it has no frames")
+    for name in ARROW_SCHEMA.names:
+        if table[name].null_count:
+            raise CaptureError(f"field {name} has {table[name].null_count} nulls")
+    columns = {name: table[name].to_numpy() for name in BOUNDS}
+    for name, (low, high) in BOUNDS.items():
+        _check_bounds(name, columns[name], low, high)
+    _check_sizes(table, columns["dlc"])
+    payload = np.concatenate([padded_payload(chunk) for chunk in table["payload"].chunks])
+    return Frames(columns["timestamp"], columns["arbitration_id"], columns["dlc"], payload, columns["label"])
+
+
+def _check_bounds(name: str, values: NDArray[Any], low: float, high: float) -> None:
+    if values.min() >= low and values.max() <= high:  # false for NaN
+        return
+    row = int(np.argmin((values >= low) & (values <= high)))
+    raise CaptureError(f"field {name} is {values[row]} in frame {row}; expected {low:.0f} to {high:.0f}")
+
+
+def _check_sizes(table: pa.Table, dlc: NDArray[np.uint8]) -> None:
+    """A payload is as long as the DLC says; a remote frame announces a DLC and carries none."""
+    sizes = pc.binary_length(table["payload"]).to_numpy()  # type: ignore[attr-defined]  # made at import
+    wrong = sizes != dlc
+    if not wrong.any():
+        return
+    wrong &= (sizes > 0) | ~table["is_remote_frame"].to_numpy()
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise CaptureError(f"field payload has {sizes[row]} bytes in frame {row}, but its DLC is {dlc[row]}")

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from config.errors import ConfigError
+from kdgat_models.can.clock import frame_clock
 from kdgat_models.can.frames import MAX_EXTENDED_ID, MAX_STANDARD_ID, PAYLOAD_BYTES, Frames
 from kdgat_models.errors import DatasetError
 
@@ -19,7 +20,6 @@ DURATION_S = (0.3, 6)  # log-uniform
 GAP_S = (2, 8)  # clean traffic between two attacks, uniform
 PAUSE_S = 1.0  # a bus that is silent for longer is asleep
 FREQUENT_HZ = 5  # IDs sent more often are worth attacking
-NOMINAL_RATE_HZ = 2000  # frames/s of a capture that tells no time
 HEARD = 50  # an attacker forges from one of the victim's last so many payloads
 
 Rng = np.random.Generator
@@ -253,10 +253,7 @@ def _check_families(families: Sequence[str]) -> None:
 
 
 def _indexed(frames: Frames) -> Recording:
-    clock = np.maximum.accumulate(frames.timestamp)  # order on the bus counts, not a recorder that steps back
-    timed = bool(clock[-1] > clock[0])
-    if not timed:
-        clock = np.arange(frames.size) / NOMINAL_RATE_HZ
+    clock, timed = frame_clock(frames.timestamp)
     ids, counts = np.unique(frames.arbitration_id.astype(np.int64), return_counts=True)
     max_id = MAX_STANDARD_ID if ids[-1] <= MAX_STANDARD_ID else MAX_EXTENDED_ID
     rows = np.split(np.argsort(frames.arbitration_id, kind="stable"), np.cumsum(counts)[:-1])

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from kdgat_models.can.clock import MAX_TIMESTAMP
 from kdgat_models.can.frames import MAX_EXTENDED_ID
 
 TIMESTAMP = r"[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?"
@@ -49,13 +50,15 @@ class Reader(NamedTuple):
         )
         return frames.with_columns(
             pl.when(pl.col("arbitration_id") <= MAX_EXTENDED_ID).then(pl.col("arbitration_id").cast(pl.UInt32, strict=False)),
-            pl.when(pl.col("timestamp").is_finite()).then(pl.col("timestamp")),
+            pl.when(pl.col("timestamp") <= MAX_TIMESTAMP).then(pl.col("timestamp")),  # none has a sign
         )
 
 
 def _diagnose_fields(time: str, identifier: str) -> str | None:
     if not re.fullmatch(TIMESTAMP, time):
         return f"the timestamp is {time!r}; expected seconds, not negative, not NaN"
+    if float(time) > MAX_TIMESTAMP:
+        return f"the timestamp is {time!r}; expected seconds, at most {MAX_TIMESTAMP:.0f} (the year 2200), not milliseconds"
     if not re.fullmatch(IDENTIFIER, identifier):
         return f"the arbitration ID is {identifier!r}; expected 1 to 8 hex digits"
     if int(identifier, 16) > MAX_EXTENDED_ID:

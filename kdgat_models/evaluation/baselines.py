@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 
+from kdgat_models.can.clock import FRAMES_PER_SECOND, tells_time
 from kdgat_models.can.frames import Frames
 from kdgat_models.errors import DatasetError, SchemaError
-from kdgat_models.evaluation.episodes import DEFAULT_RULES
 from kdgat_models.graphs.schema import require_same_schema
 from kdgat_models.graphs.store import GraphStore
 from kdgat_models.graphs.topology import window_starts
@@ -44,7 +44,7 @@ def warm_up_rule(frames: Frames, starts: NDArray[np.int64], window_size: int, wa
 
     Args:
         frames: A capture of n frames. If its timestamps are all equal, or one is not finite, no frame comes too soon, and the
-            warm-up is counted in frames (`EpisodeRules.frames_per_second`).
+            warm-up is counted in frames (`FRAMES_PER_SECOND`).
         starts: [G], first frame of each window, in any order.
         window_size: Frames in a window.
         warm_up_s: Length of the warm-up, in s. A capture that is shorter is all warm-up.
@@ -54,7 +54,7 @@ def warm_up_rule(frames: Frames, starts: NDArray[np.int64], window_size: int, wa
     """
     _check(frames, starts, window_size)
     ids, warm_up = frames.arbitration_id, _warm_up_frames(frames.timestamp, warm_up_s)
-    clock = frames.timestamp if _has_clock(frames.timestamp) else np.zeros(frames.size)
+    clock = frames.timestamp if tells_time(frames.timestamp) else np.zeros(frames.size)
     known, limits = _half_periods(ids[:warm_up], clock[:warm_up])
     alarms = np.concatenate([[0], np.cumsum(_alarms(ids, clock, known, limits))])
     return (alarms[starts + window_size] - alarms[starts]).astype(np.float64)
@@ -180,14 +180,10 @@ def _check(frames: Frames, starts: NDArray[np.int64], window_size: int) -> None:
         )
 
 
-def _has_clock(timestamps: NDArray[np.float64]) -> bool:
-    return bool(len(timestamps) and np.isfinite(timestamps).all() and np.ptp(timestamps) > 0)
-
-
 def _warm_up_frames(timestamps: NDArray[np.float64], warm_up_s: float) -> int:
     """How many frames come before the first that is `warm_up_s` later than the first of all, or later still."""
-    if not _has_clock(timestamps):
-        return min(len(timestamps), int(warm_up_s * DEFAULT_RULES.frames_per_second))
+    if not tells_time(timestamps):
+        return min(len(timestamps), int(warm_up_s * FRAMES_PER_SECOND))
     late = timestamps - timestamps[0] >= warm_up_s
     return int(late.argmax()) if late.any() else len(timestamps)
 

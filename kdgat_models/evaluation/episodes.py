@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from kdgat_models.can.clock import FRAMES_PER_SECOND, frame_clock
 from kdgat_models.errors import SchemaError
 from kdgat_models.evaluation.metrics import Metrics
 
@@ -19,7 +20,7 @@ class EpisodeRules(NamedTuple):
 
     max_gap_s: float = 1.0  # attack frames as far apart as this, or farther, are of two episodes
     quiet_s: float = 1.0  # false alarms with as much time between them, or more, are two
-    frames_per_second: float = 2000.0  # of a busy 500 kbit/s bus; stands in for time where there is none
+    frames_per_second: float = FRAMES_PER_SECOND  # stands in for time where there is none
 
 
 class CaptureWindows(NamedTuple):
@@ -90,7 +91,7 @@ def capture_events(
     _check(timestamps, labels, windows)
     order = np.argsort(windows.first_frame, kind="stable")
     starts, flagged = np.asarray(windows.first_frame)[order], np.asarray(windows.flagged, bool)[order]
-    clock, timed = _clock(timestamps, rules.frames_per_second)
+    clock, timed = frame_clock(timestamps, rules.frames_per_second)
     attack = np.flatnonzero(labels)
     new = np.diff(clock[attack], prepend=-np.inf) >= rules.max_gap_s
     episode, onset = np.cumsum(new) - 1, attack[new]
@@ -138,13 +139,6 @@ def _check(timestamps: NDArray[Any], labels: NDArray[Any], windows: CaptureWindo
             f"windows of {windows.size} frames begin at frames {starts.min()} to {starts.max()} of a capture of {len(labels)} "
             "frames; give the first frames, counted within this capture, and the size that its windows were cut with"
         )
-
-
-def _clock(timestamps: NDArray[np.floating[Any]], frames_per_second: float) -> tuple[NDArray[np.float64], bool]:
-    """Never decreasing time [n] of each frame, in s, and whether it is real."""
-    if len(timestamps) and np.isfinite(timestamps).all() and np.ptp(timestamps) > 0:
-        return np.maximum.accumulate(np.asarray(timestamps, np.float64)), True
-    return np.arange(len(timestamps)) / frames_per_second, False
 
 
 def _first_window(

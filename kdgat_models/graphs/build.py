@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from config.schema import AugmentationConfig, PreprocessingConfig
 from kdgat_models.can.benign import vary
+from kdgat_models.can.clock import tells_time
 from kdgat_models.can.frames import Frames, read_frames
 from kdgat_models.can.ingest import attack_type
 from kdgat_models.can.injection import inject
-from kdgat_models.graphs.relative import is_timed
 from kdgat_models.graphs.schemas import feature_schema
 from kdgat_models.graphs.splits import GAP, assign_roles
 from kdgat_models.graphs.store import COPY, CaptureEntry, GraphStore, StoreWriter
@@ -71,7 +71,7 @@ def build_store(
     too_short, untimed = [], []
     for capture in captures:
         frames = read_frames(capture.path)
-        if not is_timed(frames):
+        if not tells_time(frames.timestamp):
             untimed.append(capture.name)
         if frames.size < config.window_size:
             too_short.append(capture.name)
@@ -126,10 +126,10 @@ def _roles_at(
     times = frames.timestamp[starts]
     places = []
     for edge in (copied, copied + window_size - 1):
-        if frames.timestamp[0] == frames.timestamp[-1]:  # no clock: by position, which injected frames have shifted
-            places.append(edge * len(starts) // max(attacked.size, 1))
-        else:
+        if tells_time(frames.timestamp):
             places.append(np.searchsorted(times, attacked.timestamp[edge], side="right") - 1)
+        else:  # by position, which injected frames have shifted
+            places.append(edge * len(starts) // max(attacked.size, 1))
     first, last = (roles[np.clip(place, 0, len(roles) - 1)] for place in places)
     return np.where(first == last, first, GAP).astype(np.uint8)
 

@@ -10,6 +10,7 @@ import math
 import numba
 import numpy as np
 
+from kdgat_models.can.clock import FRAMES_PER_SECOND, tells_time
 from kdgat_models.can.frames import Frames
 from kdgat_models.graphs.relative_measures import (
     EARLY,
@@ -60,13 +61,6 @@ EDGE_FEATURES = (
 SILENT, GONE = 3.0, 10.0  # log2 of periods: from 8 on an ID is silent, from 1024 on its unit is off
 COHORT = 1.0  # s; IDs that are first seen together belong to a unit that woke up
 MOST_COHORT = 64
-FRAMES_PER_SECOND = 2000.0  # of a capture that tells no time: its frames are counted instead
-
-
-def is_timed(frames: Frames) -> bool:
-    """Whether the timestamps tell time. Some published captures have constant ones."""
-    stamps = frames.timestamp
-    return bool(len(stamps) and np.isfinite(stamps).all() and stamps.max() > stamps.min())
 
 
 def compute(frames: Frames, topology: Topology, state: RelativeState | None = None) -> tuple[Features, RelativeState]:
@@ -75,7 +69,7 @@ def compute(frames: Frames, topology: Topology, state: RelativeState | None = No
     Without usable timestamps, frames are counted instead of seconds: ratios of gaps, and all that payloads tell, remain.
     """
     W = topology.frame_node.shape[1]
-    state = state or RelativeState.fresh(M, is_timed(frames))
+    state = state or RelativeState.fresh(M, tells_time(frames.timestamp))
     begin, end = state.next_frame, int(topology.starts[-1]) + W
     keep = min(int(topology.starts[0]), begin)  # frames before `begin` were measured with the windows before
     rows = slice(keep, end)

@@ -54,7 +54,7 @@ NORMS = np.dtype((np.record, _FIELDS))
 
 
 class RelativeState(NamedTuple):
-    """All that is carried; `advance` in relative_measures.py returns the next one and changes this one's arrays."""
+    """All that is carried; `compute` in relative.py returns the next one and changes the arrays of this one."""
 
     slots: dict[int, int]  # slot of an arbitration ID
     norms: NDArray[Any]  # [K], NORMS; those beyond the last slot are room to grow

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from config.schema import PipelineConfig
+from kdgat_models.can.clock import tells_time
 from kdgat_models.can.frames import read_frames
 from kdgat_models.evaluation.baselines import UNTRAINED
 from kdgat_models.evaluation.protocol_report import (
@@ -24,7 +25,6 @@ from kdgat_models.evaluation.protocol_tables import markdown
 from kdgat_models.evaluation.protocols import PROTOCOLS
 from kdgat_models.files import digest_json, write_json
 from kdgat_models.graphs.dataset import TRAIN_STORE
-from kdgat_models.graphs.relative import is_timed
 from kdgat_models.graphs.store import GraphStore
 from tasks.artifact import Artifact
 from tasks.stages.pool import AUDIT, CAPTURES
@@ -105,7 +105,7 @@ def _captures(pool: Artifact, config: PipelineConfig) -> tuple[Captures, list[st
             continue
         capture = read_frames(Path(fact["path"]))
         frames.append(CaptureFrames(capture.timestamp, capture.label))
-        if not is_timed(capture):
+        if not tells_time(capture.timestamp):
             notes.append(f"no clock: {entry.name} has constant timestamps; its frames were counted instead of seconds")
     return Captures(facts, frames, config.preprocessing.window_size), notes
 

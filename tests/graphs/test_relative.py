@@ -11,7 +11,7 @@ from config import resolve
 from kdgat_models.can.frames import Frames
 from kdgat_models.can.simulate import ATTACKS
 from kdgat_models.graphs.batch import GraphBatch
-from kdgat_models.graphs.relative import EDGE_FEATURES, RELATIVE, compute, is_timed
+from kdgat_models.graphs.relative import EDGE_FEATURES, RELATIVE, compute
 from kdgat_models.graphs.relative_state import NORMS
 from kdgat_models.graphs.topology import Topology, build_topology
 from kdgat_models.graphs.vocabulary import Vocabulary
@@ -150,14 +150,6 @@ def test_features_are_finite_whatever_the_clock_does(steps, seed):
     graphs = measured(Frames(np.cumsum(steps), *(column[:count] for column in frames[1:])), 10, 7)
     assert np.isfinite(graphs.nodes).all()
     assert np.isfinite(graphs.edges).all()
-
-
-@pytest.mark.parametrize(
-    ("time", "timed"),
-    [([], False), ([5.0], False), ([5.0, 5.0], False), ([5.0, 6.0], True), ([6.0, 5.0], True), ([5.0, np.nan, 6.0], False)],
-)
-def test_timestamps_that_do_not_differ_or_are_not_finite_tell_no_time(time, timed):
-    assert is_timed(sent_by_one(time)) == timed
 
 
 @pytest.mark.parametrize("time", [np.arange(600) * 0.01, np.full(600, 5.0)], ids=["timed", "timeless"])
