@@ -1,6 +1,5 @@
 """Configs as files: this version's, and those that older versions wrote."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from config.errors import ConfigError
 from config.legacy import as_published, is_legacy, migrate
 from config.resolver import validated
 from config.schema import PipelineConfig
+from config.strict_json import load_json
 
 
 def load_config(path: Path) -> PipelineConfig:
@@ -18,7 +18,7 @@ def load_config(path: Path) -> PipelineConfig:
         ConfigError: the file is not JSON, or holds a key that is neither current nor known from older versions.
     """
     try:
-        values = json.loads(path.read_text())
+        values = load_json(path)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} is not a JSON config: {error}") from error
     if not isinstance(values, dict):
@@ -28,5 +28,8 @@ def load_config(path: Path) -> PipelineConfig:
 
 def current_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that `values`, written by this version or one before, stand for; raises ConfigError as `load_config`."""
-    values = migrate(values) if is_legacy(values) else values
-    return validated(values if "method" in values else as_published(values))
+    try:
+        values = migrate(values) if is_legacy(values) else values
+        return validated(values if "method" in values else as_published(values))
+    except (TypeError, AttributeError) as error:
+        raise ConfigError(f"a setting has a value of another kind than any version wrote: {error}") from error

@@ -18,13 +18,20 @@ Modality = Literal["automotive"]
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
+# No setting of a network or a run comes near its upper bound. Beyond them lie only typing errors and altered files, which
+# would read as "out of memory" hours later, and be tried again with more.
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Width = Annotated[int, Field(ge=1, le=8192)]
+Heads = Annotated[int, Field(ge=1, le=256)]
+Layers = Annotated[int, Field(ge=1, le=64)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+WIDEST = 16_384  # heads times width: a matrix between two layers has 1 GB then
 
 
 class Section(BaseModel):
     """Base of all sections: immutable, and a misspelt key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class PreprocessingConfig(Section):
@@ -32,15 +39,17 @@ class PreprocessingConfig(Section):
 
     window_size: int = Field(default=100, ge=2, le=10_000, description="Frames in a window.")
     stride: int = Field(
-        default=100, ge=1, description="Frames between the starts of two windows; below window_size they overlap."
+        default=100, ge=1, le=1_000_000, description="Frames between the starts of two windows; below window_size they overlap."
     )
     feature_schema: str = Field(default="relative", description="Name of the feature schema, see kdgat_models.graphs.schemas.")
     validation_fraction: Probability = Field(
         default=0.15, description="Share of time blocks for early stopping and fusion states."
     )
     calibration_fraction: Probability = Field(default=0.15, description="Share of time blocks on which thresholds are chosen.")
-    split_blocks: int = Field(default=20, ge=4, description="Contiguous time blocks that a training capture is cut into.")
-    gap_windows: int = Field(default=1, ge=1, description="Windows left out between blocks of different roles.")
+    split_blocks: int = Field(
+        default=20, ge=4, le=1_000_000, description="Contiguous time blocks that a training capture is cut into."
+    )
+    gap_windows: int = Field(default=1, ge=1, le=1_000_000, description="Windows left out between blocks of different roles.")
 
     @model_validator(mode="after")
     def _training_data_remains(self) -> Self:
@@ -52,13 +61,13 @@ class PreprocessingConfig(Section):
 class AugmentationConfig(Section):
     """Synthetic attacks that are written into copies of the attack-free training captures (kdgat_models.can.injection)."""
 
-    copies: int = Field(default=2, ge=0, description="Copies of each attack-free training capture; 0: none.")
+    copies: int = Field(default=2, ge=0, le=1000, description="Copies of each attack-free training capture; 0: none.")
     families: tuple[Injection, ...] = Field(
         default=("single", "flood", "spoof", "fuzzing", "new_id", "replay"),
         description="Kinds of injected attacks. masquerade and suppress exist too; what is left out stays unknown.",
     )
     events: bool = Field(default=True, description="Let units report changes at once in the copies, which is no attack.")
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
 
 
 class IdentityConfig(Section):
@@ -68,16 +77,16 @@ class IdentityConfig(Section):
         default="none",
         description="lookup: an embedding of each ID of the training vehicles, which knows no other vehicle; hash: buckets.",
     )
-    buckets: Count = Field(default=64, description="Number of buckets of hash.")
+    buckets: int = Field(default=64, ge=1, le=2**20, description="Number of buckets of hash.")
 
 
 class VGAEArchitecture(Section):
     """Variational graph autoencoder (Kipf & Welling 2016) with graph attention layers (Velickovic et al. 2018)."""
 
-    hidden: tuple[Count, Count, Count] = Field(default=(480, 240, 48), description="Encoder widths; the last is the latent.")
-    heads: Count = Field(default=4, description="Heads of the first encoder convolution; the second has one.")
-    decoder_heads: Count = Field(default=4, description="Heads of the first decoder convolution; the second has one.")
-    embedding_dim: Count = 32
+    hidden: tuple[Width, Width, Width] = Field(default=(480, 240, 48), description="Encoder widths; the last is the latent.")
+    heads: Heads = Field(default=4, description="Heads of the first encoder convolution; the second has one.")
+    decoder_heads: Heads = Field(default=4, description="Heads of the first decoder convolution; the second has one.")
+    embedding_dim: Width = 32
     dropout: Probability = 0.15
     id_weight: float = Field(default=0.1, ge=0, description="Weight of the cross-entropy of the arbitration ID.")
     neighborhood_weight: float = Field(default=0.05, ge=0, description="Weight of the BCE of which IDs are adjacent.")
@@ -99,11 +108,11 @@ class VGAEArchitecture(Section):
 class GATArchitecture(Section):
     """Graph attention classifier; `hidden` is the width of one head."""
 
-    hidden: Count = 48
-    layers: Count = 3
-    heads: Count = 8
-    embedding_dim: Count = 16
-    fc_layers: Count = 1
+    hidden: Width = 48
+    layers: Layers = 3
+    heads: Heads = 8
+    embedding_dim: Width = 16
+    fc_layers: Layers = 1
     dropout: Probability = 0.2
     conv: Literal["gat", "gatv2", "transformer"] = Field(
         default="transformer",
@@ -114,7 +123,7 @@ class GATArchitecture(Section):
         default="mean_max", description="How nodes become a window; mean is the published one, in which one bad node drowns."
     )
     node_head: bool = Field(default=True, description="Learn which ID attacks, and add the worst ID's logit to the window's.")
-    node_hidden: Count | None = Field(default=None, description="Width of the node head; none: a quarter of a layer's.")
+    node_hidden: Width | None = Field(default=None, description="Width of the node head; none: a quarter of a layer's.")
     normalise: bool = Field(default=True, description="Bring node features to one scale by the statistics of training.")
 
     @property
@@ -122,15 +131,21 @@ class GATArchitecture(Section):
         """Width of the node head's hidden layer."""
         return self.node_hidden or self.hidden * self.heads // 4
 
+    @model_validator(mode="after")
+    def _width_is_sane(self) -> Self:
+        if self.hidden * self.heads > WIDEST:
+            raise ValueError(f"hidden {self.hidden} times heads {self.heads} must be at most {WIDEST}")
+        return self
+
 
 class DQNArchitecture(Section):
     """Q-network of the fusion agent and the agent's memory (Mnih et al. 2015; van Hasselt et al. 2016)."""
 
-    hidden: Count = 576
-    layers: Count = 3
+    hidden: Width = 576
+    layers: Layers = 3
     dropout: Probability = 0.2
-    actions: int = Field(default=21, ge=2, description="Evenly spaced values of the blending weight from 0 to 1.")
-    replay_size: Count = 100_000
+    actions: int = Field(default=21, ge=2, le=10_001, description="Evenly spaced values of the blending weight from 0 to 1.")
+    replay_size: int = Field(default=100_000, ge=1, le=10_000_000)
     batch_size: Count = 128
     target_sync: Count = Field(default=100, description="Optimiser steps between copies of the online into the target network.")
     gamma: Fraction = Field(
@@ -295,7 +310,7 @@ class PipelineConfig(Section):
     method: Method = Field(
         default="relative", description="published: the method as published, which knows only the vehicles that it saw."
     )
-    seed: int = Field(default=0, ge=0)
+    seed: Seed = 0
     preprocessing: PreprocessingConfig = PreprocessingConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
     identity: IdentityConfig = IdentityConfig()

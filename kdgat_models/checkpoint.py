@@ -1,20 +1,63 @@
 """Checkpoints: `model.safetensors` (tensors) and `checkpoint.json` (all that gives them meaning). Nothing is pickled."""
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from config.schema import PipelineConfig
+from config.errors import ConfigError
+from config.schema import ModelType, PipelineConfig
 from kdgat_models.checkpoint_formats import FORMAT, current_record, fitted_config
 from kdgat_models.errors import CheckpointError
-from kdgat_models.files import atomic_path, digest_files, digest_json, write_json
-from kdgat_models.graphs.vocabulary import Vocabulary
+from kdgat_models.files import as_record, atomic_path, digest_files, digest_json, read_record, write_json
+from kdgat_models.graphs.schema import SchemaDescription
+from kdgat_models.graphs.vocabulary import KnownIds, Vocabulary
 
 TENSORS, META = "model.safetensors", "checkpoint.json"
+F1 = "f1"
+MOST_NAMED = 8  # tensors in a message
+DIVISORS = ("temperature", "_scale")
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def _usable(thresholds: dict[str, float]) -> dict[str, float]:
+    """Divisors are positive, and there is the threshold that every model has."""
+    if F1 not in thresholds:
+        raise ValueError(f"{F1} is missing")
+    for name, value in thresholds.items():
+        if name.endswith(DIVISORS) and value <= 0:
+            raise ValueError(f"{name} must be above 0, not {value:g}")
+    return thresholds
+
+
+class AnyFormat(BaseModel):
+    """What `checkpoint.json` of every format has."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    format: int
+    config: dict[str, Any]
+
+
+class CheckpointMeta(BaseModel):
+    """`checkpoint.json` of this format; `config` has been validated already."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    format: int
+    model_type: ModelType
+    config: dict[str, Any]
+    graph_schema: SchemaDescription = Field(alias="schema")
+    vocabulary: KnownIds
+    buckets: int = Field(ge=0, le=2**20)
+    thresholds: Annotated[dict[str, Finite], AfterValidator(_usable)]
+    provenance: dict[str, Any]
+    tensors_digest: str
 
 
 class Checkpoint(NamedTuple):
@@ -30,7 +73,20 @@ class Checkpoint(NamedTuple):
     @property
     def threshold(self) -> float:
         """Decision threshold on the score: at or above it, a window is an attack."""
-        return self.thresholds["f1"]
+        return self.thresholds[F1]
+
+    def figure(self, name: str) -> float:
+        """The threshold of a decision rule, or another figure that was chosen with it.
+
+        Raises:
+            CheckpointError: this checkpoint has none of that name.
+        """
+        if name not in self.thresholds:
+            raise CheckpointError(
+                f"this {self.config.model_type} has no threshold {name!r}; it has: {', '.join(self.thresholds)}. "
+                "Train the model again, or choose another decision.rule"
+            )
+        return self.thresholds[name]
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> str:
@@ -59,24 +115,67 @@ def load_checkpoint(folder: Path, model_type: str | None = None) -> Checkpoint:
     """Read a checkpoint of this version or an earlier one, of type `model_type` if given.
 
     Raises:
-        CheckpointError: it is missing, torn, of another format, or of another model type.
+        CheckpointError: it is missing, torn, altered, of another format, or of another model type; names file and field.
     """
     if not (folder / META).is_file():
         raise CheckpointError(f"no checkpoint in {folder}: expected {META} and {TENSORS}")
-    try:
-        meta = current_record(json.loads((folder / META).read_text()))
-        if model_type and meta["model_type"] != model_type:
-            raise CheckpointError(f"{folder} holds a {meta['model_type']}, not a {model_type}")
-        if digest_files([folder / TENSORS]) != meta["tensors_digest"]:
-            raise CheckpointError(f"{folder}/{TENSORS} does not belong to {META}: one of them was changed or torn")
-        tensors = load_file(folder / TENSORS)
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise CheckpointError(f"{folder} is not a readable checkpoint: {error!r}. Train the model again") from error
+    meta = _read_meta(folder / META)
+    if model_type and meta.model_type != model_type:
+        raise CheckpointError(f"{folder} holds a {meta.model_type}, not a {model_type}")
+    tensors = _read_tensors(folder / TENSORS, meta.tensors_digest)
     return Checkpoint(
-        fitted_config(PipelineConfig.model_validate(meta["config"]), tensors),
-        meta["schema"],
-        Vocabulary(tuple(meta["vocabulary"]), meta["buckets"]),
-        meta["thresholds"],
+        fitted_config(_config(folder / META, meta), tensors),
+        meta.graph_schema.model_dump(mode="json"),
+        Vocabulary(meta.vocabulary, meta.buckets),
+        dict(meta.thresholds),
         tensors,
-        meta["provenance"],
+        meta.provenance,
     )
+
+
+def _read_meta(file: Path) -> CheckpointMeta:
+    """`checkpoint.json` of any format, as this version would have written it."""
+    try:
+        record = current_record(read_record(file, AnyFormat).model_dump(mode="json"))
+    except (ConfigError, CheckpointError, KeyError) as error:
+        raise CheckpointError(f"{file} is not a readable checkpoint: {error}") from error
+    return as_record(file, record, CheckpointMeta)
+
+
+def _config(file: Path, meta: CheckpointMeta) -> PipelineConfig:
+    config = PipelineConfig.model_validate(meta.config)
+    if config.model_type != meta.model_type:
+        raise CheckpointError(f"{file} is of a {meta.model_type}, its config of a {config.model_type}: it was changed")
+    return config
+
+
+def _read_tensors(file: Path, digest: str) -> dict[str, Tensor]:
+    try:
+        if digest_files([file]) != digest:
+            raise CheckpointError(f"{file} does not belong to {META}: one of them was changed or torn. Train the model again")
+        tensors = load_file(file)
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise CheckpointError(f"{file} is not readable: {error!r}. Train the model again") from error
+    require_finite(file, tensors)
+    return tensors
+
+
+def require_finite(file: Path, tensors: dict[str, Tensor]) -> None:
+    """Raise a CheckpointError that names a tensor of `file` with a value that is not finite."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise CheckpointError(f"{file}: the tensor {name} has values that are not finite. Train the model again")
+
+
+def differences(expected: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> str:
+    """In which names, shapes and types `stored` differs from `expected`; empty if in none."""
+    found = [f"{name} is missing" for name in expected if name not in stored]
+    found += [f"{name} is unknown" for name in stored if name not in expected]
+    for name in (name for name in expected if name in stored):
+        wanted, given = expected[name], stored[name]
+        if wanted.shape != given.shape:
+            found.append(f"{name} has shape {list(given.shape)}, expected {list(wanted.shape)}")
+        elif wanted.dtype != given.dtype:
+            found.append(f"{name} has type {given.dtype}, expected {wanted.dtype}")
+    more = f"; and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
+    return "; ".join(found[:MOST_NAMED]) + more

@@ -32,26 +32,27 @@ def current_record(meta: Mapping[str, Any]) -> dict[str, Any]:
         known = " and ".join(map(str, READABLE))
         raise CheckpointError(f"checkpoint format {meta['format']!r} is unknown; this version reads formats {known}")
     record = dict(meta) | {"format": FORMAT, "config": _current_config(meta["config"])}
-    if meta["format"] == 1:
+    if meta["format"] == 1 and isinstance(meta["schema"], Mapping):
         record |= {"buckets": 0, "schema": meta["schema"] | {"bounded": _is_bounded(meta["schema"])}}
     return record
 
 
 def fitted_config(config: PipelineConfig, tensors: Mapping[str, Tensor]) -> PipelineConfig:
     """`config` with the width of the node head that `tensors` have: earlier versions did not write it down."""
-    if NODE_HEAD not in tensors or len(tensors[NODE_HEAD]) == config.gat.node_width:
+    if NODE_HEAD not in tensors or tensors[NODE_HEAD].dim() != 2 or len(tensors[NODE_HEAD]) == config.gat.node_width:
         return config
     gat = config.gat.model_copy(update={"node_hidden": len(tensors[NODE_HEAD])})
     return config.model_copy(update={"gat": gat})
 
 
 def _current_config(values: Mapping[str, Any]) -> dict[str, Any]:
-    augmentation = {"events": False, **values.get("augmentation", {"copies": 0})}
+    augmentation = values.get("augmentation", {"copies": 0})
+    if isinstance(augmentation, Mapping):
+        augmentation = {"events": False, **augmentation}
     return current_values({**values, "augmentation": augmentation})
 
 
 def _is_bounded(schema: Mapping[str, Any]) -> bool:
-    known = SCHEMAS.get(schema["name"])
-    if known is None:
+    if schema["name"] not in list(SCHEMAS):  # a list, because an altered file may hold what cannot be looked up
         raise CheckpointError(f"its feature schema {schema['name']!r} is unknown; there are: {', '.join(SCHEMAS)}")
-    return known.bounded
+    return SCHEMAS[schema["name"]].bounded

@@ -6,7 +6,8 @@ KdgatError
 ├── DatasetError           a dataset lacks what a stage needs (attacks, normal traffic, enough windows)
 ├── SchemaError            graphs, vocabulary and model do not belong together
 ├── CheckpointError        a checkpoint or artifact is missing, torn or of another kind
-│   └── MissingTeacherError
+│   ├── MissingTeacherError
+│   └── ResumeError         the state of an interrupted training is torn or altered
 ├── StageError             a stage failed in its child process
 │   ├── StageOutOfMemory   ... because it needed more memory than it was given
 │   └── StageInterrupted   ... because its worker, node or time was taken away
@@ -26,6 +27,7 @@ __all__ = [
     "KdgatError",
     "MissingTeacherError",
     "RegressionError",
+    "ResumeError",
     "SchemaError",
     "StageError",
     "StageInterrupted",
@@ -52,6 +54,10 @@ class CheckpointError(KdgatError):
 
 class MissingTeacherError(CheckpointError):
     """Distillation was asked for and there is no teacher to distil from."""
+
+
+class ResumeError(CheckpointError):
+    """The state of an interrupted training is torn or altered: it cannot be gone on with, but begun anew."""
 
 
 class StageError(KdgatError):

@@ -3,34 +3,112 @@
 import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
+
+from config.strict_json import load_json
+from kdgat_models.errors import CheckpointError
+
+Record = TypeVar("Record", bound=BaseModel)
+WRONG_FIELDS = 5  # that an error names, at most
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it becomes `path`, on failure it is removed."""
+    """Yield a temporary path beside `path`; on success it becomes `path`, on failure it is removed.
+
+    The file exists and is empty; it has the permissions that the umask leaves of 0666, as any new file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _new_file(path)
     try:
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
+        put_in_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
+def _new_file(path: Path) -> Path:
+    while True:
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        with suppress(FileExistsError):
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            return temporary
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Rename a file that is whole, in such an order that no crash of the machine leaves `path` torn."""
+    _sync(temporary)
+    os.replace(temporary, path)
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text`, atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, "utf-8")
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as JSON, atomically. NaN is refused: it is not JSON, and a metric that is NaN is a bug."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def write_npz(path: Path, **arrays: NDArray[Any]) -> None:
+    """Write arrays by name, atomically."""
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file that one of our stages wrote.
+
+    Raises:
+        CheckpointError: it is missing, or is no JSON that we would write.
+    """
+    try:
+        return load_json(path)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+
+
+def read_record(path: Path, model: type[Record]) -> Record:
+    """A JSON file as a typed record.
+
+    Raises:
+        CheckpointError: it is missing, no JSON, or a field of it is missing, unknown or of another type; names file and field.
+    """
+    return as_record(path, read_json(path), model)
+
+
+def as_record(path: Path, content: Any, model: type[Record]) -> Record:
+    """`content`, which was read from `path`, as a typed record; raises as `read_record`."""
+    try:
+        return model.model_validate_json(json.dumps(content), strict=True)
+    except ValidationError as error:
+        raise CheckpointError(f"{path} does not fit its schema: {wrong_fields(error)}") from error
+
+
+def wrong_fields(error: ValidationError) -> str:
+    """The first wrong fields, by dotted name, with what is wrong with each."""
+    found = [f"{'.'.join(map(str, item['loc'])) or 'content'}: {item['msg']}" for item in error.errors(include_url=False)]
+    more = f"; and {len(found) - WRONG_FIELDS} more" if len(found) > WRONG_FIELDS else ""
+    return "; ".join(found[:WRONG_FIELDS]) + more
 
 
 def digest_files(paths: Iterable[Path]) -> str:

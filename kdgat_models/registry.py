@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import torch
 from torch import nn
 
 from config.schema import PipelineConfig
-from kdgat_models.checkpoint import Checkpoint
+from kdgat_models.checkpoint import Checkpoint, differences
+from kdgat_models.errors import CheckpointError
 from kdgat_models.fusion.features import EXTRACTORS, FusionFeatureExtractor, state_dim
 from kdgat_models.fusion.methods import METHODS
 from kdgat_models.networks.gat import GAT
@@ -47,7 +49,21 @@ def build(config: PipelineConfig, num_ids: int, schema: dict[str, Any]) -> nn.Mo
 
 
 def restore(checkpoint: Checkpoint) -> nn.Module:
-    """The network of a checkpoint, ready for use."""
+    """The network of a checkpoint, ready for use.
+
+    Raises:
+        CheckpointError: its tensors are not those of the network that its config describes; they are listed.
+    """
+    require_fitting(checkpoint)
     network = build(checkpoint.config, checkpoint.vocabulary.num_ids, checkpoint.schema)
     network.load_state_dict(checkpoint.tensors)
     return network.eval()
+
+
+def require_fitting(checkpoint: Checkpoint) -> None:
+    """Raise a CheckpointError unless the tensors are those of the config's network, whose sizes cost no memory to find out."""
+    with torch.device("meta"):
+        network = build(checkpoint.config, checkpoint.vocabulary.num_ids, checkpoint.schema)
+    found = differences(network.state_dict(), checkpoint.tensors)
+    if found:
+        raise CheckpointError(f"the tensors are not those of the {checkpoint.config.model_type} in its config: {found}")

@@ -1,12 +1,15 @@
 import json
+import math
 
 import pytest
 import torch
 from conftest import tiny
+from safetensors.torch import load_file, save_file
 
 from kdgat_models.checkpoint import META, TENSORS, Checkpoint, load_checkpoint, save_checkpoint
 from kdgat_models.errors import CheckpointError
 from kdgat_models.registry import build, restore
+from kdgat_models.training.memory import peak_memory_mb
 
 
 @pytest.fixture
@@ -46,12 +49,111 @@ def test_another_model_type_is_refused(checkpoint, tmp_path):
 
 
 @pytest.mark.parametrize("file", [META, TENSORS])
-def test_a_torn_checkpoint_is_an_error(checkpoint, tmp_path, file):
+def test_a_torn_checkpoint_is_an_error_that_names_the_file(checkpoint, tmp_path, file):
     save_checkpoint(tmp_path, checkpoint)
     data = (tmp_path / file).read_bytes()
     (tmp_path / file).write_bytes(data[: len(data) // 2])
-    with pytest.raises(CheckpointError):
+    with pytest.raises(CheckpointError, match=file):
         load_checkpoint(tmp_path)
+
+
+def test_tensors_that_still_parse_but_have_another_value_are_noticed(checkpoint, tmp_path):
+    save_checkpoint(tmp_path, checkpoint)
+    tensors = load_file(tmp_path / TENSORS)
+    name = next(name for name, tensor in tensors.items() if tensor.is_floating_point())
+    tensors[name].view(-1)[0] += 0.5
+    save_file(tensors, tmp_path / TENSORS)
+    assert load_file(tmp_path / TENSORS)
+    with pytest.raises(CheckpointError, match="does not belong to"):
+        load_checkpoint(tmp_path)
+
+
+def altered(folder, checkpoint, **fields):
+    """A checkpoint whose `checkpoint.json` has other fields; None takes one away."""
+    save_checkpoint(folder, checkpoint)
+    meta = json.loads((folder / META).read_text())
+    meta = {name: value for name, value in {**meta, **fields}.items() if value is not None}
+    (folder / META).write_text(json.dumps(meta))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"thresholds": {}}, "thresholds.*f1 is missing"),
+        ({"thresholds": {"f1": "high"}}, r"thresholds\.f1"),
+        ({"thresholds": {"f1": math.nan}}, "NaN"),
+        ({"thresholds": {"f1": 0.5, "temperature": 0.0}}, "temperature must be above 0"),
+        ({"thresholds": None}, "thresholds: Field required"),
+        ({"vocabulary": [3, 2]}, "vocabulary.*ascend"),
+        ({"vocabulary": [-1]}, r"vocabulary\.0"),
+        ({"buckets": 10**12}, "buckets"),
+        ({"schema": {"name": "x"}}, "schema"),
+        ({"format": 99}, "format 99"),
+        ({"model_type": "vgae"}, "was changed"),
+        ({"surprise": 1}, "surprise"),
+        ({"config": {"gat": {"hidden": 10**9}}}, "gat.hidden"),
+        ({"config": []}, "config"),
+    ],
+)
+def test_a_field_that_does_not_fit_is_named_with_its_file(checkpoint, tmp_path, fields, message):
+    with pytest.raises(CheckpointError, match=message) as caught:
+        load_checkpoint(altered(tmp_path, checkpoint, **fields))
+    assert META in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 100_000, '{"format": ' + "9" * 5000 + "}", '{"format": 2, "format": 2}', "[]", "", '{"format": 1e999}'],
+    ids=["nested", "huge", "doubled", "array", "empty", "infinite"],
+)
+def test_json_that_nobody_would_write_is_a_checkpoint_error(checkpoint, tmp_path, text):
+    save_checkpoint(tmp_path, checkpoint)
+    (tmp_path / META).write_text(text)
+    with pytest.raises(CheckpointError, match=META):
+        load_checkpoint(tmp_path)
+
+
+def test_json_of_another_encoding_is_a_checkpoint_error(checkpoint, tmp_path):
+    save_checkpoint(tmp_path, checkpoint)
+    (tmp_path / META).write_bytes((tmp_path / META).read_text().encode("utf-16"))
+    with pytest.raises(CheckpointError, match=META):
+        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_tensors_with_values_that_are_not_finite_are_refused(checkpoint, tmp_path, value):
+    tensors = {name: tensor.clone() for name, tensor in checkpoint.tensors.items()}
+    tensors["embedding.weight"][0, 0] = value
+    save_checkpoint(tmp_path, checkpoint._replace(tensors=tensors))
+    with pytest.raises(CheckpointError, match=r"embedding\.weight has values that are not finite"):
+        load_checkpoint(tmp_path)
+
+
+def test_tensors_that_are_not_the_networks_are_listed(checkpoint):
+    tensors = dict(checkpoint.tensors)
+    tensors["extra"] = tensors.pop("embedding.weight")
+    name = "classifier.1.weight"
+    tensors[name] = tensors[name][:1]
+    tensors["classifier.1.bias"] = tensors["classifier.1.bias"].int()
+    with pytest.raises(CheckpointError) as caught:
+        restore(checkpoint._replace(tensors=tensors))
+    for said in ("embedding.weight is missing", "extra is unknown", f"{name} has shape [1,", "classifier.1.bias has type"):
+        assert said in str(caught.value)
+
+
+def test_a_size_that_the_tensors_do_not_have_costs_no_memory(checkpoint):
+    wide = checkpoint.config.gat.model_copy(update={"hidden": 8192, "layers": 64})
+    config = checkpoint.config.model_copy(update={"gat": wide})
+    before = peak_memory_mb()
+    with pytest.raises(CheckpointError, match="the tensors are not those of the gat"):
+        restore(checkpoint._replace(config=config))
+    assert peak_memory_mb() < before + 200  # the network would take more than 4 GB
+
+
+def test_a_rule_without_a_threshold_is_named(checkpoint):
+    with pytest.raises(CheckpointError, match=r"no threshold 'fpr_0.01'; it has: f1"):
+        checkpoint.figure("fpr_0.01")
 
 
 def test_a_missing_checkpoint_is_an_error(tmp_path):

@@ -1,5 +1,6 @@
 """From windows to the inputs of fusion: all base models are run, their features joined, their scores scaled."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -32,9 +33,9 @@ class BaseModels(NamedTuple):
         return cls(networks, scales)
 
     @classmethod
-    def restored(cls, networks: dict[str, nn.Module], saved: dict[str, float]) -> "BaseModels":
-        """With the scales that `saved_scales` gave: those of the training, whatever data there is now."""
-        scales = {name: ScoreScale(saved[f"{name}_threshold"], saved[f"{name}_scale"]) for name in networks}
+    def restored(cls, networks: dict[str, nn.Module], saved: Callable[[str], float]) -> "BaseModels":
+        """With the scales that `saved_scales` gave, by name: those of the training, whatever data there is now."""
+        scales = {name: ScoreScale(saved(f"{name}_threshold"), saved(f"{name}_scale")) for name in networks}
         return cls(networks, scales)
 
     def saved_scales(self) -> dict[str, float]:

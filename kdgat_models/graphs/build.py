@@ -13,9 +13,10 @@ from kdgat_models.can.clock import tells_time
 from kdgat_models.can.frames import Frames, read_frames
 from kdgat_models.can.ingest import attack_type
 from kdgat_models.can.injection import inject
+from kdgat_models.graphs.manifest import COPY, CaptureEntry
 from kdgat_models.graphs.schemas import feature_schema
 from kdgat_models.graphs.splits import GAP, assign_roles
-from kdgat_models.graphs.store import COPY, CaptureEntry, GraphStore, StoreWriter
+from kdgat_models.graphs.store import GraphStore, StoreWriter
 from kdgat_models.graphs.topology import build_topology, window_starts
 
 CHUNK_FRAMES = 2**18

@@ -1,20 +1,39 @@
 """The graphs of a dataset on disk: one store for training captures, one per test split, and the vocabulary."""
 
-import json
 from pathlib import Path
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, RootModel
 
 from config.schema import IdentityConfig
 from kdgat_models.errors import CheckpointError, DatasetError, SchemaError
-from kdgat_models.files import write_json
+from kdgat_models.files import read_record, write_json
 from kdgat_models.graphs.schema import require_same_schema
 from kdgat_models.graphs.splits import TRAIN
 from kdgat_models.graphs.store import GraphData, GraphStore
-from kdgat_models.graphs.vocabulary import Vocabulary
+from kdgat_models.graphs.vocabulary import KnownIds, Vocabulary
 
 TRAIN_STORE, TEST_STORES, VOCABULARY = "train", "test", "vocabulary.json"
 FOLD = "fold.json"  # of a fold: a store of many captures elsewhere, and which of them are learnt from
+
+
+class FoldRecord(BaseModel):
+    """`fold.json`: a fold of a protocol (kdgat_models.evaluation.protocols) over a store of many captures."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    protocol: str
+    version: int
+    store: Path
+    name: str
+    train: tuple[str, ...]  # names of captures in the store, with their copies
+    test: tuple[str, ...]
+    left_out: dict[str, str]  # captures that are neither, with the reason
+
+
+def read_fold(folder: Path) -> FoldRecord:
+    """The fold in `folder`; raises a CheckpointError if there is none or it does not fit its schema."""
+    return read_record(folder / FOLD, FoldRecord)
 
 
 class GraphDataset:
@@ -24,12 +43,12 @@ class GraphDataset:
         """`identity`: how a model sees arbitration IDs; looked up in the vocabulary of normal training traffic if not given."""
         self.folder = folder
         if (folder / FOLD).is_file():
-            fold = json.loads((folder / FOLD).read_text())
-            self.train = GraphStore(Path(fold["store"])).restricted(fold["train"])
+            fold = read_fold(folder)
+            self.train = GraphStore(fold.store).restricted(fold.train)
             self.known = normal_training_vocabulary(self.train)
         elif (folder / VOCABULARY).is_file():
             self.train = GraphStore(folder / TRAIN_STORE)
-            self.known = Vocabulary(tuple(json.loads((folder / VOCABULARY).read_text())))
+            self.known = Vocabulary(read_record(folder / VOCABULARY, RootModel[KnownIds]).root)
         else:
             raise CheckpointError(f"no graphs in {folder}; build them again")
         self.vocabulary = Vocabulary.seen_through(self.known, identity) if identity else self.known

@@ -1,10 +1,11 @@
 """What a feature schema is: a named, versioned list of node and edge features and the function that computes them."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
 from kdgat_models.can.frames import Frames
 from kdgat_models.errors import SchemaError
@@ -16,6 +17,21 @@ class Features(NamedTuple):
 
     nodes: NDArray[np.float32]  # [N, len(node_features) - 1], without the embedding index
     edges: NDArray[np.float32]  # [E, len(edge_features)]
+
+
+FeatureNames = Annotated[tuple[str, ...], Field(max_length=1000)]
+
+
+class SchemaDescription(BaseModel):
+    """What stores and checkpoints keep of a schema. Node feature 0 is the embedding index."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    version: Annotated[int, Field(ge=1)]
+    node_features: Annotated[FeatureNames, Field(min_length=2)]
+    edge_features: Annotated[FeatureNames, Field(min_length=1)]
+    bounded: bool
 
 
 class FeatureSchema(NamedTuple):

@@ -5,72 +5,23 @@ A store is a folder with `{column}.bin` files and `manifest.json` (dtypes, shape
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from kdgat_models.errors import CheckpointError, DatasetError
-from kdgat_models.files import write_json
+from kdgat_models.files import put_in_place, read_record, write_json
 from kdgat_models.graphs.batch import GraphBatch
+from kdgat_models.graphs.manifest import COLUMNS, MANIFEST, OFFSETS, CaptureEntry, StoreManifest
 from kdgat_models.graphs.schema import FeatureSchema
-from kdgat_models.graphs.splits import GAP
+from kdgat_models.graphs.splits import CALIBRATION, GAP
 from kdgat_models.graphs.vocabulary import Vocabulary
-
-MANIFEST = "manifest.json"
-
-
-class Column(NamedTuple):
-    dtype: str
-    per: str  # graph, node, edge or frame
-
-
-# "x" and "edge_attr" have as many values a row as the schema has features; all others have one.
-COLUMNS = {
-    "label": Column("u1", "graph"),
-    "role": Column("u1", "graph"),  # see kdgat_models.graphs.splits; GAP in test splits
-    "attack_type": Column("i2", "graph"),  # index into the manifest's attack_types; -1 in a window without attack
-    "capture": Column("i4", "graph"),
-    "first_frame": Column("i8", "graph"),  # within its capture
-    "start_time": Column("f8", "graph"),  # s
-    "end_time": Column("f8", "graph"),
-    "node_offsets": Column("i8", "graph"),
-    "edge_offsets": Column("i8", "graph"),
-    "arbitration_id": Column("u4", "node"),
-    "node_label": Column("u1", "node"),
-    "x": Column("f4", "node"),
-    "source": Column("i2", "edge"),
-    "target": Column("i2", "edge"),
-    "edge_attr": Column("f4", "edge"),
-    "frame_label": Column("u1", "frame"),
-}
-
-
-COPY = "#"  # a copy of a capture, with synthetic attacks, is called CAPTURE#1
-
-
-class CaptureEntry(NamedTuple):
-    """Where the graphs and frames of one capture lie in the store."""
-
-    name: str
-    attack_type: str
-    graphs: tuple[int, int]  # half-open range
-    frames: tuple[int, int]
-    tail_frames: int  # frames after the last whole window: in no graph
-
-    @property
-    def recorded(self) -> bool:
-        """Whether its traffic is what was on a bus, without synthetic attacks."""
-        return COPY not in self.name
-
-    @property
-    def original(self) -> str:
-        """Name of the capture that it is a copy of, or its own."""
-        return self.name.split(COPY)[0]
 
 
 class StoreWriter:
@@ -78,6 +29,7 @@ class StoreWriter:
 
     def __init__(self, folder: Path, schema: FeatureSchema) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / MANIFEST).unlink(missing_ok=True)  # of an earlier try: it would not fit what is written now
         self.folder = folder
         self.schema = schema
         self.captures: list[CaptureEntry] = []
@@ -118,7 +70,7 @@ class StoreWriter:
         }
         for name, file in self._files.items():
             file.close()
-            (self.folder / f".{name}.bin").replace(self.folder / f"{name}.bin")
+            put_in_place(self.folder / f".{name}.bin", self.folder / f"{name}.bin")
         write_json(self.folder / MANIFEST, manifest)
         return hashlib.blake2b(json.dumps(manifest, sort_keys=True).encode(), digest_size=16).hexdigest()
 
@@ -144,18 +96,48 @@ class GraphStore:
     frame_label: NDArray[np.uint8]
 
     def __init__(self, folder: Path) -> None:
+        """Open the store in `folder`.
+
+        Raises:
+            CheckpointError: there is none, or its manifest or what it says of each graph cannot be true; names file and field.
+        """
         if not (folder / MANIFEST).is_file():
             raise CheckpointError(f"no graphs in {folder}: it has no {MANIFEST}; build them again")
-        manifest = json.loads((folder / MANIFEST).read_text())
+        manifest = read_record(folder / MANIFEST, StoreManifest)
         self.folder = folder
-        self.schema: dict[str, Any] = manifest["schema"]
-        self.attack_types: list[str] = manifest["attack_types"]
-        self.captures = [CaptureEntry(**entry) for entry in manifest["captures"]]
-        for name, column in manifest["columns"].items():
-            setattr(self, name, _mapped(folder / f"{name}.bin", column["dtype"], tuple(column["shape"])))
+        self.schema: dict[str, Any] = manifest.graph_schema.model_dump(mode="json")
+        self.attack_types = list(manifest.attack_types)
+        self.captures = list(manifest.captures)
+        for name, column in manifest.columns.items():
+            setattr(self, name, _mapped(folder / f"{name}.bin", column.dtype, column.shape))
+        self._require_sense(manifest)
 
     def __len__(self) -> int:
         return len(self.label)
+
+    def _require_sense(self, manifest: StoreManifest) -> None:
+        """Check what is known of each graph. Nodes and edges are checked when they are read: see `GraphData.batch`."""
+        for name, per in OFFSETS.items():
+            offsets = getattr(self, name)
+            fits = offsets[0] == 0 and offsets[-1] == manifest.rows(per)
+            self.require(name, fits and np.diff(offsets).min(initial=1) >= (per == "node"))
+        sizes = [capture.graphs[1] - capture.graphs[0] for capture in self.captures]
+        self.require("capture", np.array_equal(self.capture, np.repeat(np.arange(len(sizes)), sizes)))
+        frames = np.array([capture.frames[1] - capture.frames[0] for capture in self.captures], np.int64)
+        self.require("first_frame", ((self.first_frame >= 0) & (self.first_frame < frames[self.capture])).all())
+        self.require("label", self.label.max(initial=0) <= 1)
+        self.require("role", self.role.max(initial=0) <= CALIBRATION)
+        attacks = self.attack_type
+        self.require("attack_type", attacks.min(initial=-1) >= -1 and attacks.max(initial=-1) < len(self.attack_types))
+        for name in ("start_time", "end_time"):
+            self.require(name, np.isfinite(getattr(self, name)).all())
+
+    def require(self, column: str, sensible: bool | np.bool_) -> None:
+        """Raise a CheckpointError that names `column` unless its values are `sensible`."""
+        if not sensible:
+            raise CheckpointError(
+                f"{self.folder / column}.bin has values that no {column} can have: it was changed; build the graphs again"
+            )
 
     def restricted(self, captures: Sequence[str]) -> "GraphStore":
         """The same store, in which the windows of other captures have no role: nothing is learnt or chosen on them."""
@@ -186,23 +168,33 @@ class GraphData:
         self._id_index = vocabulary.encode(store.arbitration_id)
 
     def batch(self, graphs: NDArray[np.int64]) -> GraphBatch:
-        """The given graphs, in the given order, as one batch on the CPU."""
+        """The given graphs, in the given order, as one batch on the CPU.
+
+        Raises:
+            CheckpointError: an edge leaves its graph, or a feature is not finite: the store was changed.
+        """
         if not len(graphs):
             raise DatasetError("a batch needs at least one window")
         store = self.store
         nodes, node_counts = _rows(store.node_offsets, graphs)
         edges, edge_counts = _rows(store.edge_offsets, graphs)
         first_node = np.cumsum(node_counts) - node_counts
-        shift = np.repeat(first_node, edge_counts)
-        edge_index = np.stack([store.source[edges] + shift, store.target[edges] + shift])
+        shift, size = np.repeat(first_node, edge_counts), np.repeat(node_counts, edge_counts)
+        x, edge_attr, node_label = store.x[nodes], store.edge_attr[edges], store.node_label[nodes]
+        ends = {name: getattr(store, name)[edges] for name in ("source", "target")}
+        for name, values in ends.items():
+            store.require(name, (values.view(np.uint16) < size).all())  # a negative one is above all sizes
+        for name, values in (("x", x), ("edge_attr", edge_attr)):
+            store.require(name, np.isfinite(values).all())
+        store.require("node_label", node_label.max(initial=0) <= 1)
         return GraphBatch(
             torch.from_numpy(self._id_index[nodes]),
-            torch.from_numpy(store.x[nodes]),
-            torch.from_numpy(edge_index),
-            torch.from_numpy(store.edge_attr[edges]),
+            torch.from_numpy(x),
+            torch.from_numpy(np.stack([ends["source"] + shift, ends["target"] + shift])),
+            torch.from_numpy(edge_attr),
             torch.from_numpy(np.repeat(np.arange(len(graphs)), node_counts)),
             torch.from_numpy(store.label[graphs].astype(np.int64)),
-            torch.from_numpy(store.node_label[nodes].astype(np.int64)),
+            torch.from_numpy(node_label.astype(np.int64)),
         )
 
 
@@ -214,9 +206,9 @@ def _rows(offsets: NDArray[np.int64], graphs: NDArray[np.int64]) -> tuple[NDArra
 
 
 def _mapped(path: Path, dtype: str, shape: tuple[int, ...]) -> NDArray[Any]:
-    if 0 in shape:
-        return np.zeros(shape, dtype)  # an empty file cannot be mapped
-    expected = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    expected = math.prod(shape) * np.dtype(dtype).itemsize
     if not path.is_file() or path.stat().st_size != expected:
         raise CheckpointError(f"{path} is torn: expected {expected} bytes; delete {path.parent} and build the graphs again")
+    if not expected:
+        return np.zeros(shape, dtype)  # an empty file cannot be mapped
     return np.asarray(np.memmap(path, dtype, "r", shape=shape))

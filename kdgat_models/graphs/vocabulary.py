@@ -1,14 +1,29 @@
 """Vocabulary: arbitration IDs -> embedding indices. Looked up, hashed, or all the same."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from itertools import pairwise
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator, Field
 
 from config.schema import IdentityConfig
 
 UNKNOWN = 0
+MOST_IDS = 1_000_000  # no vehicle has a thousandth of it
+
+
+def _ascending(ids: tuple[int, ...]) -> tuple[int, ...]:
+    if any(a >= b for a, b in pairwise(ids)):
+        raise ValueError("arbitration IDs must ascend")
+    return ids
+
+
+# The IDs of a vocabulary as files hold them.
+KnownIds = Annotated[
+    tuple[Annotated[int, Field(ge=0, le=2**32 - 1)], ...], Field(max_length=MOST_IDS), AfterValidator(_ascending)
+]
 
 
 class Vocabulary(NamedTuple):

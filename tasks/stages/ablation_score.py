@@ -1,6 +1,5 @@
 """A classifier, or its fusion with an autoencoder -> F1 and ROC-AUC on the test windows of a fold."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from kdgat_models.files import digest_json, write_json
 from kdgat_models.fusion.features import EXTRACTORS, extract
 from kdgat_models.fusion.inputs import BaseModels
 from kdgat_models.fusion.method import FusionMethod, fused_scores
-from kdgat_models.graphs.dataset import FOLD, GraphDataset
+from kdgat_models.graphs.dataset import GraphDataset, read_fold
 from tasks.artifact import Artifact
 from tasks.stages.common import open_model
 from tasks.stages.events import emit
@@ -29,9 +28,9 @@ def ablation_score(
     The threshold is the one of highest F1 on calibration windows, for a fusion too.
     """
     dataset = GraphDataset(graphs.path)
-    store, fold = dataset.train, json.loads((graphs.path / FOLD).read_text())
+    store, fold = dataset.train, read_fold(graphs.path)
     calibration = calibration_windows(store)
-    test = store.windows_of(fold["test"])
+    test = store.windows_of(fold.test)
     own: float | None = None
     if vgae is None or fusion is None:
         scores, own = [_alone(dataset, gat, windows) for windows in (calibration, test)], EVEN_ODDS
@@ -39,8 +38,8 @@ def ablation_score(
         scores = [_fused(dataset, gat, vgae, fusion, windows) for windows in (calibration, test)]
     threshold = choose_thresholds(scores[0], store.label[calibration], own)["f1"]
     metrics = window_metrics(store.label[test], scores[1], threshold)
-    emit("log", message=f"scored {len(test)} windows of {len(fold['test'])} captures")
-    content = {"fold": fold["name"], "seed": config.seed, "threshold": threshold, **metrics}
+    emit("log", message=f"scored {len(test)} windows of {len(fold.test)} captures")
+    content = {"fold": fold.name, "seed": config.seed, "threshold": threshold, **metrics}
     write_json(folder / SCORE, content)
     summary = {name: content[name] for name in ("fold", "seed", "f1", "roc_auc")}
     return Artifact(kind="ablation_score", path=folder, digest=digest_json(content), summary=summary)
@@ -57,6 +56,6 @@ def _fused(
     checkpoint, method = open_model(fusion, dataset, "dqn")
     assert isinstance(method, FusionMethod)
     networks = {name: open_model(model, dataset, name).network for name, model in (("vgae", vgae), ("gat", gat))}
-    base = BaseModels.restored(networks, checkpoint.thresholds)
+    base = BaseModels.restored(networks, checkpoint.figure)
     inputs, _ = base.run(dataset.seen_through(checkpoint.vocabulary), windows)
     return fused_scores(method, inputs)

@@ -13,7 +13,7 @@ from torch import nn
 
 from config.schema import PipelineConfig, TrainingConfig
 from kdgat_models.checkpoint import TENSORS, Checkpoint, load_checkpoint, save_checkpoint
-from kdgat_models.errors import MissingTeacherError
+from kdgat_models.errors import MissingTeacherError, ResumeError
 from kdgat_models.evaluation.calibration import calibration_windows, temperature
 from kdgat_models.evaluation.thresholds import EVEN_ODDS, choose_thresholds
 from kdgat_models.files import write_json
@@ -68,8 +68,16 @@ def new_network(config: PipelineConfig, dataset: GraphDataset) -> nn.Module:
 
 
 def fit_and_keep(objective: Objective[Any], training: TrainingConfig, seed: int, folder: Path) -> FitResult:
-    """Train, going on after the last epoch of an earlier try in this folder, and keep the history."""
-    result = fit(objective, training, seed, folder / STATE_FILE, emit_epoch)
+    """Train, going on after the last epoch of an earlier try in this folder, and keep the history.
+
+    An earlier try whose state is torn or was changed is named and not gone on with: training begins anew.
+    """
+    try:
+        result = fit(objective, training, seed, folder / STATE_FILE, emit_epoch)
+    except ResumeError as error:
+        emit("log", message=f"{error}: it is deleted, training begins anew")
+        (folder / STATE_FILE).unlink()
+        result = fit(objective, training, seed, folder / STATE_FILE, emit_epoch)
     write_json(folder / HISTORY, [report._asdict() for report in result.history])
     return result
 

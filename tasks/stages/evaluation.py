@@ -75,8 +75,8 @@ class _Scorer:
             checkpoint, method = open_model(fusion, dataset, "dqn")
             assert isinstance(method, FusionMethod)
             networks = {name: model.network for name, model in self.models.items()}
-            self.base = BaseModels.restored(networks, checkpoint.thresholds)
-            self.method, self.threshold = method, checkpoint.thresholds[rule]
+            self.base = BaseModels.restored(networks, checkpoint.figure)
+            self.method, self.threshold = method, checkpoint.figure(rule)
             checkpoints.append(checkpoint)
         self.vocabulary = checkpoints[0].vocabulary
         if any(checkpoint.vocabulary != self.vocabulary for checkpoint in checkpoints):
@@ -91,8 +91,7 @@ class _Scorer:
             inputs, extracted = self.base.run(data, windows)
             fused = [Detector("fusion", fused_scores(self.method, inputs), self.threshold)]
         return [
-            Detector(name, extracted[name].scores, model.checkpoint.thresholds[self.rule])
-            for name, model in self.models.items()
+            Detector(name, extracted[name].scores, model.checkpoint.figure(self.rule)) for name, model in self.models.items()
         ] + fused
 
     def suspects(self, store: GraphStore) -> NDArray[np.uint32] | None:

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from config.schema import PipelineConfig
 from kdgat_models.evaluation.baselines import UNTRAINED, Boosting
 from kdgat_models.evaluation.calibration import calibration_windows
-from kdgat_models.files import digest_files, write_json
+from kdgat_models.files import digest_files, write_json, write_npz
 from kdgat_models.fusion.features import EXTRACTORS, extract
-from kdgat_models.graphs.dataset import FOLD, GraphDataset
+from kdgat_models.graphs.dataset import GraphDataset, read_fold
 from kdgat_models.graphs.splits import TRAIN
 from kdgat_models.graphs.store import GraphStore
 from tasks.artifact import Artifact
@@ -23,7 +23,7 @@ from tasks.stages.common import open_model
 from tasks.stages.events import emit
 from tasks.stages.pool import CAPTURES, UNTRAINED_SCORES
 
-SCORES, TRIAL = "scores.npz", "trial.json"
+SCORES, WINDOWS, TRIAL = "scores.npz", "windows.npz", "trial.json"
 
 
 class Sides:
@@ -31,10 +31,10 @@ class Sides:
 
     def __init__(self, graphs: Artifact) -> None:
         self.dataset = GraphDataset(graphs.path)
-        self.fold = json.loads((graphs.path / FOLD).read_text())
+        self.fold = read_fold(graphs.path)
         store = self.dataset.train
         self.calibration = calibration_windows(store)
-        self.test = store.windows_of(self.fold["test"])
+        self.test = store.windows_of(self.fold.test)
 
     @property
     def store(self) -> GraphStore:
@@ -70,11 +70,11 @@ def trial(
         scores["reference_calibration_labels"] = other.store.label[other.calibration].astype(np.float64)
     boosting = Boosting.fit(sides.store, sides.store.windows(TRAIN), config.seed)
     scores |= {f"boosting.{side}": boosting.scores(sides.store, windows) for side, windows in _windows(sides)}
-    emit("log", message=f"scored {len(sides.test)} windows of {len(sides.fold['test'])} captures")
-    np.savez(folder / SCORES, allow_pickle=False, **scores)
+    emit("log", message=f"scored {len(sides.test)} windows of {len(sides.fold.test)} captures")
+    write_npz(folder / SCORES, **scores)
     store = sides.store
-    np.savez(
-        folder / "windows.npz",
+    write_npz(
+        folder / WINDOWS,
         calibration_labels=store.label[sides.calibration],
         test=sides.test,
         labels=store.label[sides.test],
@@ -82,10 +82,10 @@ def trial(
         first_frame=store.first_frame[sides.test],
     )
     parameters = {name: artifact.summary["parameters"] for name, artifact in {**models, **published}.items()}
-    meta: dict[str, Any] = {"fold": sides.fold, "seed": config.seed, "parameters": parameters}
+    meta: dict[str, Any] = {"fold": sides.fold.model_dump(mode="json"), "seed": config.seed, "parameters": parameters}
     write_json(folder / TRIAL, meta)
     digest = digest_files([folder / SCORES])
-    return Artifact(kind="trial", path=folder, digest=digest, summary={"fold": sides.fold["name"], "seed": config.seed})
+    return Artifact(kind="trial", path=folder, digest=digest, summary={"fold": sides.fold.name, "seed": config.seed})
 
 
 def _windows(sides: Sides) -> list[tuple[str, NDArray[np.int64]]]:
@@ -100,7 +100,7 @@ def _model(name: str, artifact: Artifact, sides: Sides) -> dict[str, NDArray[np.
 
 def _untrained(sides: Sides) -> dict[str, dict[str, NDArray[np.float64]]]:
     """Scores that the pool already has. Copies with synthetic attacks have none: NaN."""
-    store, source = sides.store, Path(sides.fold["store"]).parent
+    store, source = sides.store, sides.fold.store.parent
     names = [row["name"] for row in json.loads((source / CAPTURES).read_text())]
     whole = {name: np.full(len(store), np.nan) for name in UNTRAINED}
     for capture in store.captures:

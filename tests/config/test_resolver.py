@@ -110,3 +110,28 @@ def test_every_key_that_exists_can_be_overridden_with_its_own_value():
             value = getattr(value, part)
         value = value.model_dump() if hasattr(value, "model_dump") else value
         assert resolve("vgae", "large", **{key: value}) == config
+
+
+@pytest.mark.parametrize(
+    ("model", "setting", "value"),
+    [
+        ("gat", "gat.hidden", 10**9),
+        ("gat", "gat.layers", 10**9),
+        ("gat", "gat.heads", 256),  # times 256 wide
+        ("vgae", "vgae.hidden", [10**9, 240, 48]),
+        ("vgae", "vgae.embedding_dim", 10**9),
+        ("dqn", "dqn.hidden", 10**9),
+        ("dqn", "dqn.actions", 10**9),
+        ("dqn", "dqn.replay_size", 10**12),
+        ("vgae", "identity.buckets", 10**9),
+        ("vgae", "augmentation.copies", 10**9),
+        ("vgae", "training.max_epochs", 10**12),
+        ("vgae", "seed", 10**30),
+        ("vgae", "training.lr", float("inf")),
+        ("vgae", "vgae.kl_weight", float("nan")),
+    ],
+)
+def test_a_size_or_number_that_no_machine_can_hold_is_a_config_error(model, setting, value):
+    more = {"gat.hidden": 256} if setting == "gat.heads" else {}
+    with pytest.raises(ConfigError, match=setting.rsplit(".", 1)[-1]):
+        resolve(model, "large", **{setting: value, **more})

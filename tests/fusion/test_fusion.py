@@ -230,7 +230,7 @@ def test_fusion_learns_and_is_chosen_on_windows_that_no_base_model_trained_on(da
 
 def test_the_scales_of_the_views_survive_the_checkpoint(dataset, networks):
     fitted = BaseModels.of(dataset, networks, {"vgae": 0.5, "gat": 0.0})
-    restored = BaseModels.restored(networks, json.loads(json.dumps(fitted.saved_scales())))
+    restored = BaseModels.restored(networks, json.loads(json.dumps(fitted.saved_scales())).get)
     windows = np.arange(20)
     before, after = (base.run(dataset.train_data(), windows)[0] for base in (fitted, restored))
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))

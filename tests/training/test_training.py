@@ -1,17 +1,23 @@
+import json
 import math
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import PUBLISHED, tiny
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 
 from config.schema import AuxiliaryConfig, CurriculumConfig, TrainingConfig
 from kdgat_models.checkpoint import Checkpoint, save_checkpoint
-from kdgat_models.errors import CheckpointError, DatasetError, SchemaError, TrainingError
+from kdgat_models.errors import DatasetError, ResumeError, SchemaError, TrainingError
 from kdgat_models.graphs.splits import CALIBRATION, TRAIN, VALIDATION
 from kdgat_models.networks.gat import GAT, classify
 from kdgat_models.registry import build
+from kdgat_models.training import state
 from kdgat_models.training.curriculum import AllWindows, Curriculum, HardUndersample, make_sampler
 from kdgat_models.training.distillation import blended, softened_divergence
 from kdgat_models.training.gat import GatObjective
@@ -19,7 +25,7 @@ from kdgat_models.training.loop import fit
 from kdgat_models.training.objective import Draws, Objective, shuffled_batches
 from kdgat_models.training.vgae import VgaeObjective
 from tasks.artifact import Artifact
-from tasks.stages.common import load_model
+from tasks.stages.common import STATE_FILE, fit_and_keep, load_model
 
 
 def new(config, dataset):
@@ -131,11 +137,103 @@ def test_a_run_that_was_killed_goes_on_to_the_same_weights(dataset, tmp_path, mo
     assert [r._replace(seconds=0) for r in result.history] == [r._replace(seconds=0) for r in expected.history]
 
 
-def test_a_torn_state_is_an_error_that_says_what_to_delete(dataset, tmp_path):
-    (tmp_path / "state").write_bytes(b"torn")
+@pytest.fixture(scope="module")
+def state_of_two_epochs(dataset, tmp_path_factory):
+    """The file that a training leaves which is killed after its second epoch."""
+    file = tmp_path_factory.mktemp("state") / "last_epoch.safetensors"
+    objective, config = vgae_objective(dataset, **{"training.max_epochs": 2})
+    fit(objective, config.training, 0, file)
+    return file
+
+
+def truncated(file):
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def one_byte_changed(file):
+    content = bytearray(file.read_bytes())
+    content[-1000] ^= 1
+    file.write_bytes(content)
+
+
+def tensors_and_metadata(file):
+    with safe_open(file, "pt") as stored:
+        return {name: stored.get_tensor(name) for name in stored.keys()}, stored.metadata()  # noqa: SIM118
+
+
+def another_epoch_is_best(file):
+    tensors, metadata = tensors_and_metadata(file)
+    save_file(tensors, file, metadata | {"loop": metadata["loop"].replace('"best_epoch": 2', '"best_epoch": 1')})
+
+
+def resealed(file, tensors, loop):
+    save_file(tensors, file, {"loop": loop, "digest": state._digest(loop, tensors)})
+
+
+def history_has_a_hole(file):
+    tensors, metadata = tensors_and_metadata(file)
+    resealed(file, tensors, metadata["loop"].replace('"epoch": 1,', '"epoch": 2,'))
+
+
+def of_another_network(file):
+    tensors, metadata = tensors_and_metadata(file)
+    name = next(name for name, tensor in tensors.items() if name.startswith("objective/") and tensor.dim() == 2)
+    resealed(file, tensors | {name: tensors[name][:, 1:].contiguous()}, metadata["loop"])
+
+
+def without_best_weights(file):
+    tensors, metadata = tensors_and_metadata(file)
+    resealed(file, {name: tensor for name, tensor in tensors.items() if not name.startswith("best/")}, metadata["loop"])
+
+
+def of_another_optimizer(file):
+    tensors, metadata = tensors_and_metadata(file)
+    resealed(file, tensors | {"optimizer/999/exp_avg": torch.ones(1)}, metadata["loop"])
+
+
+def not_finite(file):
+    tensors, metadata = tensors_and_metadata(file)
+    name = next(name for name in tensors if name.endswith("exp_avg"))
+    tensors[name].view(-1)[0] = math.nan
+    resealed(file, tensors, metadata["loop"])
+
+
+@pytest.mark.parametrize(
+    "alter",
+    [
+        truncated,
+        one_byte_changed,
+        another_epoch_is_best,
+        history_has_a_hole,
+        of_another_network,
+        without_best_weights,
+        of_another_optimizer,
+        not_finite,
+    ],
+)
+def test_a_torn_or_altered_state_is_refused_and_restores_nothing(dataset, state_of_two_epochs, tmp_path, alter):
+    file = Path(shutil.copy(state_of_two_epochs, tmp_path))
+    alter(file)
     objective, config = vgae_objective(dataset)
-    with pytest.raises(CheckpointError, match="Delete it"):
-        fit(objective, config.training, 0, tmp_path / "state")
+    before = weights(objective)
+    with pytest.raises(ResumeError, match=r"last_epoch\.safetensors cannot be resumed from"):
+        fit(objective, config.training, 0, file)
+    assert equal(before, weights(objective))
+
+
+def test_a_stage_that_finds_an_altered_state_names_it_and_trains_from_the_beginning(
+    dataset, state_of_two_epochs, tmp_path, capsys
+):
+    shutil.copy(state_of_two_epochs, tmp_path / STATE_FILE)
+    one_byte_changed(tmp_path / STATE_FILE)
+    objective, config = vgae_objective(dataset, **{"training.max_epochs": 2})
+    fit_and_keep(objective, config.training, 0, tmp_path)
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert f"{STATE_FILE} cannot be resumed from" in said[0]["message"]
+    assert [event["epoch"] for event in said if event["event"] == "epoch"] == [1, 2]
+    fresh, _ = vgae_objective(dataset, **{"training.max_epochs": 2})
+    fit(fresh, config.training, 0)
+    assert equal(weights(fresh.network), weights(objective.network))
 
 
 def test_small_data_is_repeated_to_the_least_number_of_steps():
