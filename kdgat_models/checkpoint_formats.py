@@ -33,7 +33,7 @@ def current_record(meta: Mapping[str, Any]) -> dict[str, Any]:
         raise CheckpointError(f"checkpoint format {meta['format']!r} is unknown; this version reads formats {known}")
     record = dict(meta) | {"format": FORMAT, "config": _current_config(meta["config"])}
     if meta["format"] == 1 and isinstance(meta["schema"], Mapping):
-        record |= {"buckets": 0, "schema": meta["schema"] | {"bounded": _is_bounded(meta["schema"])}}
+        record |= {"buckets": 0, "schema": dict(meta["schema"]) | {"bounded": _is_bounded(meta["schema"])}}
     return record
 
 

@@ -24,7 +24,7 @@ from kdgat_models.registry import REGISTRY, build, restore
 from kdgat_models.training.loop import FitResult, choose_device, fit
 from kdgat_models.training.objective import Objective
 from tasks.artifact import Artifact
-from tasks.stages.events import emit_distillation, emit_epoch, emit_summary
+from tasks.stages.events import emit, emit_distillation, emit_epoch, emit_summary
 
 STATE_FILE, HISTORY = "last_epoch.safetensors", "epochs.json"
 
