@@ -2,12 +2,13 @@
 # make serve       Prefect's UI and API on loopback, a worker and all deployments, until Ctrl-C
 # make test        linters, types, import contracts, all tests that need no cluster
 # make test-slurm  the tests on a real SLURM, Prefect server and browser; installs Debian packages, so it wants root
+# make mutants     changes code that decides results in one place at a time and shows what no test notices (SEED, SAMPLE, ONLY)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SLURM_PACKAGES := slurm-wlm munge chromium chromium-driver iproute2
 
-.PHONY: run serve test test-slurm lint clean bench
+.PHONY: run serve test test-slurm mutants lint clean bench
 
 run: $(VENV)/installed
 	$(BIN)/kdgat run
@@ -23,6 +24,13 @@ test-slurm: $(VENV)/installed
 	for tool in slurmctld munged chromium chromedriver ip; do command -v $$tool >/dev/null || missing=1; done; test -z "$$missing" || \
 		{ apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(SLURM_PACKAGES); }
 	$(BIN)/pytest tests/slurm
+
+# Some 20 minutes on two idle cores; exit code 1 below 85 %. What it does and how: tests/mutants/__main__.py.
+SEED ?= 1
+SAMPLE ?= 250
+ONLY ?= *
+mutants: $(VENV)/installed
+	PYTHONPATH="$(CURDIR):$(CURDIR)/tests" OMP_NUM_THREADS=1 $(BIN)/python -m mutants --seed $(SEED) --sample $(SAMPLE) --only '$(ONLY)'
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
