@@ -4,9 +4,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
-from config.resolver import FOLDER, check_key, config_keys, merged
+from config.resolver import check_key, config_keys, merged, method_settings
 from config.schema import CurriculumConfig, PipelineConfig, PreprocessingConfig, TrainingConfig
 
 SECTIONS = {"vgae": "vgae", "gat": "gat", "dqn": "dqn", "kd": "auxiliary", "fusion": "fusion"}
@@ -71,7 +69,7 @@ def migrate(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def as_published(values: Mapping[str, Any]) -> dict[str, Any]:
     """`values` of a version that knew no method but the published one, with what that one leaves to later settings."""
-    return merged({"method": "published", **yaml.safe_load((FOLDER / "methods/published.yaml").read_text())}, values)
+    return merged({"method": "published", **method_settings("published").everywhere}, values)
 
 
 def _current_name(key: str, model_type: str) -> str | None:

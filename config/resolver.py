@@ -1,11 +1,11 @@
-"""Composition of a config: defaults.yaml -> models/{type}/{scale}.yaml -> methods/{method}.yaml -> auxiliaries/{aux}.yaml
--> what the dataset needs -> overrides.
+"""Composition of a config: defaults.yaml -> methods/{method}.yaml -> models/{type}/{scale}.yaml -> what the method says of that
+model and scale -> auxiliaries/{aux}.yaml -> what the dataset needs -> overrides.
 """
 
 import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -33,7 +33,20 @@ def list_methods() -> list[str]:
     return sorted(file.stem for file in (FOLDER / "methods").glob("*.yaml"))
 
 
-def resolve(model_type: str, scale: str, auxiliaries: str = "none", **overrides: Any) -> PipelineConfig:
+class MethodSettings(NamedTuple):
+    """What `methods/{method}.yaml` says."""
+
+    everywhere: dict[str, Any]
+    of_models: dict[str, dict[str, dict[str, Any]]]  # by model and scale: where the method differs from the scale's own file
+
+
+def method_settings(method: str) -> MethodSettings:
+    """The settings of one of `list_methods()`."""
+    settings = _read(f"methods/{method}")
+    return MethodSettings(settings, settings.pop("models", {}))
+
+
+def resolve(model_type: str, scale: str, auxiliaries: str = "none", /, **overrides: Any) -> PipelineConfig:
     """Compose the config of one model.
 
     Args:
@@ -44,33 +57,31 @@ def resolve(model_type: str, scale: str, auxiliaries: str = "none", **overrides:
             YAML, so that `"[80, 40, 16]"` is a list.
 
     Raises:
-        ConfigError: An unknown model, scale, auxiliary or key (the nearest valid one is named), or a wrong type.
+        ConfigError: An unknown model, scale, auxiliary or key (the nearest valid one is named), or a wrong type; model type or
+            scale among the overrides.
     """
+    if twice := {"model_type", "scale"} & set(overrides):
+        raise ConfigError(f"{' and '.join(sorted(twice))} cannot be overridden: {model_type} {scale} is what was asked for")
     models = list_models()
     model_file = _choice("model", model_type, list(models))
     scale_file = _choice(f"scale of {model_type}", scale, models[model_file])
     auxiliary_file = _choice("auxiliary", auxiliaries, list_auxiliaries())
     values: dict[str, Any] = {"model_type": model_type, "scale": scale}
     method_file = _choice("method", overrides.get("method", PipelineConfig.model_fields["method"].default), list_methods())
-    for file in ("defaults", f"models/{model_file}/{scale_file}", f"methods/{method_file}", f"auxiliaries/{auxiliary_file}"):
-        values = merged(values, yaml.safe_load((FOLDER / f"{file}.yaml").read_text()))
+    method = method_settings(method_file)
+    for settings in (
+        _read("defaults"),
+        method.everywhere,
+        _read(f"models/{model_file}/{scale_file}"),
+        method.of_models.get(model_file, {}).get(scale_file, {}),
+        _read(f"auxiliaries/{auxiliary_file}"),
+    ):
+        values = merged(values, settings)
     dataset = catalog().get(overrides.get("dataset", values["dataset"]))
     values = merged(values, {"resources": dict(dataset.resources) if dataset else {}})
     for name, value in overrides.items():
         values = merged(values, _nested(name, value))
     return PipelineConfig.model_validate(validated(values))
-
-
-def parse_overrides(assignments: list[str]) -> dict[str, str]:
-    """Split `["training.lr=0.001"]` into `{"training.lr": "0.001"}` and check each name."""
-    pairs = {}
-    for assignment in assignments:
-        name, separator, value = assignment.partition("=")
-        if not separator:
-            raise ConfigError(f"override {assignment!r} has no value; write it as name=value, such as training.lr=0.001")
-        check_key(name.strip())
-        pairs[name.strip()] = value.strip()
-    return pairs
 
 
 def validated(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,6 +132,10 @@ def merged(base: Mapping[str, Any], update: Mapping[str, Any]) -> dict[str, Any]
         both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
         result[key] = merged(result[key], value) if both else value
     return result
+
+
+def _read(file: str) -> dict[str, Any]:
+    return yaml.safe_load((FOLDER / f"{file}.yaml").read_text()) or {}
 
 
 def _nested(name: str, value: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 ModelType = Literal["vgae", "gat", "dqn"]
 Scale = Literal["large", "small", "tiny"]
 Method = Literal["relative", "published"]
+FeatureSchemaName = Literal["relative", "reference"]  # the keys of kdgat_models.graphs.schemas.SCHEMAS
 IdEncoding = Literal["none", "hash", "lookup"]
 Injection = Literal["single", "flood", "spoof", "fuzzing", "new_id", "replay", "masquerade", "suppress"]
 Modality = Literal["automotive"]
@@ -41,7 +42,10 @@ class PreprocessingConfig(Section):
     stride: int = Field(
         default=100, ge=1, le=1_000_000, description="Frames between the starts of two windows; below window_size they overlap."
     )
-    feature_schema: str = Field(default="relative", description="Name of the feature schema, see kdgat_models.graphs.schemas.")
+    feature_schema: FeatureSchemaName = Field(
+        default="relative",
+        description="relative: each frame against the past of its own ID; reference: the window alone (published).",
+    )
     validation_fraction: Probability = Field(
         default=0.15, description="Share of time blocks for early stopping and fusion states."
     )

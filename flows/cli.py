@@ -9,10 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from config.errors import KdgatError
+from config.overrides import parse_overrides
 from config.paths import Paths, default_root, without_password
-from config.resolver import parse_overrides, resolve
+from config.resolver import resolve
+from config.variants import DEFAULT_VARIANTS, MEANINGS
 from flows import cli_ablation, cli_champions, cli_cluster, cli_lists, cli_protocol, cli_serve
 from flows.cli_options import (
+    AimedOverrides,
     BadRows,
     DataDir,
     Dataset,
@@ -21,13 +24,14 @@ from flows.cli_options import (
     Overrides,
     Root,
     Runner,
-    Variants,
     listed,
     prepare,
+    say,
     start_flow,
 )
 from flows.show import plain, results_table, show, table
 from tasks.compute import check_runner
+from tasks.distillation import default_variants
 
 app = typer.Typer(
     help="Train, distil and evaluate intrusion detectors for CAN buses.\n\n"
@@ -48,19 +52,24 @@ def run(
     variants: Annotated[
         str | None,
         typer.Option(
-            help="Comma-separated: large, small_kd, tiny_kd (distilled), small_nokd. Default: all but tiny_kd, or small_kd "
-            "with --distillation.",
+            help=f"Comma-separated: {MEANINGS}. Default: {','.join(DEFAULT_VARIANTS)}, or small_kd with --distillation.",
             show_default=False,
         ),
     ] = None,
     models: Annotated[str, typer.Option(help="Comma-separated models to train; dqn is the fusion.")] = "vgae,gat,dqn",
     distillation: Annotated[
-        str | None, typer.Option(help="with-kd or no-kd for vgae,gat,dqn. with-kd means the small scale and needs a teacher.")
+        str | None,
+        typer.Option(
+            help="Comma-separated: with-kd or no-kd for each of --models, in the same order; a shorter list is padded with "
+            "no-kd. with-kd needs a teacher; dqn cannot have one. Default: whatever can be distilled in a _kd variant is.",
+            show_default=False,
+        ),
     ] = None,
     teacher: Annotated[
-        list[str] | None, typer.Option(metavar="MODEL=FOLDER", help="Run folder of a teacher; by default the newest large one.")
+        list[str] | None,
+        typer.Option(metavar="MODEL=FOLDER", help="Run folder of a teacher; by default the newest large one that can teach."),
     ] = None,
-    overrides: Overrides = None,
+    overrides: AimedOverrides = None,
     on_bad_rows: BadRows = OnBadRows.error,
     runner: Runner = "local",
     seed: Annotated[int, typer.Option(help="Seed of everything that is random.", min=0)] = 0,
@@ -73,14 +82,14 @@ def run(
 
     What has been computed before is not computed again; a run that was interrupted goes on where it stopped.
     """
-    chosen = variants or ("small_kd" if distillation else "large,small_kd,small_nokd")
-    settings = {**parse_overrides(overrides or []), "modality": modality}
+    settings = {**parse_overrides(overrides or [], aimed=True), "modality": modality}
+    asked_distillation, asked_variants = listed("--distillation", distillation), listed("--variants", variants)
     parameters: dict[str, Any] = {
         "dataset": dataset,
         "data_dir": data_dir,
-        "variants": listed(chosen),
-        "models": listed(models),
-        "distillation": listed(distillation) if distillation else None,
+        "variants": asked_variants or default_variants(asked_distillation),
+        "models": listed("--models", models),
+        "distillation": asked_distillation,
         "teachers": _teachers(teacher or []),
         "overrides": settings,
         "seed": seed,
@@ -90,14 +99,14 @@ def run(
     }
     prepare(root)
     check_runner(runner)
-    from tasks.plan import all_settings, plan_pipeline
+    from tasks.checks import RunRequest, planned_run
+    from tasks.plan import all_settings
 
     # Everything that can be wrong with a request is said before anything is started.
-    asked = {name: parameters[name] for name in ("variants", "models", "distillation", "teachers")}
-    asked["overrides"] = all_settings(settings, seed, None)
-    plan = plan_pipeline(dataset, Paths(default_root()), **asked)
-    _check_data(dataset, data_dir)
+    same = {name: parameters[name] for name in RunRequest._fields if name in parameters}
+    plan = planned_run(RunRequest(**{**same, "overrides": all_settings(settings, seed, None)}), Paths(default_root()))
     if dry_run:
+        say(plan.notes)
         cli_cluster.print_preview(plan, data_dir, on_bad_rows.value, runner, as_json)
         return
     evaluations = start_flow("train_pipeline", "train_pipeline", parameters, as_json)
@@ -119,7 +128,10 @@ def ingest(
     resolve("vgae", "large", **settings)
     prepare(root)
     check_runner(runner)
-    _check_data(dataset, data_dir)
+    from tasks.checks import check_captures, check_disk
+
+    paths = Paths(default_root())
+    check_disk(dataset, check_captures(dataset, data_dir, paths), paths)
     parameters = {
         "dataset": dataset,
         "data_dir": data_dir,
@@ -149,32 +161,36 @@ def evaluate(
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Of a protocol: how many seeds, 0, 1, ...", min=1)] = 3,
-    variants: Variants = "large,small_kd,small_nokd",
-    overrides: Overrides = None,
+    variants: Annotated[
+        str | None, typer.Option(help=f"Comma-separated: {MEANINGS}. Default: all that are trained.", show_default=False)
+    ] = None,
+    overrides: AimedOverrides = None,
     on_bad_rows: BadRows = OnBadRows.error,
     runner: Runner = "local",
     root: Root = Path("experiments"),
     as_json: Json = False,
 ) -> None:
     """Evaluate the newest trained models on the test splits that are on disk now, or all detectors by a protocol."""
-    settings = parse_overrides(overrides or [])
+    settings = parse_overrides(overrides or [], aimed=protocol is None)
+    asked_variants, datasets = listed("--variants", variants), listed("--dataset", dataset)
     prepare(root)
     check_runner(runner)
     if protocol:
-        asked = {"protocol": protocol, "data_dir": data_dir, "datasets": listed(dataset) if dataset else None}
+        asked = {"protocol": protocol, "data_dir": data_dir, "datasets": datasets}
         cli_protocol.evaluate(
             {**asked, "overrides": settings, "on_bad_rows": on_bad_rows.value, "runner": runner}, seeds, as_json
         )
         return
     dataset = dataset or "demo"
+    from tasks.checks import check_captures
     from tasks.plan import plan_evaluation
 
-    plan_evaluation(dataset, Paths(default_root()), variants=listed(variants), overrides=settings)
-    _check_data(dataset, data_dir)
+    plan_evaluation(dataset, Paths(default_root()), variants=asked_variants, overrides=settings)
+    check_captures(dataset, data_dir, Paths(default_root()))
     parameters = {
         "dataset": dataset,
         "data_dir": data_dir,
-        "variants": listed(variants),
+        "variants": asked_variants,
         "overrides": settings,
         "on_bad_rows": on_bad_rows.value,
         "runner": runner,
@@ -228,14 +244,6 @@ def _print_results(evaluations: list[Any], as_json: bool) -> None:
         {"what": "Prefect", "path": os.environ["PREFECT_HOME"]},
     ]
     show(table("Written", written))
-
-
-def _check_data(dataset: str, data_dir: Path | None) -> None:
-    from config.catalog import dataset_entry, dataset_folder, find_captures
-
-    folder = dataset_folder(dataset, data_dir, Paths(default_root()))
-    if not dataset_entry(dataset).simulated or data_dir is not None:
-        find_captures(dataset, folder)
 
 
 def _teachers(assignments: list[str]) -> dict[str, Path] | None:

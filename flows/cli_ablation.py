@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from config.ablation import FACTORS
+from config.overrides import parse_overrides
 from config.paths import Paths, default_root
-from config.resolver import parse_overrides
 from flows.cli_options import BadRows, DataDir, Json, OnBadRows, Overrides, Root, Runner, listed, prepare, start_flow
 from flows.show import show, table
 from tasks.compute import check_runner
@@ -35,16 +35,17 @@ def ablate(
     asked = {
         "protocol": protocol,
         "data_dir": data_dir,
-        "datasets": listed(dataset) if dataset else None,
-        "factors": listed(factors) if factors is not None else None,
+        "datasets": listed("--dataset", dataset),
+        "factors": listed("--factors", factors),
         "overrides": parse_overrides(overrides or []),
     }
+    chosen_folds = listed("--folds", folds)
     prepare(root)
     check_runner(runner)
     from tasks.ablation import plan_ablation
 
     plan_ablation(**asked, paths=Paths(default_root()))
-    more = {"seeds": seeds, "folds": listed(folds) if folds else None, "on_bad_rows": on_bad_rows.value, "runner": runner}
+    more = {"seeds": seeds, "folds": chosen_folds, "on_bad_rows": on_bad_rows.value, "runner": runner}
     (report,) = start_flow("run_ablation", "run_ablation", {**asked, **more}, as_json)
     _print_report(report.path, as_json)
 

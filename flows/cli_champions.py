@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from config.errors import ConfigError
+from config.variants import MEANINGS
 from flows.cli_options import DataDir, Json, Root, Runner, existing, listed, prepare, start_flow
 from flows.show import show, table
 from tasks.compute import check_runner
@@ -18,7 +19,7 @@ app = typer.Typer(help="Champions: the models that are watched every night.", no
 @app.command()
 def register(
     dataset: Annotated[str, typer.Argument(help="Dataset that the models were trained on.")],
-    variant: Annotated[str, typer.Argument(help="large, small_kd or small_nokd.")],
+    variant: Annotated[str, typer.Argument(help=f"One of: {MEANINGS}.")],
     evaluation: Annotated[
         Path | None, typer.Option(help="Run folder of the evaluation; by default the newest.", exists=True, file_okay=False)
     ] = None,
@@ -80,6 +81,7 @@ def nightly(
     root: Root = Path("experiments"),
 ) -> None:
     """Evaluate every champion on every dataset as it is now; exit with 1 if one is worse than it was."""
+    chosen = listed("--datasets", datasets)
     paths = existing(root)
     prepare(root)
     check_runner(runner)
@@ -89,7 +91,7 @@ def nightly(
     parameters = {
         "night": night.date() if night else None,
         "data_dir": data_dir,
-        "datasets": listed(datasets) if datasets else None,
+        "datasets": chosen,
         "tolerance": tolerance,
         "notify": notify,
         "runner": runner,

@@ -90,6 +90,7 @@ def _stage_row(stage: Any) -> dict[str, Any]:
         "variant": stage.variant,
         "": doing,
         "pool": stage.pool,
+        "teacher": stage.teacher or "-",
         "memory MB": asked,
         "seconds of earlier runs": seconds,
     }

@@ -1,15 +1,20 @@
 """Commands that list what there is: datasets, models, results, attempts, memory."""
 
+import difflib
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from config.catalog import catalog
+from config.errors import ConfigError
 from config.resolver import list_auxiliaries, list_models, resolve
 from flows.cli_options import Json, Root, existing
 from flows.show import plain, show, table
+
+if TYPE_CHECKING:
+    from kdgat_models.runs.store import RunStore
 
 
 def datasets(as_json: Json = False) -> None:
@@ -47,7 +52,9 @@ def leaderboard(
     from kdgat_models.runs.store import RunStore
     from kdgat_models.runs.store import leaderboard as best
 
-    rows = best(RunStore(existing(root).store), dataset, top)
+    store = RunStore(existing(root).store)
+    _check_dataset(store, "metrics", dataset)
+    rows = best(store, dataset, top)
     if as_json:
         print(json.dumps(rows, indent=2))
     elif rows:
@@ -60,6 +67,18 @@ def leaderboard(
         )
     else:
         show(f"no evaluation in {root} yet: run `kdgat run`")
+
+
+def _check_dataset(store: "RunStore", table: str, dataset: str | None) -> None:
+    """Raise a ConfigError if a dataset is neither in the catalogue nor, as protocols are, in the run store."""
+    if dataset is None or dataset in catalog():
+        return
+    known = [row["dataset"] for row in store.query(f"select distinct dataset from {table} order by dataset")]
+    if dataset not in known:
+        names = [*catalog(), *(name for name in known if name not in catalog())]
+        nearest = difflib.get_close_matches(dataset, names, n=1)
+        hint = f". Did you mean {nearest[0]}?" if nearest else ""
+        raise ConfigError(f"unknown dataset {dataset!r}; there are: {', '.join(names)}{hint}")
 
 
 def memory(root: Root = Path("experiments"), as_json: Json = False) -> None:
@@ -90,6 +109,7 @@ def runs(
     from kdgat_models.runs.store import RunStore
 
     store = RunStore(existing(root).store)
+    _check_dataset(store, "runs", dataset)
     sql = f"select {RUN_COLUMNS}, error from attempts where ? is null or dataset = ? order by started_at desc limit ?"
     rows = store.query(sql, (dataset, dataset, last))[::-1]
     for row in rows:

@@ -1,6 +1,8 @@
 """Options that commands share, and what each command does first."""
 
 import os
+import sys
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -30,10 +32,18 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Change a setting, e.g. training.lr=0.001; may be repeated."),
 ]
+AimedOverrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="[VARIANT:]NAME=VALUE",
+        help="Change a setting of all models, e.g. training.lr=0.001, or of one variant, e.g. small_kd:gat.hidden=8; may be "
+        "repeated.",
+    ),
+]
 BadRows = Annotated[OnBadRows, typer.Option(help="Rows that are no frames: stop with an error, or set them aside and go on.")]
 Runner = Annotated[str, typer.Option(help="Where stages run: local, slurm or slurm:PROFILE (see deployments/slurm).")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-Variants = Annotated[str, typer.Option(help="Comma-separated: large, small_kd and tiny_kd (distilled), small_nokd.")]
 
 
 def prepare(root: Path) -> None:
@@ -72,6 +82,21 @@ def start_flow(module: str, name: str, parameters: dict[str, Any], quiet: bool) 
     return run_flow(module, name, parameters, quiet)
 
 
-def listed(text: str) -> list[str]:
-    """The parts of a comma-separated text."""
-    return [part.strip() for part in text.split(",") if part.strip()]
+def listed(option: str, text: str | None) -> list[str] | None:
+    """The parts of a comma-separated option; None: it was not given.
+
+    Raises:
+        ConfigError: a part is empty.
+    """
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
+        raise ConfigError(f"{option} {text!r} has an empty part; give names with commas between them, or leave {option} out")
+    return parts
+
+
+def say(notes: Iterable[str]) -> None:
+    """Print what the user has to know, where it does not get into the way of what is printed for programs."""
+    for text in notes:
+        print(f"kdgat: note: {text}", file=sys.stderr)

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from prefect import flow
+from prefect.logging import get_run_logger
 
 from config.paths import Paths, default_root
 from tasks.artifact import Artifact
 from tasks.compute import open_compute
-from tasks.parameters import ALL_VARIANTS, BadRows, DatasetName, Overrides, Runner, Variant
+from tasks.parameters import BadRows, DatasetName, Overrides, Runner, Variant
 from tasks.pipeline import current_run, find_raw, results, side_by_side, submitter
 from tasks.plan import plan_evaluation
 
@@ -16,7 +17,7 @@ from tasks.plan import plan_evaluation
 def evaluate_dataset(
     dataset: DatasetName = "demo",
     data_dir: Path | None = None,
-    variants: tuple[Variant, ...] = ALL_VARIANTS,
+    variants: tuple[Variant, ...] | None = None,
     overrides: Overrides = None,
     on_bad_rows: BadRows = "error",
     runner: Runner = "local",
@@ -26,13 +27,15 @@ def evaluate_dataset(
     Args:
         dataset: Name in the catalogue; `kdgat datasets` lists them.
         data_dir: Folder that holds DATASET/SPLIT/*.csv[.gz|.zst]; none for demo, which is simulated.
-        variants: Trained variants to evaluate.
-        overrides: Settings by dotted name, such as training.lr, for all models.
+        variants: Trained variants to evaluate; none: all that are trained.
+        overrides: Settings by name, such as decision.rule, for all models, or small_kd:decision.rule for those of one variant.
         on_bad_rows: Rows that are no frames: stop with an error, or set them aside and go on.
         runner: Where stages run: local, slurm or slurm:PROFILE.
     """
     paths = Paths(default_root())
     plan = plan_evaluation(dataset, paths, variants=variants, overrides=overrides)
+    for note in plan.notes:
+        get_run_logger().warning(note)
     raw = find_raw(dataset, data_dir)
     with open_compute(runner, paths, current_run()) as compute:
         submit = submitter(compute)

@@ -8,13 +8,14 @@ from prefect.logging import get_run_logger
 from pydantic import Field
 
 from config.paths import Paths, default_root
+from config.variants import DEFAULT_VARIANTS
 from tasks.artifact import Artifact
+from tasks.checks import RunRequest, planned_run
 from tasks.compute import open_compute
 from tasks.limits import one_at_a_time
 from tasks.nightly import register_champions
 from tasks.parameters import (
     ALL_MODELS,
-    ALL_VARIANTS,
     BadRows,
     DatasetName,
     Distillation,
@@ -26,14 +27,15 @@ from tasks.parameters import (
     Variant,
 )
 from tasks.pipeline import Submit, current_run, find_raw, results, side_by_side, submitter
-from tasks.plan import STAGE_OF, PipelinePlan, all_settings, plan_pipeline
+from tasks.plan import PipelinePlan, all_settings
+from tasks.teachers import STAGE_OF
 
 
 @flow(name="train-pipeline", flow_run_name="train {dataset}", task_runner=side_by_side(16))
 def train_pipeline(
     dataset: DatasetName = "demo",
     data_dir: Path | None = None,
-    variants: tuple[Variant, ...] = ALL_VARIANTS,
+    variants: tuple[Variant, ...] = DEFAULT_VARIANTS,
     models: tuple[ModelName, ...] = ALL_MODELS,
     distillation: tuple[Distillation, ...] | None = None,
     teachers: Teachers = None,
@@ -49,12 +51,13 @@ def train_pipeline(
     Args:
         dataset: Name in the catalogue; `kdgat datasets` lists them.
         data_dir: Folder that holds DATASET/SPLIT/*.csv[.gz|.zst]; none for demo, which is simulated.
-        variants: Teachers, students distilled from them, and students without a teacher.
+        variants: Teachers, students distilled from them (all that can be, or one model), students without a teacher.
         models: What to train; dqn is the fusion.
-        distillation: For vgae, gat, dqn of small_kd; none is with-kd, with-kd, no-kd. A shorter list is padded with no-kd.
-        teachers: Run folders of teachers by model; none: those of this run, or the newest large ones.
+        distillation: with-kd or no-kd for each of models, in the same order; a shorter list is padded with no-kd. with-kd
+            needs a teacher; dqn cannot have one. None: whatever can be distilled in a _kd variant is.
+        teachers: Run folders of teachers by model; none: those of this run, or the newest large ones that can teach.
         seed: Seed of everything that is random.
-        overrides: Settings by dotted name, such as training.lr, for all models.
+        overrides: Settings by name, such as training.lr, for all models, or small_kd:training.lr for those of one variant.
         resources: Memory that stages ask for, and how often they are tried; none is the configured.
         on_bad_rows: Rows that are no frames: stop with an error, or set them aside and go on.
         as_champions: Make the evaluated models champions, which the nightly re-evaluation watches.
@@ -62,13 +65,13 @@ def train_pipeline(
     """
     paths = Paths(default_root())
     settings = all_settings(overrides, seed, resources)
-    plan = plan_pipeline(
-        dataset, paths, variants=variants, models=models, distillation=distillation, teachers=teachers, overrides=settings
-    )
+    request = RunRequest(dataset, data_dir, variants, models, distillation, teachers, settings, on_bad_rows, runner)
+    plan = planned_run(request, paths)
     for note in plan.notes:
         get_run_logger().warning(note)
+    names = [variant.name for variant in plan.variants]
     raw = find_raw(dataset, data_dir)
-    with one_at_a_time(paths, "train", dataset, variants), open_compute(runner, paths, current_run()) as compute:
+    with one_at_a_time(paths, "train", dataset, names), open_compute(runner, paths, current_run()) as compute:
         stages = method(plan, raw, on_bad_rows, submitter(compute))
         evaluations = results([stage for name, stage in stages if name == "evaluation"], [stage for _, stage in stages])
     if as_champions:
@@ -81,15 +84,14 @@ def method(plan: PipelinePlan, raw: Any, on_bad_rows: str, submit: Submit) -> li
     captures = submit("ingest", plan.config, None, raw=raw, on_bad_rows=on_bad_rows)
     graphs = submit("graphs", plan.config, None, captures=captures)
     stages, large = [("ingest", captures), ("graphs", graphs)], {}
-    for name, config, trains, earlier, teacher in plan.variants:
+    for name, config, trains, earlier, given in plan.variants:
         built: dict[str, Any] = dict(earlier)
+        teacher = {model: given[model] or large.get(model) for model in config if config[model].auxiliary.distils}
         if "vgae" in trains:
-            taught_by = teacher["vgae"] or large.get("vgae")
-            built["vgae"] = submit("vgae", config["vgae"], name, graphs=graphs, teacher=taught_by)
+            built["vgae"] = submit("vgae", config["vgae"], name, graphs=graphs, teacher=teacher.get("vgae"))
         if "gat" in trains:
-            taught_by = teacher["gat"] or large.get("gat")
             ranking = built["vgae"] if config["gat"].curriculum.ranked else None
-            built["gat"] = submit("gat", config["gat"], name, graphs=graphs, vgae=ranking, teacher=taught_by)
+            built["gat"] = submit("gat", config["gat"], name, graphs=graphs, vgae=ranking, teacher=teacher.get("gat"))
         if "dqn" in trains:
             built["dqn"] = submit("fusion", config["dqn"], name, graphs=graphs, vgae=built["vgae"], gat=built["gat"])
         models = {"vgae": built["vgae"], "gat": built["gat"], "fusion": built["dqn"]}

@@ -9,8 +9,9 @@ from config.ablation import FACTORS
 from config.catalog import catalog
 from config.cluster import profile_files
 from config.schema import ResourcesConfig
+from config.variants import VariantName
 
-Variant = Literal["large", "small_kd", "small_nokd", "tiny_kd"]
+Variant = VariantName
 ModelName = Literal["vgae", "gat", "dqn"]
 Distillation = Literal["with-kd", "no-kd"]
 BadRows = Literal["error", "quarantine"]
@@ -19,7 +20,6 @@ ProtocolName = Literal["official", "leave-one-vehicle-out", "leave-one-attack-ou
 Overrides = dict[str, Any] | None
 Resources = ResourcesConfig | None
 
-ALL_VARIANTS: tuple[Variant, ...] = ("large", "small_kd", "small_nokd")
 ALL_MODELS: tuple[ModelName, ...] = ("vgae", "gat", "dqn")
 
 # The catalogue and the profiles are files, so their choices are made when the flow is loaded. The form offers them and the

@@ -1,28 +1,24 @@
 """What a pipeline run is going to do, decided and checked before anything starts."""
 
 import json
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from config.catalog import dataset_entry
 from config.errors import ConfigError
+from config.overrides import check_overrides, overrides_of
 from config.paths import Paths
 from config.resolver import resolve
-from config.schema import PipelineConfig, ResourcesConfig, Scale
-from kdgat_models.errors import MissingTeacherError
+from config.schema import PipelineConfig, ResourcesConfig
+from config.variants import DISTILLABLE, VARIANTS, Variant
 from tasks.artifact import Artifact, read_artifact
-from tasks.parameters import ALL_MODELS, Distillation, ModelName
+from tasks.distillation import Choice, ChosenVariant, check_names, choose
+from tasks.parameters import ALL_MODELS
+from tasks.teachers import STAGE_OF, Candidate, Fitting, KnownIds, find_teacher, given_teacher, newest, nobody_knows
 
 MODELS = ALL_MODELS
-STAGE_OF = {"vgae": "vgae", "gat": "gat", "dqn": "fusion"}
-DEFAULT_DISTILLATION: dict[str, tuple[Distillation, ...]] = {
-    "large": ("no-kd", "no-kd", "no-kd"),
-    "small_kd": ("with-kd", "with-kd", "no-kd"),
-    "small_nokd": ("no-kd", "no-kd", "no-kd"),
-    "tiny_kd": ("with-kd", "with-kd", "no-kd"),
-}
+BASIC = ("large", "small_kd", "small_nokd", "tiny_kd")  # variants that are missed when they are not trained
 
 
 class VariantPlan(NamedTuple):
@@ -40,55 +36,61 @@ class PipelinePlan(NamedTuple):
 
     dataset: str
     variants: tuple[VariantPlan, ...]
-    notes: tuple[str, ...]  # what the user asked for and does not get, with the reason
-
-    @property
-    def config(self) -> PipelineConfig:
-        """A config of this run, for the stages that all variants share."""
-        return next(iter(self.variants[0].configs.values()))
+    notes: tuple[str, ...]  # what the user has to know of how the request was read
+    config: PipelineConfig  # for the stages that all variants share: without what is aimed at one of them
 
 
 def plan_pipeline(
     dataset: str,
     paths: Paths,
     *,
-    variants: Sequence[str],
+    variants: Sequence[str] | None,
     models: Sequence[str],
     distillation: Sequence[str] | None = None,
     teachers: dict[str, Path] | None = None,
     overrides: dict[str, Any] | None = None,
+    known_ids: KnownIds = nobody_knows,
 ) -> PipelinePlan:
     """Resolve all configs and find all teachers.
 
     Args:
         dataset: Name in the catalogue.
         paths: Where earlier runs lie.
-        variants: Of `large`, `small_kd`, `small_nokd`.
+        variants: Of `config.variants`; None: large, small_kd and small_nokd, or small_kd alone with a list of distillation.
         models: Of `vgae`, `gat`, `dqn`: what is trained.
-        distillation: `with-kd` or `no-kd` for vgae, gat, dqn, in that order; a shorter list is padded with `no-kd`. It
-            applies to the variant `small_kd`; None is `with-kd,with-kd,no-kd`.
+        distillation: `with-kd` or `no-kd` for each of `models`, in their order; see `tasks.distillation.choose`.
         teachers: Run folders of teachers by model; others are found among the finished runs of the dataset.
-        overrides: Settings by dotted name, for all models.
+        overrides: Settings by dotted name, for all models, or by VARIANT:NAME for those of one variant.
+        known_ids: Arbitration IDs in the graphs of this run, if they are built; asked only when a teacher looks IDs up.
 
     Raises:
-        ConfigError: an unknown name or setting.
+        ConfigError: an unknown name or setting, or a contradiction.
         MissingTeacherError: a teacher is needed that neither exists nor is part of this run.
+        CheckpointError: a teacher that was given cannot teach.
     """
     dataset_entry(dataset)
-    _check_names("model", models, MODELS)
-    _check_names("variant", variants, tuple(DEFAULT_DISTILLATION))
-    _check_names("model of a teacher", list(teachers or {}), MODELS)
-    asked, notes = _padded(distillation)
-    trained = tuple(model for model in MODELS if model in models)
-    plans = []
-    for name in sorted(set(variants), key=list(DEFAULT_DISTILLATION).index):
-        chosen = asked if name.endswith("_kd") and distillation is not None else DEFAULT_DISTILLATION[name]
-        per_model = dict(zip(MODELS, chosen, strict=True))
-        configs = _configs(dataset, scale_of(name), per_model, overrides or {})
-        large_too = trained if "large" in variants else ()
-        found = {model: _teacher(configs[model], paths, teachers or {}, large_too) for model in MODELS if model in trained}
-        plans.append(VariantPlan(name, configs, trained, _earlier(configs, trained, paths), found))
-    return PipelinePlan(dataset, tuple(plans), tuple(notes))
+    settings, given = overrides or {}, teachers or {}
+    choice = choose(variants, models, distillation)
+    check_overrides(settings, [name for chosen in choice.variants for name in dict.fromkeys(chosen.names)])
+    _check_given_teachers(given, choice)
+    notes, plans = list(choice.notes), []
+    large = next((each for each in choice.variants if each.variant.name == "large"), None)
+    in_this_run = _configs(dataset, large, settings) if large else {}
+    for chosen in choice.variants:
+        configs = _configs(dataset, chosen, settings)
+        found: dict[str, Artifact | None] = dict.fromkeys(MODELS)
+        for model in (model for model in chosen.variant.distilled if model in choice.models):
+            if model in given:
+                candidate = given_teacher(given[model], configs[model], known_ids)
+                found[model] = candidate.artifact
+                notes += _foreign(candidate, dataset)
+            elif large:
+                _check_teacher_of_this_run(in_this_run[model], configs[model])
+            else:
+                found[model] = find_teacher(configs[model], paths, known_ids)
+        earlier = _earlier(configs, choice.models, paths, known_ids)
+        plans.append(VariantPlan(chosen.variant.name, configs, choice.models, earlier, found))
+    return PipelinePlan(dataset, tuple(plans), tuple(dict.fromkeys(notes)), _shared_config(dataset, settings))
 
 
 def all_settings(overrides: Mapping[str, Any] | None, seed: int, resources: ResourcesConfig | None) -> dict[str, Any]:
@@ -97,116 +99,152 @@ def all_settings(overrides: Mapping[str, Any] | None, seed: int, resources: Reso
     return {"seed": seed, **own, **(overrides or {})}
 
 
-def scale_of(variant: str) -> Scale:
-    """Scale of the models of a variant."""
-    return "large" if variant == "large" else "tiny" if variant.startswith("tiny") else "small"
+def _configs(dataset: str, chosen: ChosenVariant, settings: Mapping[str, Any]) -> dict[str, PipelineConfig]:
+    """Configs of a variant's models.
+
+    Raises:
+        ConfigError: a setting says otherwise than the variant whether a model is distilled.
+    """
+    name, scale, distilled = chosen.variant
+    own = {**overrides_of(settings, chosen.names), "dataset": dataset}
+    configs = {model: resolve(model, scale, "kd_standard" if model in distilled else "none", **own) for model in MODELS}
+    for model, config in configs.items():
+        if config.auxiliary.distils != (model in distilled):
+            raise ConfigError(
+                f"auxiliary.name={config.auxiliary.name} contradicts {name}, in which {model} is "
+                f"{'distilled' if model in distilled else 'not distilled'}; say it by --distillation and --variants instead"
+            )
+    return configs
 
 
-def _padded(distillation: Sequence[str] | None) -> tuple[tuple[str, ...], list[str]]:
-    """The three choices of distillation, and what has to be said about them."""
-    if distillation is None:
-        return DEFAULT_DISTILLATION["small_kd"], []
-    _check_names("distillation", distillation, ("with-kd", "no-kd"))
-    if len(distillation) > len(MODELS):
-        raise ConfigError(f"{len(distillation)} values of distillation for {len(MODELS)} models ({', '.join(MODELS)})")
-    notes, choice = [], list(distillation)
-    if len(choice) < len(MODELS):
-        missing = ", ".join(MODELS[len(choice) :])
-        notes.append(f"distillation has {len(choice)} values; {missing} are taken as no-kd")
-        warnings.warn(notes[-1], stacklevel=3)
-        choice += ["no-kd"] * (len(MODELS) - len(choice))
-    if choice[2] == "with-kd":
-        notes.append(
-            "fusion is not distilled: it learns from the states of its own base models, which a teacher's fusion has never "
-            "seen. It is trained as no-kd; the other stages are distilled as asked"
+def _shared_config(dataset: str, settings: Mapping[str, Any]) -> PipelineConfig:
+    return resolve("vgae", "large", "none", **{**overrides_of(settings, ()), "dataset": dataset})
+
+
+def _check_given_teachers(given: Mapping[str, Path], choice: Choice) -> None:
+    """Every teacher that is given has to have a student in this run."""
+    if given:
+        check_names("model of a teacher", list(given), MODELS)
+    for model, folder in given.items():
+        if model not in DISTILLABLE:
+            raise ConfigError(
+                f"--teacher {model}={folder}: {model} is never distilled; models that are: {', '.join(DISTILLABLE)}"
+            )
+        if model not in choice.models:
+            raise ConfigError(
+                f"--teacher {model}={folder}: {model} is not trained, only {', '.join(choice.models)}; see --models"
+            )
+        if model not in choice.distilled_models():
+            names = ", ".join(chosen.variant.name for chosen in choice.variants)
+            raise ConfigError(f"--teacher {model}={folder}: no {model} is distilled in {names}; see --variants, --distillation")
+
+
+def _foreign(teacher: Candidate, dataset: str) -> list[str]:
+    if teacher.config.dataset == dataset:
+        return []
+    return [f"the teacher of {teacher.config.model_type} in {teacher.artifact.path} learnt on {teacher.config.dataset}"]
+
+
+def _check_teacher_of_this_run(teacher: PipelineConfig, student: PipelineConfig) -> None:
+    """Settings that are aimed at one of the two may keep them from reading the same batches."""
+    if teacher.identity != student.identity:
+        raise ConfigError(
+            f"the large {teacher.model_type} of this run cannot teach the {student.scale} one: identity is "
+            f"{teacher.identity.model_dump()} for one and {student.identity.model_dump()} for the other; set it for both"
         )
-        choice[2] = "no-kd"
-    return tuple(choice), notes
 
 
-def _configs(
-    dataset: str, scale: Scale, distillation: Mapping[ModelName, str], overrides: dict[str, Any]
-) -> dict[str, PipelineConfig]:
-    auxiliary = {model: "kd_standard" if distillation[model] == "with-kd" else "none" for model in MODELS}
-    return {model: resolve(model, scale, auxiliary[model], **{**overrides, "dataset": dataset}) for model in MODELS}
-
-
-def _teacher(config: PipelineConfig, paths: Paths, given: dict[str, Path], in_this_run: tuple[str, ...]) -> Artifact | None:
-    """The teacher on disk, or None where none is needed or this run trains it."""
-    if not config.auxiliary.distils:
-        return None
-    model, stage = config.model_type, STAGE_OF[config.model_type]
-    if model in given:
-        return read_artifact(given[model], stage)
-    if model in in_this_run:
-        return None
-    found = _latest(config.model_copy(update={"scale": "large", "auxiliary": type(config.auxiliary)()}), paths)
-    if found is None:
-        raise MissingTeacherError(
-            f"no teacher for {model}: {config.dataset} has no finished {model} large. Train it with `kdgat run --dataset "
-            f"{config.dataset} --variants large`, train it along with `--variants large,small_kd`, or name one with "
-            f"`--teacher {model}=FOLDER`"
-        )
-    return found
-
-
-def _earlier(configs: dict[str, PipelineConfig], trained: tuple[str, ...], paths: Paths) -> dict[str, Artifact | None]:
+def _earlier(
+    configs: dict[str, PipelineConfig], trained: Sequence[str], paths: Paths, known_ids: KnownIds
+) -> dict[str, Artifact | None]:
     """Models that the trained ones stand on and that are not trained now."""
     ranked = configs["gat"].curriculum.ranked
     needs = {"gat": ("vgae",) if ranked else (), "dqn": ("vgae", "gat")}
     needed = {model for name in trained for model in needs.get(name, ())} - set(trained)
-    found: dict[str, Artifact | None] = {model: None for model in MODELS}
+    found: dict[str, Artifact | None] = dict.fromkeys(MODELS)
     for model in sorted(needed):
-        found[model] = _latest(configs[model], paths)
-        if found[model] is None:
+        latest = _latest(configs[model], paths, Fitting(configs[model], known_ids).to_share_its_inputs)
+        if not isinstance(latest, Candidate):
+            unfit = "".join(f"\n  {line}" for line in latest)
+            way_out = " or set curriculum.sampling=normal" if model == "vgae" and "dqn" not in trained else ""
             raise ConfigError(
                 f"{', '.join(trained)} ({configs[model].scale}) stands on {model}, neither trained now nor before; add "
-                f"it to --models{' or set curriculum.sampling=normal' if model == 'vgae' and 'dqn' not in trained else ''}"
+                f"it to --models{way_out}{f'. What was trained before does not fit:{unfit}' if unfit else ''}"
             )
+        found[model] = latest.artifact
     return found
 
 
-def _latest(config: PipelineConfig, paths: Paths) -> Artifact | None:
-    stage = STAGE_OF[config.model_type]
-    folder = paths.latest(config, stage)
-    return read_artifact(folder, stage) if folder else None
+def _latest(config: PipelineConfig, paths: Paths, objections: Callable[[Candidate], list[str]]) -> Candidate | list[str]:
+    versions = paths.versions(config, STAGE_OF[config.model_type])
+    return newest(versions[::-1], config.model_type, objections)
+
+
+def plan_evaluation(
+    dataset: str, paths: Paths, *, variants: Sequence[str] | None, overrides: dict[str, Any] | None = None
+) -> PipelinePlan:
+    """Find the newest models of each variant; nothing is trained.
+
+    Args:
+        dataset: Name in the catalogue.
+        paths: Where earlier runs lie.
+        variants: Of `config.variants`; None: all that are trained, and the notes name the basic ones that are not.
+        overrides: Settings by dotted name, for all models, or by VARIANT:NAME for those of one variant.
+
+    Raises:
+        ConfigError: a variant that was asked for, or any at all, has no finished model of this dataset.
+    """
+    dataset_entry(dataset)
+    settings = overrides or {}
+    if variants is not None:
+        check_names("variant", variants, tuple(VARIANTS))
+    names = tuple(VARIANTS) if variants is None else tuple(variants)
+    check_overrides(settings, names)
+    plans = [_trained_before(dataset, VARIANTS[name], settings, paths) for name in names]
+    chosen = _trained(plans) if variants is None else [plan for plan in plans if any(plan.earlier.values())]
+    missing = [name for name in (BASIC if variants is None else names) if name not in {plan.name for plan in chosen}]
+    train = f"train with `kdgat run --dataset {dataset} --variants {','.join(missing)}`"
+    if missing and (variants is not None or not chosen):
+        raise ConfigError(f"{dataset} has no finished {', '.join(missing)} model in {paths.root} that fits; {train}")
+    if unused := {name.partition(":")[0] for name in settings if ":" in name} - {plan.name for plan in chosen}:
+        raise ConfigError(
+            f"a setting is aimed at {', '.join(sorted(unused))}, of which {dataset} has no finished model; {train}"
+        )
+    notes = [f"not trained yet and left out: {', '.join(missing)}; {train}"] if missing else []
+    return PipelinePlan(dataset, tuple(chosen), tuple(notes), _shared_config(dataset, settings))
+
+
+def _trained_before(dataset: str, variant: Variant, settings: Mapping[str, Any], paths: Paths) -> VariantPlan:
+    configs = _configs(dataset, ChosenVariant(variant, variant.name), settings)
+    found: dict[str, Artifact | None] = dict.fromkeys(MODELS)
+    for model in ("vgae", "gat"):
+        latest = _latest(configs[model], paths, Fitting(configs[model]).to_read_its_graphs)
+        found[model] = latest.artifact if isinstance(latest, Candidate) else None
+    found["dqn"] = _fusion_of(configs["dqn"], found["vgae"], found["gat"], paths)
+    return VariantPlan(variant.name, configs, (), found, {})
+
+
+def _trained(plans: Sequence[VariantPlan]) -> list[VariantPlan]:
+    """Variants that were trained: those with a fusion of just their models, and basic ones with a model of their own.
+
+    Variants share models: that there is a distilled and a plain small one does not mean that they belong together.
+    """
+    whole = [plan for plan in plans if plan.earlier["dqn"]]
+    used = {artifact.path for plan in whole for artifact in plan.earlier.values() if artifact}
+    names = {plan.name for plan in whole}
+    names |= {
+        plan.name for plan in plans if plan.name in BASIC and {each.path for each in plan.earlier.values() if each} - used
+    }
+    return [plan for plan in plans if plan.name in names]
 
 
 def _fusion_of(config: PipelineConfig, vgae: Artifact | None, gat: Artifact | None, paths: Paths) -> Artifact | None:
     """The newest fusion that was trained on exactly these two models; variants share the folder of their scale."""
-    wanted = {"vgae": vgae.digest if vgae else None, "gat": gat.digest if gat else None}
+    if vgae is None or gat is None:
+        return None
+    wanted = {"vgae": vgae.digest, "gat": gat.digest}
     for folder in reversed(paths.versions(config, "fusion")):
         inputs = json.loads((folder / "checkpoint.json").read_text())["provenance"]["inputs"]
         if all(inputs.get(model) == digest for model, digest in wanted.items()):
             return read_artifact(folder, "fusion")
     return None
-
-
-def _check_names(what: str, given: Sequence[str], known: tuple[str, ...]) -> None:
-    unknown = [name for name in given if name not in known]
-    if unknown or (len(set(given)) != len(given) and what != "distillation"):
-        raise ConfigError(f"{what} {', '.join(unknown or given)!r} is unknown or doubled; there are: {', '.join(known)}")
-
-
-def plan_evaluation(
-    dataset: str, paths: Paths, *, variants: Sequence[str], overrides: dict[str, Any] | None = None
-) -> PipelinePlan:
-    """Find the newest models of each variant; nothing is trained.
-
-    Raises:
-        ConfigError: a variant has no finished model of this dataset.
-    """
-    dataset_entry(dataset)
-    _check_names("variant", variants, tuple(DEFAULT_DISTILLATION))
-    plans = []
-    for name in variants:
-        distillation = dict(zip(MODELS, DEFAULT_DISTILLATION[name], strict=True))
-        configs = _configs(dataset, scale_of(name), distillation, overrides or {})
-        found = {model: _latest(configs[model], paths) for model in ("vgae", "gat")}
-        found["dqn"] = _fusion_of(configs["dqn"], found["vgae"], found["gat"], paths)
-        if not any(found.values()):
-            raise ConfigError(
-                f"{dataset} has no finished {name} model in {paths.root}; train it with `kdgat run --variants {name}`"
-            )
-        plans.append(VariantPlan(name, configs, (), found, {}))
-    return PipelinePlan(dataset, tuple(plans), ())

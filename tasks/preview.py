@@ -1,5 +1,6 @@
 """A dry run: what each stage of a pipeline would do, found out without submitting anything."""
 
+import json
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from tasks.runner import Pool
 from tasks.supervise import POOLS, key_of
 
 UNKNOWN = "made by this run"
+VOCABULARY = "vocabulary.json"  # of a folder of graphs
 
 
 class PlannedStage(NamedTuple):
@@ -31,6 +33,7 @@ class PlannedStage(NamedTuple):
     why: str  # where that figure comes from
     expected_seconds: float | None  # median of earlier runs; None: there were none
     path: str | None  # of the cached result
+    teacher: str | None  # of a stage that distils; None: it does not
 
 
 class Preview:
@@ -51,7 +54,11 @@ class Preview:
         asked = self._request(stage, config)
         pool = POOLS.get(stage, "cpu")
         seconds, path = self._seconds(stage, config), str(found.path) if found else None
-        self.stages.append(PlannedStage(stage, variant, found is not None, pool, asked.memory_mb, asked.why, seconds, path))
+        teacher = inputs.get("teacher")
+        taught_by = str(teacher.path) if isinstance(teacher, Artifact) else teacher
+        self.stages.append(
+            PlannedStage(stage, variant, found is not None, pool, asked.memory_mb, asked.why, seconds, path, taught_by)
+        )
         return found or UNKNOWN
 
     def _request(self, stage: str, config: PipelineConfig) -> Request:
@@ -72,6 +79,20 @@ def raw_or_unknown(dataset: str, data_dir: Path | None, paths: Paths) -> Artifac
     if dataset_entry(dataset).simulated and data_dir is None and not is_simulated(folder):
         return UNKNOWN
     return raw_artifact(dataset, folder)
+
+
+def ids_at_hand(config: PipelineConfig, data_dir: Path | None, on_bad_rows: str, paths: Paths) -> tuple[int, ...] | None:
+    """The vocabulary of the graphs that a run on these captures would use; None: they are not built yet."""
+    raw = raw_or_unknown(config.dataset, data_dir, paths)
+    captures = _at_hand(paths, "ingest", config, raw=raw, on_bad_rows=on_bad_rows)
+    graphs = _at_hand(paths, "graphs", config, captures=captures)
+    return tuple(json.loads((graphs.path / VOCABULARY).read_text())) if graphs else None
+
+
+def _at_hand(paths: Paths, stage: str, config: PipelineConfig, **inputs: Any) -> Artifact | None:
+    if any(value is None or value == UNKNOWN for value in inputs.values()):
+        return None
+    return cached(paths.cache, cache_key(stage, config, inputs))
 
 
 class PlannedJobs(NamedTuple):

@@ -22,6 +22,7 @@ from kdgat_models.files import atomic_path
 OnBadRows = Literal["error", "quarantine"]
 
 UNKNOWN_ATTACK = "unknown"
+FIRST_BYTES = 2**16  # more than any first line
 
 
 class CaptureReport(NamedTuple):
@@ -126,6 +127,15 @@ class _Summary:
             len(self.ids),
             digest.hexdigest(),
         )
+
+
+def reader_of(source: Path, readers: Sequence[str]) -> Reader:
+    """The format of a capture by its first line, found out without reading the rest.
+
+    Raises:
+        CaptureError: the file cannot be opened, is empty, or its first line is of none of these formats.
+    """
+    return _recognise(source, read_lines(source, FIRST_BYTES), readers)[0]
 
 
 def _recognise(source: Path, lines: Iterator[Lines], names: Sequence[str]) -> tuple[Reader, Iterable[Lines]]:

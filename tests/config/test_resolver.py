@@ -1,7 +1,8 @@
 import pytest
 
 from config import ConfigError, list_auxiliaries, list_models, resolve
-from config.resolver import config_keys, list_methods, parse_overrides
+from config.overrides import parse_overrides
+from config.resolver import config_keys, list_methods
 from config.schema import PipelineConfig
 
 EXPECTED = {

@@ -40,7 +40,7 @@ def test_datasets_and_models_are_listed_as_json():
         (["run", "--runner", "cloud"], "there are: local"),
         (["run", "--modality", "aerospace"], "modality"),
         (["run", "--distillation", "with-kd,with-kd,no-kd"], "no teacher for vgae"),
-        (["evaluate"], "kdgat run --variants large"),
+        (["evaluate"], "kdgat run --dataset demo --variants large"),
         (["ablate", "--factors", "poolin"], "there are: convolution"),
         (["ablate", "--factors", "pooling", "--set", "gat.pooling=max"], "leave pooling out of --factors"),
     ],

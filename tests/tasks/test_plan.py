@@ -1,38 +1,32 @@
+import warnings
+
 import pytest
+from trained import finished
 
 from config import ConfigError
 from config.paths import Paths
 from kdgat_models.errors import CheckpointError, MissingTeacherError
-from tasks.artifact import Artifact
+from tasks.caching import cache_key
 from tasks.plan import plan_evaluation, plan_pipeline
 
 ALL = ["vgae", "gat", "dqn"]
+ALONG = ["large", "small_kd"]  # teachers and students in one run
 
 
 def plan(tmp_path, **options):
-    return plan_pipeline("demo", Paths(tmp_path), **{"variants": ["large", "small_kd", "small_nokd"], "models": ALL, **options})
+    return plan_pipeline("demo", Paths(tmp_path), **{"variants": None, "models": ALL, **options})
 
 
-def finished(tmp_path, model, scale="large", stage=None, **options):
-    """A finished run folder, as the supervisor leaves it."""
-    from config import resolve
-
-    config = resolve(model, scale, **options)
-    stage = stage or {"dqn": "fusion"}.get(model, model)
-    folder = Paths(tmp_path).run_folder(config, stage, model * 8).path
-    artifact = Artifact(kind=stage, path=folder, digest=f"{model}-{scale}")
-    artifact.publish()
-    return artifact
+def distilled(variant):
+    return [model for model, config in variant.configs.items() if config.auxiliary.distils]
 
 
 def test_three_variants_with_the_teachers_first(tmp_path):
     planned = plan(tmp_path, variants=["small_nokd", "small_kd", "large"])
+    assert planned.variants == plan(tmp_path).variants, "these are the default"
     assert [variant.name for variant in planned.variants] == ["large", "small_kd", "small_nokd"]
-    large, distilled, plain = planned.variants
-    assert {config.scale for config in large.configs.values()} == {"large"}
-    assert [distilled.configs[model].auxiliary.name for model in ALL] == ["kd_standard", "kd_standard", "none"]
-    assert [plain.configs[model].auxiliary.name for model in ALL] == ["none"] * 3
-    assert {config.scale for config in distilled.configs.values()} == {"small"}
+    assert [distilled(variant) for variant in planned.variants] == [[], ["vgae", "gat"], []]
+    assert [{c.scale for c in variant.configs.values()} for variant in planned.variants] == [{"large"}, {"small"}, {"small"}]
     assert planned.notes == ()
 
 
@@ -40,42 +34,178 @@ def test_the_tiny_variant_is_distilled_from_the_large_one(tmp_path):
     large, tiny = plan(tmp_path, variants=["tiny_kd", "large"]).variants
     assert (large.name, tiny.name) == ("large", "tiny_kd")
     assert {config.scale for config in tiny.configs.values()} == {"tiny"}
-    assert [tiny.configs[model].auxiliary.name for model in ALL] == ["kd_standard", "kd_standard", "none"]
+    assert distilled(tiny) == ["vgae", "gat"]
     with pytest.raises(MissingTeacherError, match=r"no teacher for vgae.*--variants large"):
         plan(tmp_path, variants=["tiny_kd"])
 
 
-def test_a_shorter_distillation_is_padded_with_no_kd_and_a_warning(tmp_path):
-    with pytest.warns(UserWarning, match="gat, dqn are taken as no-kd"):
-        planned = plan(tmp_path, distillation=["with-kd"])
-    assert [planned.variants[1].configs[model].auxiliary.distils for model in ALL] == [True, False, False]
-
-
-def test_fusion_with_kd_is_rejected_for_that_stage_alone_with_the_reason(tmp_path):
-    planned = plan(tmp_path, distillation=["with-kd", "with-kd", "with-kd"])
-    assert [planned.variants[1].configs[model].auxiliary.distils for model in ALL] == [True, True, False]
-    assert "fusion is not distilled: it learns from" in planned.notes[0]
-
-
 def test_a_missing_teacher_is_an_error_before_anything_runs(tmp_path):
-    with pytest.raises(MissingTeacherError, match=r"no teacher for vgae.*--variants large"):
+    with pytest.raises(MissingTeacherError, match=r"no teacher for vgae: demo has no finished vgae large.*--variants large"):
         plan(tmp_path, variants=["small_kd"])
 
 
-def test_a_teacher_is_found_by_dataset_and_model_type(tmp_path):
-    vgae, gat = finished(tmp_path, "vgae"), finished(tmp_path, "gat")
-    teachers = plan(tmp_path, variants=["small_kd"]).variants[0].teachers
-    assert (teachers["vgae"].path, teachers["gat"].path, teachers["dqn"]) == (vgae.path, gat.path, None)
+# --models, --distillation -> the variant that is made, and what is distilled of what is trained.
+READINGS = [
+    ("gat", "with-kd", "small_kd", {"gat"}),
+    ("vgae", "with-kd", "small_kd", {"vgae"}),
+    ("gat", "no-kd", "small_nokd", set()),
+    ("vgae,gat", "with-kd,no-kd", "small_kd_vgae", {"vgae"}),
+    ("vgae,gat", "no-kd,with-kd", "small_kd_gat", {"gat"}),
+    ("gat,vgae", "with-kd,no-kd", "small_kd_gat", {"gat"}),
+    ("dqn,gat,vgae", "no-kd,with-kd,no-kd", "small_kd_gat", {"gat"}),
+    ("vgae,gat,dqn", "with-kd,with-kd,no-kd", "small_kd", {"vgae", "gat"}),
+    ("vgae,gat,dqn", "no-kd,no-kd,no-kd", "small_nokd", set()),
+]
 
 
-def test_a_teacher_may_be_given_as_a_path_and_must_be_of_its_kind(tmp_path):
+@pytest.mark.parametrize(("models", "distillation", "name", "taught"), READINGS)
+def test_the_list_of_distillation_belongs_to_the_models_as_they_were_listed(tmp_path, models, distillation, name, taught):
     vgae, gat = finished(tmp_path, "vgae"), finished(tmp_path, "gat")
-    given = plan(tmp_path / "other", variants=["small_kd"], teachers={"vgae": vgae.path, "gat": gat.path}).variants[0]
-    assert given.teachers["vgae"].path == vgae.path
-    with pytest.raises(CheckpointError, match="holds a gat, not a vgae"):
-        plan(tmp_path, variants=["small_kd"], teachers={"vgae": gat.path})
-    with pytest.raises(CheckpointError, match="not a finished run folder"):
-        plan(tmp_path, variants=["small_kd"], teachers={"vgae": tmp_path})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        planned = plan(tmp_path, models=models.split(","), distillation=distillation.split(","))
+    (variant,) = planned.variants
+    assert (variant.name, variant.trains) == (name, tuple(model for model in ALL if model in models.split(",")))
+    assert {model for model in variant.trains if variant.configs[model].auxiliary.distils} == taught
+    teachers = {model: teacher.path for model, teacher in variant.teachers.items() if teacher}
+    assert teachers == {model: artifact.path for model, artifact in (("vgae", vgae), ("gat", gat)) if model in taught}
+
+
+def test_the_list_of_distillation_belongs_to_tiny_variants_too(tmp_path):
+    asked = {"models": ["vgae", "gat"], "distillation": ["no-kd", "with-kd"]}
+    large, tiny = plan(tmp_path, variants=["large", "tiny_kd"], **asked).variants
+    assert (tiny.name, distilled(tiny), distilled(large)) == ("tiny_kd_gat", ["gat"], [])
+
+
+def test_a_mixed_run_says_what_it_is_called(tmp_path):
+    asked = {"variants": ALONG, "models": ["vgae", "gat"], "distillation": ["with-kd", "no-kd"]}
+    assert plan(tmp_path, **asked).notes == ("small_kd with distillation with-kd,no-kd is called small_kd_vgae",)
+    named = plan(tmp_path, **{**asked, "variants": ["large", "small_kd_vgae"]})
+    assert (named.variants, named.notes) == (plan(tmp_path, **asked).variants, ())
+    with pytest.raises(ConfigError, match="contradict each other: that is small_kd_vgae"):
+        plan(tmp_path, **{**asked, "variants": ["large", "small_kd_gat"]})
+
+
+@pytest.mark.parametrize(
+    ("models", "padded"),
+    [(ALL, "gat, dqn taken as no-kd"), (["vgae", "gat"], "gat taken as no-kd")],
+)
+def test_a_shorter_distillation_is_padded_with_no_kd_and_a_warning(tmp_path, models, padded):
+    with pytest.warns(UserWarning, match=padded) as warned:
+        planned = plan(tmp_path, variants=ALONG, models=models, distillation=["with-kd"])
+    assert len(warned) == 1
+    assert any(padded in note for note in planned.notes)
+    student = planned.variants[1]
+    assert [m for m in student.trains if student.configs[m].auxiliary.distils] == models[:1]
+
+
+def test_fusion_with_kd_is_an_error_of_that_job_that_says_what_to_write(tmp_path):
+    with pytest.raises(ConfigError) as refused:
+        plan(tmp_path, variants=ALONG, distillation=["with-kd", "with-kd", "with-kd"])
+    assert str(refused.value).startswith("job 3, dqn + fusion + with-kd: fusion cannot be distilled")
+    assert "The other jobs are fine as asked (vgae with-kd, gat with-kd)." in str(refused.value)
+    assert str(refused.value).endswith("Write --models vgae,gat,dqn --distillation with-kd,with-kd,no-kd")
+    with pytest.raises(ConfigError, match=r"^job 1, dqn \+ fusion \+ with-kd: .*--models dqn --distillation no-kd$"):
+        plan(tmp_path, models=["dqn"], distillation=["with-kd"])
+
+
+@pytest.mark.parametrize("variants", [["large"], ["small_nokd"], ["large", "small_nokd"], ["tiny_nokd"]])
+def test_with_kd_and_no_variant_that_is_distilled_contradict_each_other(tmp_path, variants):
+    with pytest.raises(ConfigError, match=rf"--variants {','.join(variants)} and --distillation with-kd,no-kd contradict"):
+        plan(tmp_path, variants=variants, models=["vgae", "gat"], distillation=["with-kd", "no-kd"])
+    assert len(plan(tmp_path, variants=variants, models=["vgae", "gat"], distillation=["no-kd", "no-kd"]).variants) == len(
+        variants
+    )
+
+
+@pytest.mark.parametrize("models", [["vgae"], ["vgae", "gat"], ALL])
+def test_more_values_of_distillation_than_models_are_an_error(tmp_path, models):
+    count = len(models) + 1
+    with pytest.raises(
+        ConfigError, match=rf"{count} values of distillation .* for {len(models)} models \({','.join(models)}\)"
+    ):
+        plan(tmp_path, models=models, distillation=["no-kd"] * count)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"models": ["vgea"]}, "'vgea' is unknown.*there are: vgae, gat, dqn"),
+        ({"variants": ["medium"]}, "there are: large, small_kd"),
+        ({"distillation": ["kd"]}, "there are: with-kd, no-kd, one for each of vgae,gat,dqn"),
+        ({"teachers": {"x": "y"}}, "there are: vgae, gat, dqn"),
+        ({"models": ["gat", "gat"]}, "'gat' is unknown or doubled"),
+        ({"variants": ["large", "large"]}, "'large' is unknown or doubled"),
+        ({"models": []}, "no model is given; there are: vgae, gat, dqn"),
+        ({"variants": []}, "no variant is given; there are: large"),
+        ({"distillation": []}, "no distillation is given"),
+    ],
+)
+def test_an_unknown_doubled_or_empty_list_says_what_there_is(tmp_path, options, message):
+    with pytest.raises(ConfigError, match=message):
+        plan(tmp_path, **options)
+
+
+@pytest.mark.parametrize(
+    ("variants", "settings"),
+    [
+        (["large"], {"auxiliary.name": "kd_standard"}),
+        (ALONG, {"small_kd:auxiliary.name": "none"}),
+        (ALONG, {"auxiliary": {"name": "none"}}),
+    ],
+)
+def test_a_setting_does_not_secretly_switch_distillation_on_or_off(tmp_path, variants, settings):
+    with pytest.raises(ConfigError, match=r"auxiliary.name=.* contradicts .* say it by --distillation"):
+        plan(tmp_path, variants=variants, overrides=settings)
+
+
+def test_settings_of_distillation_itself_may_be_changed(tmp_path):
+    student = plan(tmp_path, variants=ALONG, overrides={"small_kd:auxiliary.alpha": 0.2}).variants[1]
+    assert student.configs["gat"].auxiliary.alpha == 0.2
+    assert student.configs["gat"].auxiliary.distils
+
+
+# Aimed settings.
+
+
+def test_a_setting_that_is_aimed_at_the_student_leaves_the_teacher_as_it_is(tmp_path):
+    large, student = plan(tmp_path, variants=ALONG, overrides={"small_kd:gat.hidden": 8, "gat.dropout": 0.3}).variants
+    assert (large.configs["gat"].gat.hidden, student.configs["gat"].gat.hidden) == (48, 8)
+    assert {large.configs["gat"].gat.dropout, student.configs["gat"].gat.dropout} == {0.3}
+
+
+@pytest.mark.parametrize("name", ["small_kd", "small_kd_vgae"])
+def test_a_mixed_variant_is_aimed_at_by_either_name(tmp_path, name):
+    asked = {"variants": ALONG, "models": ["vgae", "gat"], "distillation": ["with-kd", "no-kd"]}
+    student = plan(tmp_path, **asked, overrides={f"{name}:gat.hidden": 8}).variants[1]
+    assert (student.name, student.configs["gat"].gat.hidden) == ("small_kd_vgae", 8)
+
+
+def test_shared_stages_do_not_depend_on_aimed_settings(tmp_path):
+    aimed = {"large:gat.hidden": 8, "large:seed": 5, "small_kd:training.lr": 0.5, "large:resources.graphs_gb": 9}
+    configs = [plan(tmp_path, variants=ALONG, overrides=settings).config for settings in ({}, aimed)]
+    assert configs[0] == configs[1]
+    for stage in ("ingest", "graphs"):
+        assert cache_key(stage, configs[0], {}) == cache_key(stage, configs[1], {})
+
+
+def test_an_aimed_setting_changes_the_cache_keys_of_its_variant_alone(tmp_path):
+    before, after = (plan(tmp_path, variants=ALONG, overrides=o).variants for o in ({}, {"small_kd:gat.dropout": 0.4}))
+    changed = {
+        (one.name, model)
+        for one, other in zip(before, after, strict=True)
+        for model, stage in (("vgae", "vgae"), ("gat", "gat"), ("dqn", "fusion"))
+        if cache_key(stage, one.configs[model], {}) != cache_key(stage, other.configs[model], {})
+    }
+    assert changed == {("small_kd", "gat")}
+
+
+def test_teacher_and_student_of_one_run_that_read_ids_differently_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match=r"the large vgae of this run cannot teach the small one: identity"):
+        plan(tmp_path, variants=ALONG, overrides={"large:identity.encoding": "hash"})
+
+
+# Models that were trained before.
 
 
 def test_fusion_alone_takes_models_that_were_trained_before_or_says_what_is_missing(tmp_path):
@@ -84,6 +214,13 @@ def test_fusion_alone_takes_models_that_were_trained_before_or_says_what_is_miss
     vgae, gat = finished(tmp_path, "vgae"), finished(tmp_path, "gat")
     earlier = plan(tmp_path, variants=["large"], models=["dqn"]).variants[0].earlier
     assert (earlier["vgae"].digest, earlier["gat"].digest) == (vgae.digest, gat.digest)
+
+
+def test_fusion_does_not_stand_on_a_model_that_reads_other_graphs(tmp_path):
+    finished(tmp_path, "gat")
+    finished(tmp_path, "vgae", method="published")
+    with pytest.raises(ConfigError, match=r"stands on vgae.*does not fit:\n.*its method is published"):
+        plan(tmp_path, variants=["large"], models=["dqn"])
 
 
 def test_the_classifier_alone_needs_no_autoencoder_without_a_curriculum(tmp_path):
@@ -96,26 +233,78 @@ def test_the_classifier_alone_needs_no_autoencoder_without_a_curriculum(tmp_path
         assert planned.variants[0].earlier == {"vgae": None, "gat": None, "dqn": None}
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"models": ["vgea"]},
-        {"variants": ["medium"]},
-        {"distillation": ["kd"]},
-        {"teachers": {"x": "y"}},
-        {"models": ["gat", "gat"]},
-    ],
-)
-def test_an_unknown_or_doubled_name_lists_what_there_is(tmp_path, options):
-    with pytest.raises(ConfigError, match="there are: "):
-        plan(tmp_path, **options)
+# Evaluation.
 
 
-def test_too_many_values_of_distillation_are_an_error(tmp_path):
-    with pytest.raises(ConfigError, match="4 values"):
-        plan(tmp_path, distillation=["no-kd"] * 4)
+def trio(root, scale, auxiliary="none"):
+    vgae, gat = finished(root, "vgae", scale, auxiliary), finished(root, "gat", scale, auxiliary)
+    finished(root, "dqn", scale, inputs={"vgae": vgae.digest, "gat": gat.digest})
+    return vgae, gat
 
 
 def test_evaluation_without_models_is_an_error_that_says_how_to_train_them(tmp_path):
-    with pytest.raises(ConfigError, match="kdgat run --variants large"):
+    with pytest.raises(ConfigError, match="kdgat run --dataset demo --variants large`"):
         plan_evaluation("demo", Paths(tmp_path), variants=["large"])
+    with pytest.raises(ConfigError, match="kdgat run --dataset demo --variants large,small_kd,small_nokd,tiny_kd"):
+        plan_evaluation("demo", Paths(tmp_path), variants=None)
+
+
+def test_evaluation_takes_what_is_trained_and_names_the_rest(tmp_path):
+    trio(tmp_path, "large")
+    vgae, gat = trio(tmp_path, "small")
+    planned = plan_evaluation("demo", Paths(tmp_path), variants=None)
+    assert [variant.name for variant in planned.variants] == ["large", "small_nokd"]
+    assert [planned.variants[1].earlier[model].path for model in ("vgae", "gat")] == [vgae.path, gat.path]
+    assert planned.notes == (
+        "not trained yet and left out: small_kd, tiny_kd; train with `kdgat run --dataset demo --variants small_kd,tiny_kd`",
+    )
+
+
+def test_a_variant_that_is_asked_for_and_not_trained_is_an_error(tmp_path):
+    trio(tmp_path, "large")
+    with pytest.raises(ConfigError, match="demo has no finished small_kd model"):
+        plan_evaluation("demo", Paths(tmp_path), variants=["large", "small_kd"])
+
+
+def test_a_mixed_run_is_evaluated_under_its_own_name_and_under_no_other(tmp_path):
+    vgae, gat = finished(tmp_path, "vgae", "small", "kd_standard"), finished(tmp_path, "gat", "small")
+    finished(tmp_path, "dqn", "small", inputs={"vgae": vgae.digest, "gat": gat.digest})
+    by_default = plan_evaluation("demo", Paths(tmp_path), variants=None)
+    assert [variant.name for variant in by_default.variants] == ["small_kd_vgae"]
+    (named,) = plan_evaluation("demo", Paths(tmp_path), variants=["small_kd_vgae"]).variants
+    assert [named.earlier[model].path for model in ("vgae", "gat")] == [vgae.path, gat.path]
+    assert named.earlier["dqn"] is not None
+
+
+def test_all_three_default_variants_are_evaluated_and_not_the_mixed_ones_that_share_their_models(tmp_path):
+    for scale, auxiliary in (("large", "none"), ("small", "kd_standard"), ("small", "none")):
+        trio(tmp_path, scale, auxiliary)
+    planned = plan_evaluation("demo", Paths(tmp_path), variants=None)
+    assert [variant.name for variant in planned.variants] == ["large", "small_kd", "small_nokd"]
+
+
+def test_a_single_trained_model_is_evaluated(tmp_path):
+    finished(tmp_path, "gat", "small")
+    planned = plan_evaluation("demo", Paths(tmp_path), variants=None)
+    assert [variant.name for variant in planned.variants] == ["small_nokd"]
+    assert planned.variants[0].earlier["vgae"] is None
+
+
+def test_evaluation_takes_the_newest_model_that_reads_these_graphs(tmp_path):
+    wanted = finished(tmp_path, "vgae")
+    finished(tmp_path, "vgae", method="published")
+    (variant,) = plan_evaluation("demo", Paths(tmp_path), variants=["large"]).variants
+    assert variant.earlier["vgae"].path == wanted.path
+
+
+def test_settings_of_an_evaluation_can_be_aimed(tmp_path):
+    trio(tmp_path, "large"), trio(tmp_path, "small")
+    planned = plan_evaluation("demo", Paths(tmp_path), variants=None, overrides={"large:decision.rule": "fpr_0.01"})
+    assert [variant.configs["dqn"].decision.rule for variant in planned.variants] == ["fpr_0.01", "f1"]
+    with pytest.raises(ConfigError, match="a setting is aimed at small_kd, of which demo has no finished model"):
+        plan_evaluation("demo", Paths(tmp_path), variants=None, overrides={"small_kd:decision.rule": "fpr_0.01"})
+
+
+def test_a_teacher_folder_of_an_unfinished_run_is_an_error(tmp_path):
+    with pytest.raises(CheckpointError, match="not a finished run folder"):
+        plan(tmp_path, variants=["small_kd"], teachers={"vgae": tmp_path})
