@@ -4,6 +4,7 @@ KdgatError
 ├── ConfigError            a setting is unknown, mistyped or contradictory             (also a ValueError)
 ├── CaptureError           a file is not a capture, or one of its rows is wrong
 ├── DatasetError           a dataset lacks what a stage needs (attacks, normal traffic, enough windows)
+├── NonFiniteError         a feature or a score is NaN or infinite
 ├── SchemaError            graphs, vocabulary and model do not belong together
 ├── CheckpointError        a checkpoint or artifact is missing, torn or of another kind
 │   ├── MissingTeacherError
@@ -26,6 +27,7 @@ __all__ = [
     "DatasetError",
     "KdgatError",
     "MissingTeacherError",
+    "NonFiniteError",
     "RegressionError",
     "ResumeError",
     "SchemaError",
@@ -42,6 +44,10 @@ class CaptureError(KdgatError):
 
 class DatasetError(KdgatError):
     """A dataset lacks what a stage needs."""
+
+
+class NonFiniteError(KdgatError):
+    """A feature or a score is NaN or infinite; names capture and window."""
 
 
 class SchemaError(KdgatError):

@@ -16,6 +16,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from kdgat_models.can.clock import FRAMES_PER_SECOND, tells_time
 from kdgat_models.can.frames import Frames
 from kdgat_models.errors import DatasetError, SchemaError
+from kdgat_models.graphs.finite import Origin, require_finite, window_of
 from kdgat_models.graphs.schema import require_same_schema
 from kdgat_models.graphs.store import GraphStore
 from kdgat_models.graphs.topology import window_starts
@@ -103,6 +104,19 @@ Untrained = Callable[[Frames, NDArray[np.int64], int], Scores]
 UNTRAINED: dict[str, Untrained] = {"warm_up_rule": warm_up_rule, "id_entropy": id_entropy, "id_frequency": id_frequency}
 
 
+def untrained_scores(capture: str, frames: Frames, starts: NDArray[np.int64], window_size: int) -> dict[str, Scores]:
+    """Scores [G] of all `UNTRAINED` detectors on the windows of a capture, by name.
+
+    Raises:
+        SchemaError: a window lies outside the capture.
+        NonFiniteError: a score is not finite.
+    """
+    scores = {name: score(frames, starts, window_size) for name, score in UNTRAINED.items()}
+    for name, values in scores.items():
+        require_finite(values, [f"the score of {name}"], lambda row: window_of(capture, row, int(starts[row])))
+    return scores
+
+
 class Boosting(NamedTuple):
     """Gradient-boosted trees over `window_aggregates`: what the features of a graph tell without its structure."""
 
@@ -130,11 +144,14 @@ class Boosting(NamedTuple):
 
         Raises:
             SchemaError: the store has other features than the one that was trained on.
+            NonFiniteError: a score is not finite.
         """
         require_same_schema(self.schema, store.schema)
         if not len(windows):
             return np.zeros(0)
-        return np.asarray(self.trees.decision_function(window_aggregates(store, windows)), np.float64)
+        scores = np.asarray(self.trees.decision_function(window_aggregates(store, windows)), np.float64)
+        require_finite(scores, ["the score of boosting"], Origin(store, windows).describe)
+        return scores
 
 
 def window_aggregates(store: GraphStore, windows: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torch_geometric.nn import global_max_pool, global_mean_pool
 
 from kdgat_models.graphs.batch import GraphBatch
+from kdgat_models.graphs.finite import Origin, require_finite
 from kdgat_models.graphs.store import GraphData
 from kdgat_models.networks.gat import classify
 from kdgat_models.networks.vgae import VGAE, vgae_errors
@@ -107,7 +108,11 @@ class Extracted(NamedTuple):
 
 @torch.no_grad()
 def extract(network: nn.Module, extractor: FusionFeatureExtractor, data: GraphData, windows: NDArray[np.int64]) -> Extracted:
-    """Run `network` over `windows` in their order, in batches."""
+    """Run `network` over `windows` in their order, in batches.
+
+    Raises:
+        NonFiniteError: the network gives a feature or a score that is not finite.
+    """
     network.eval()
     device = next(network.parameters()).device
     parts = [
@@ -117,12 +122,20 @@ def extract(network: nn.Module, extractor: FusionFeatureExtractor, data: GraphDa
     if not parts:
         return Extracted(np.zeros((0, len(extractor.names)), np.float32), np.zeros(0))
     features = torch.cat([part.features for part in parts]).cpu().numpy()
-    return Extracted(features, torch.cat([part.score for part in parts]).cpu().double().numpy())
+    scores = torch.cat([part.score for part in parts]).cpu().double().numpy()
+    origin = Origin(data.store, windows)
+    require_finite(features, extractor.names, origin.describe)
+    require_finite(scores, ["the score"], origin.describe)
+    return Extracted(features, scores)
 
 
 @torch.no_grad()
 def suspects(network: nn.Module, data: GraphData) -> NDArray[np.uint32]:
-    """Arbitration ID [windows of the store] with the highest logit of the node head in each window."""
+    """Arbitration ID [windows of the store] with the highest logit of the node head in each window.
+
+    Raises:
+        NonFiniteError: a logit is not finite.
+    """
     network.eval()
     device, store = next(network.parameters()).device, data.store
     accused = []
@@ -132,6 +145,7 @@ def suspects(network: nn.Module, data: GraphData) -> NDArray[np.uint32]:
         first = store.node_offsets[windows] - store.node_offsets[windows[0]]
         # Sorted by window, then by logit: the last node of each window is its suspect.
         window = np.repeat(np.arange(len(windows)), np.diff(np.append(first, len(logits))))
+        require_finite(logits, ["the logit of a node"], lambda row, of=window, w=windows: Origin(store, w).describe(of[row]))
         order = np.lexsort((logits, window))
         accused.append(order[np.append(first[1:], len(logits)) - 1] + store.node_offsets[windows[0]])
     rows = np.concatenate(accused) if accused else np.zeros(0, np.int64)

@@ -9,6 +9,8 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from kdgat_models.graphs.finite import Origin, require_finite
+
 
 class FusionInputs(NamedTuple):
     """Per window: the state (features of all base models), and each base model's view in [0, 1], 0.5 at its threshold."""
@@ -70,8 +72,21 @@ class ScoreScale(NamedTuple):
         return (1 / (1 + np.exp(-exponent))).astype(np.float32)
 
 
-def fused_scores(method: FusionMethod, inputs: FusionInputs) -> NDArray[np.float64]:
-    """Attack scores of all windows, on the CPU."""
+def fused_scores(method: FusionMethod, inputs: FusionInputs, origin: Origin | None = None) -> NDArray[np.float64]:
+    """Attack scores of all windows, on the CPU.
+
+    Args:
+        method: Trained.
+        inputs: Of the windows.
+        origin: Which windows they are, for the message of an error.
+
+    Raises:
+        NonFiniteError: the method gives a score that is not finite.
+    """
     method.eval()
     with torch.no_grad():
-        return method(inputs).cpu().double().numpy()
+        scores = method(inputs).cpu().double().numpy()
+    require_finite(
+        scores, ["the score of the fusion"], origin.describe if origin else lambda row: f"window {row} of those given"
+    )
+    return scores

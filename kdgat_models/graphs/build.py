@@ -13,6 +13,7 @@ from kdgat_models.can.clock import tells_time
 from kdgat_models.can.frames import Frames, read_frames
 from kdgat_models.can.ingest import attack_type
 from kdgat_models.can.injection import inject
+from kdgat_models.graphs.finite import require_finite_features
 from kdgat_models.graphs.manifest import COPY, CaptureEntry
 from kdgat_models.graphs.schemas import feature_schema
 from kdgat_models.graphs.splits import GAP, assign_roles
@@ -67,21 +68,25 @@ def build_store(
         config: Window size, stride, feature schema and, for training captures, how windows are split.
         augmentation: Synthetic attacks in copies of attack-free training captures, each behind its original.
         training: Whether windows get roles (train, validation, calibration); test windows have none.
+
+    Raises:
+        CaptureError: a file is not a capture as ingest writes it.
+        NonFiniteError: a feature is not finite; names capture and window.
     """
-    writer = StoreWriter(folder, feature_schema(config.feature_schema))
     too_short, untimed = [], []
-    for capture in captures:
-        frames = read_frames(capture.path)
-        if not tells_time(frames.timestamp):
-            untimed.append(capture.name)
-        if frames.size < config.window_size:
-            too_short.append(capture.name)
-        starts = window_starts(frames.size, config.window_size, config.stride)
-        roles = assign_roles(len(starts), config) if training else np.full(len(starts), GAP, np.uint8)
-        _append_capture(writer, capture.name, capture.attack, frames, starts, roles, config)
-        if training and augmentation and not frames.label.any() and len(starts):
-            _append_copies(writer, capture, frames, (starts, roles), config, augmentation)
-    digest = writer.finish()
+    with StoreWriter(folder, feature_schema(config.feature_schema)) as writer:
+        for capture in captures:
+            frames = read_frames(capture.path)
+            if not tells_time(frames.timestamp):
+                untimed.append(capture.name)
+            if frames.size < config.window_size:
+                too_short.append(capture.name)
+            starts = window_starts(frames.size, config.window_size, config.stride)
+            roles = assign_roles(len(starts), config) if training else np.full(len(starts), GAP, np.uint8)
+            _append_capture(writer, capture.name, capture.attack, frames, starts, roles, config)
+            if training and augmentation and not frames.label.any() and len(starts):
+                _append_copies(writer, capture, frames, (starts, roles), config, augmentation)
+        digest = writer.finish()
     return BuildReport(
         captures=len(captures),
         frames=writer.rows("frame_label"),
@@ -153,6 +158,7 @@ def _append_capture(
         part = slice(begin, begin + chunk)
         topology = build_topology(frames, starts[part], W)
         features, state = schema.compute(frames, topology, state)
+        require_finite_features(name, begin, schema, topology, features)
         writer.append(
             node_offsets=topology.node_offsets[:-1] + writer.rows("arbitration_id"),
             edge_offsets=topology.edge_offsets[:-1] + writer.rows("source"),

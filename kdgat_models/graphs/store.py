@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from kdgat_models.graphs.vocabulary import Vocabulary
 
 
 class StoreWriter:
-    """Appends arrays to the columns of a new store; `finish` makes it whole."""
+    """Appends arrays to the columns of a new store; `finish` makes it whole. Left without, as a context, it leaves nothing."""
 
     def __init__(self, folder: Path, schema: FeatureSchema) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -37,6 +37,14 @@ class StoreWriter:
         self._rows = dict.fromkeys(COLUMNS, 0)
         self._files = {name: (folder / f".{name}.bin").open("wb") for name in COLUMNS}
         self._digests = {name: hashlib.blake2b(digest_size=16) for name in COLUMNS}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for name, file in self._files.items():
+            file.close()
+            (self.folder / f".{name}.bin").unlink(missing_ok=True)  # there only if `finish` was not reached
 
     def append(self, **columns: NDArray[Any]) -> None:
         """Append rows to the named columns."""

@@ -15,6 +15,7 @@ from kdgat_models.fusion.features import EXTRACTORS, extract
 from kdgat_models.fusion.inputs import BaseModels
 from kdgat_models.fusion.method import FusionMethod, fused_scores
 from kdgat_models.graphs.dataset import GraphDataset, read_fold
+from kdgat_models.graphs.finite import Origin
 from tasks.artifact import Artifact
 from tasks.stages.common import open_model
 from tasks.stages.events import emit
@@ -58,4 +59,4 @@ def _fused(
     networks = {name: open_model(model, dataset, name).network for name, model in (("vgae", vgae), ("gat", gat))}
     base = BaseModels.restored(networks, checkpoint.figure)
     inputs, _ = base.run(dataset.seen_through(checkpoint.vocabulary), windows)
-    return fused_scores(method, inputs)
+    return fused_scores(method, inputs, Origin(dataset.train, windows))

@@ -16,6 +16,7 @@ from kdgat_models.fusion.features import EXTRACTORS, extract, suspects
 from kdgat_models.fusion.inputs import BaseModels
 from kdgat_models.fusion.method import FusionMethod, fused_scores
 from kdgat_models.graphs.dataset import GraphDataset
+from kdgat_models.graphs.finite import Origin
 from kdgat_models.graphs.store import GraphData, GraphStore
 from tasks.artifact import Artifact
 from tasks.stages.common import open_model
@@ -89,7 +90,7 @@ class _Scorer:
             fused = []
         else:
             inputs, extracted = self.base.run(data, windows)
-            fused = [Detector("fusion", fused_scores(self.method, inputs), self.threshold)]
+            fused = [Detector("fusion", fused_scores(self.method, inputs, Origin(store, windows)), self.threshold)]
         return [
             Detector(name, extracted[name].scores, model.checkpoint.figure(self.rule)) for name, model in self.models.items()
         ] + fused

@@ -13,6 +13,7 @@ from kdgat_models.fusion.inputs import BaseModels, fusion_data
 from kdgat_models.fusion.method import FusionMethod, fused_scores
 from kdgat_models.fusion.methods import METHODS
 from kdgat_models.graphs.dataset import GraphDataset
+from kdgat_models.graphs.finite import Origin
 from kdgat_models.graphs.splits import CALIBRATION, VALIDATION
 from tasks.artifact import Artifact
 from tasks.stages.common import fit_and_keep, load_model, new_network, publish_model
@@ -41,7 +42,8 @@ def fusion(config: PipelineConfig, folder: Path, graphs: Artifact, vgae: Artifac
     windows = dataset.train.windows(CALIBRATION)
     decisive = np.isin(windows, calibration_windows(dataset.train, len(windows)))
     labels: NDArray[np.int64] = held_out.label.numpy()[decisive]
-    thresholds = choose_thresholds(fused_scores(method, held_out.inputs)[decisive], labels) | base.saved_scales()
+    scores = fused_scores(method, held_out.inputs, Origin(dataset.train, windows))
+    thresholds = choose_thresholds(scores[decisive], labels) | base.saved_scales()
     inputs = {"graphs": graphs, "vgae": vgae, "gat": gat}
     return publish_model(config, folder, dataset, method, result, thresholds, inputs)
 

@@ -11,10 +11,12 @@ from config.schema import PipelineConfig
 from kdgat_models.can.ingest import OnBadRows, ingest_capture
 from kdgat_models.errors import CaptureError
 from kdgat_models.files import digest_json, write_json
+from kdgat_models.graphs.manifest import COPY
 from tasks.artifact import Artifact
 from tasks.stages.events import emit
 
 REPORT = "ingest_report.json"
+MAX_NAME_BYTES = 200  # names of files that are made of it are longer, and may have 255
 
 
 def ingest(config: PipelineConfig, folder: Path, raw: Artifact, on_bad_rows: OnBadRows) -> Artifact:
@@ -50,13 +52,23 @@ def _jobs(captures: dict[str, list[Path]], folder: Path) -> Iterator[tuple[str, 
     taken: dict[Path, Path] = {}
     for split, files in captures.items():
         for raw in files:
-            name = next(raw.name[: -len(suffix)] for suffix in sorted(CAPTURE_SUFFIXES, key=len, reverse=True)
-                        if raw.name.lower().endswith(suffix))  # fmt: skip
-            target = folder / split / f"{name}.parquet"
+            target = folder / split / f"{_capture_name(raw)}.parquet"
             if target in taken:
                 raise CaptureError(f"{raw} and {taken[target]} would be the same capture; rename or remove one of them")
             taken[target] = raw
             yield split, raw, target
+
+
+def _capture_name(raw: Path) -> str:
+    """A file's name without its suffix; it names the capture in tables, logs and other files."""
+    suffix = max((suffix for suffix in CAPTURE_SUFFIXES if raw.name.lower().endswith(suffix)), key=len)
+    name = raw.name[: -len(suffix)]
+    if COPY in name or not name.isprintable() or not 0 < len(os.fsencode(name)) <= MAX_NAME_BYTES:
+        raise CaptureError(
+            f"a capture cannot be called {name!r} ({str(raw.parent)!r}): its name has 1 to {MAX_NAME_BYTES} bytes of printable "
+            f"characters, in UTF-8, and no {COPY!r}, which names copies with synthetic attacks; rename the file"
+        )
+    return name
 
 
 def _mark_duplicates(rows: list[dict[str, Any]], roles: dict[str, str]) -> None:

@@ -12,7 +12,7 @@ from kdgat_models.can.frames import Frames, read_frames
 from kdgat_models.can.ingest import attack_type
 from kdgat_models.errors import DatasetError
 from kdgat_models.evaluation.audit import audit, fingerprint
-from kdgat_models.evaluation.baselines import UNTRAINED
+from kdgat_models.evaluation.baselines import untrained_scores
 from kdgat_models.evaluation.protocols import CaptureFacts
 from kdgat_models.evaluation.vehicles import assign_vehicles, regular_ids
 from kdgat_models.files import digest_json, write_json
@@ -79,13 +79,13 @@ def _survey(rows: list[dict[str, Any]], config: PipelineConfig, scores: Path) ->
         vehicle = stated_vehicle(row["dataset"], row["split"], row["name"].rsplit("/", 1)[-1])
         if vehicle:
             stated[row["name"]] = vehicle
-        np.savez(scores / f"{number}.npz", **_untrained(frames, config))
+        np.savez(scores / f"{number}.npz", allow_pickle=False, **_untrained(row["name"], frames, config))
     vehicles, found = assign_vehicles(ids, stated), audit(prints)
     write_json(scores.parent / AUDIT, {"overlaps": [overlap._asdict() for overlap in found.overlaps], "groups": found.groups})
     return [{"vehicle": vehicles[row["name"]], "group": found.groups[row["name"]]} for row in rows]
 
 
-def _untrained(frames: Frames, config: PipelineConfig) -> dict[str, Any]:
+def _untrained(capture: str, frames: Frames, config: PipelineConfig) -> dict[str, Any]:
     preprocessing = config.preprocessing
     starts = window_starts(frames.size, preprocessing.window_size, preprocessing.stride)
-    return {name: score(frames, starts, preprocessing.window_size) for name, score in UNTRAINED.items()}
+    return dict(untrained_scores(capture, frames, starts, preprocessing.window_size))
