@@ -12,10 +12,10 @@ from config.errors import ConfigError
 from config.paths import CHECKOUT, default_root
 from config.resolver import describe_errors
 from config.schema import Count, Positive, Section
+from config.secrets import is_secret
 
 SHIPPED = CHECKOUT / "deployments" / "slurm"
 WALLTIME = r"^(\d+-)?\d{1,2}:\d{2}:\d{2}$"
-SECRETS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL")
 
 
 class SlurmProfile(Section):
@@ -53,7 +53,7 @@ class SlurmProfile(Section):
     @field_validator("exports")
     @classmethod
     def _no_secrets(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        secret = [name for name in names if any(part in name.upper() for part in SECRETS)]
+        secret = [name for name in names if is_secret(name)]
         if secret:
             raise ValueError(f"{', '.join(secret)} looks like a secret; workers need none, so do not export it")
         return names

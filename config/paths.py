@@ -9,6 +9,7 @@ Layout below the root (`--root`, else KDGAT_ROOT, else ./experiments):
     slurm/{profile}.yaml                                        SLURM profiles of your own
     store/{table}/*.parquet                                     run store, see kdgat_models.runs
     cache/  prefect/  mlflow/                                   state of the tools
+    access/key                                                  who has it may use their APIs, see config.access
 """
 
 import os
@@ -20,6 +21,7 @@ from typing import NamedTuple
 
 from config.errors import ConfigError
 from config.schema import PipelineConfig
+from config.secrets import WITH_PASSWORD
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 STAGES = (
@@ -129,7 +131,7 @@ class Paths(NamedTuple):
 
 def without_password(text: str) -> str:
     """`text` without the user and password of any address in it."""
-    return re.sub(r"(?<=://)[^/@\s]+@", "", text)
+    return WITH_PASSWORD.sub("://", text)
 
 
 def stage_name(config: PipelineConfig, stage: str) -> str:

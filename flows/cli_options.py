@@ -12,7 +12,7 @@ import typer
 
 from config.errors import ConfigError
 from config.paths import Paths, tool_environment
-from tasks.serve import running_api
+from tasks.running import API_URL, CLIENT_KEY, client_settings, running_service
 
 
 class OnBadRows(StrEnum):
@@ -56,9 +56,17 @@ def prepare(root: Path) -> None:
             file.write(bytes(4096))
     except OSError as error:
         raise ConfigError(f"cannot write below {absolute}: {error}. Choose another folder with --root") from error
-    api = os.environ.get("PREFECT_API_URL") or running_api(Paths(absolute))
-    if api:
-        os.environ["PREFECT_API_URL"] = api
+    _join_service(Paths(absolute))
+
+
+def _join_service(paths: Paths) -> None:
+    """Point Prefect's client at the service of this root. A server that the user named instead is not given its key."""
+    service = running_service(paths)
+    named = os.environ.get(API_URL)
+    if service is None or named not in (None, service.api):
+        return
+    if named is None or CLIENT_KEY not in os.environ:
+        os.environ.update(client_settings(paths, service))
 
 
 def existing(root: Path) -> Paths:

@@ -1,7 +1,6 @@
 """Prefect's server, a work pool with a worker, and the deployments, kept alive until they are told to stop."""
 
 import ctypes
-import json
 import os
 import signal
 import subprocess
@@ -9,38 +8,46 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple
 
 import psutil
 import yaml
 from filelock import FileLock, Timeout
 
+from config.access import access_key, key_file
 from config.errors import ConfigError
-from config.paths import CHECKOUT, Paths
+from config.paths import CHECKOUT, Paths, without_password
+from config.secrets import without_secrets
 from kdgat_models.errors import KdgatError
-from kdgat_models.files import write_json
+from tasks import tracking_ui
+from tasks.running import API_URL, CLIENT_KEY, LOCKED, SERVER_KEY, answers, strike_out, write_down
 
 POOL = "kdgat"
 START_S, STOP_S, POLL_S = 180.0, 45.0, 0.5
 BACKOFF_S = (1.0, 60.0)  # before a part that died is started again: first, most
 PREFECT_FILE = CHECKOUT / "deployments" / "prefect.yaml"
+POOL_FILE = PREFECT_FILE.with_name("work_pool.json")
 
 
 class Part(NamedTuple):
-    """One process of the service."""
+    """One process of the service. Keys are in its environment, which other users cannot read, unlike its command."""
 
     name: str
     command: list[str]
+    environment: dict[str, str]
 
 
 class Service:
     """Runs the parts, starts them again if they die, ends them all together."""
 
-    def __init__(self, paths: Paths, host: str, port: int) -> None:
+    def __init__(self, paths: Paths, host: str, port: int, mlflow_port: int | None = None) -> None:
+        """`mlflow_port`: serve MLflow's UI there too."""
         self.paths, self.host, self.port = paths, host, port
         self.api = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}/api"
         self.logs = paths.root / "prefect" / "logs"
+        self.mlflow = f"http://{tracking_ui.HOST}:{mlflow_port}" if mlflow_port else None
+        self.own_key = SERVER_KEY not in os.environ
+        self._key = access_key(paths.root) if self.own_key else os.environ[SERVER_KEY]
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._pauses: dict[str, float] = {}
         self._stopping = False
@@ -49,7 +56,7 @@ class Service:
         """Serve until SIGINT or SIGTERM.
 
         Raises:
-            ConfigError: the port is taken, or another service runs below this root.
+            ConfigError: a port is taken, another service runs below this root, or MLflow's store is on a server.
             KdgatError: a part does not start.
         """
         with _only_one(self.paths), _signals(self._stop):
@@ -58,22 +65,24 @@ class Service:
                 self._watch()
             finally:
                 self._end_all()
-                _state_file(self.paths).unlink(missing_ok=True)
+                strike_out(self.paths)
 
     def _start(self) -> None:
-        if _answers(self.api):
-            raise ConfigError(f"something already answers at {self.api}; choose another --port")
-        os.environ["PREFECT_API_URL"] = self.api  # also of the server itself: its UI calls that address
+        self._check()
+        os.environ |= {API_URL: self.api, CLIENT_KEY: self._key, "KDGAT_HOME": str(CHECKOUT)}
         self.logs.mkdir(parents=True, exist_ok=True)
         say(f"starting Prefect's server (log: {self.logs / 'server.log'})")
         self._launch(self._server())
-        self._await_server()
+        self._await_part("server", f"{self.api}/health")
+        if self.mlflow:
+            say(f"starting MLflow's UI (log: {self.logs / 'mlflow.log'})")
+            self._launch(self._tracking_ui())
+            self._await_part("mlflow", self.mlflow + tracking_ui.PROBE)
         if self._stopping:
             return
-        write_json(_state_file(self.paths), {"api": self.api, "pid": os.getpid()})
-        self._prefect("work-pool", "create", POOL, "--type", "process", "--overwrite")
+        write_down(self.paths, self.api, self.own_key, self.mlflow)
+        self._prefect("work-pool", "create", POOL, "--type", "process", "--base-job-template", str(POOL_FILE), "--overwrite")
         say("deploying the flows")
-        os.environ["KDGAT_HOME"] = str(CHECKOUT)
         self._prefect("--no-prompt", "deploy", "--all", "--prefect-file", str(PREFECT_FILE))
         from tasks.recovery import restart_interrupted
 
@@ -82,20 +91,42 @@ class Service:
         self._launch(self._worker())
         self._announce()
 
+    def _check(self) -> None:
+        if answers(f"{self.api}/health"):
+            raise ConfigError(f"something already answers at {self.api}; choose another --port")
+        if self.mlflow and answers(self.mlflow + tracking_ui.PROBE):
+            raise ConfigError(f"something already answers at {self.mlflow}; choose another --mlflow-port")
+        if self.mlflow and self.paths.tracking_uri.startswith("http"):
+            where = without_password(self.paths.tracking_uri)
+            raise ConfigError(f"MLFLOW_TRACKING_URI names a server, {where}: its UI is there; leave out --mlflow")
+
     def _server(self) -> Part:
         address = ["--host", self.host, "--port", str(self.port)]
-        return Part("server", [sys.executable, "-m", "prefect", "server", "start", *address])
+        environment = _only("PREFECT_") | {name: os.environ.get(name, value) for name, value in LOCKED.items()}
+        return Part(
+            "server",
+            [sys.executable, "-m", "prefect", "server", "start", *address],
+            environment | {SERVER_KEY: self._key},
+        )
 
     def _worker(self) -> Part:
         worker = ["--pool", POOL, "--type", "process", "--name", "kdgat", "--install-policy", "never"]
-        return Part("worker", [sys.executable, "-m", "prefect", "worker", "start", *worker])
+        return Part("worker", [sys.executable, "-m", "prefect", "worker", "start", *worker], dict(os.environ))
+
+    def _tracking_ui(self) -> Part:
+        port = (self.mlflow or "").rpartition(":")[2]
+        environment = _only("MLFLOW_") | {tracking_ui.KEY: self._key}
+        return Part("mlflow", [sys.executable, "-m", "tasks.tracking_ui", port], environment)
 
     def _announce(self) -> None:
         interface = self.api.removesuffix("/api")
         names = [f"{_flow_name(entry['entrypoint'])}/{entry['name']}" for entry in deployments()]
+        key = key_file(self.paths.root) if self.own_key else SERVER_KEY
         say(f"UI           {interface}/dashboard\nAPI          {self.api}\nstate, logs  {self.paths.root / 'prefect'}")
+        if self.mlflow:
+            say(f"MLflow's UI  {self.mlflow}")
+        say(f'key          in {key}; browsers ask for it, shells get it by: eval "$(kdgat serve --print-env)"')
         say(f"deployments  {', '.join(names)}")
-        say(f"from a shell: PREFECT_API_URL={self.api} prefect deployment run train-pipeline/local --param dataset=demo")
         say("ready; Ctrl-C stops all of it")
 
     def _launch(self, part: Part) -> None:
@@ -105,13 +136,14 @@ class Service:
                 part.command,
                 stdout=log,
                 stderr=log,
+                env=part.environment,
                 cwd=CHECKOUT,
                 start_new_session=True,
                 preexec_fn=_end_with_parent,  # noqa: PLW1509  this process has no other threads
             )
 
     def _watch(self) -> None:
-        parts = {"server": self._server, "worker": self._worker}
+        parts = {"server": self._server, "mlflow": self._tracking_ui, "worker": self._worker}
         while not self._stopping:
             time.sleep(POLL_S)
             for name, part in parts.items():
@@ -129,12 +161,12 @@ class Service:
         while time.monotonic() < deadline and not self._stopping:
             time.sleep(min(POLL_S, seconds))
 
-    def _await_server(self) -> None:
+    def _await_part(self, name: str, address: str) -> None:
         deadline = time.monotonic() + START_S
-        while not _answers(self.api) and not self._stopping:
-            if self._processes["server"].poll() is not None or time.monotonic() > deadline:
-                log = (self.logs / "server.log").read_text(errors="replace").splitlines()[-15:]
-                raise KdgatError("Prefect's server does not start:\n" + "\n".join(log))
+        while not answers(address) and not self._stopping:
+            if self._processes[name].poll() is not None or time.monotonic() > deadline:
+                log = (self.logs / f"{name}.log").read_text(errors="replace").splitlines()[-15:]
+                raise KdgatError(f"the {name} of the service does not start:\n" + "\n".join(log))
             time.sleep(POLL_S)
 
     def _prefect(self, *arguments: str) -> None:
@@ -152,8 +184,8 @@ class Service:
         self._stopping = True
 
     def _end_all(self) -> None:
-        """The worker first, with the runs that it started; then the server, to which they report their end."""
-        for name in ("worker", "server"):
+        """The worker first, with the runs that it started; then the servers, to which they report their end."""
+        for name in ("worker", "mlflow", "server"):
             process = self._processes.pop(name, None)
             if process is None:
                 continue
@@ -169,31 +201,15 @@ def deployments() -> list[dict]:
     return yaml.safe_load(PREFECT_FILE.read_text())["deployments"]
 
 
-def running_api(paths: Paths) -> str | None:
-    """Address of a service that runs below this root."""
-    try:
-        api = json.loads(_state_file(paths).read_text())["api"]
-    except (OSError, ValueError, KeyError):
-        return None
-    return api if _answers(api) else None
-
-
 def say(text: str) -> None:
     """Print for whoever started the service."""
     print(text, flush=True)
 
 
-def _state_file(paths: Paths) -> Path:
-    return paths.root / "prefect" / "service.json"
-
-
-def _answers(api: str) -> bool:
-    import httpx  # takes a while to import, and most commands do not need it
-
-    try:
-        return httpx.get(f"{api}/health", timeout=5).status_code == httpx.codes.OK
-    except httpx.HTTPError:
-        return False
+def _only(prefix: str) -> dict[str, str]:
+    """This process's environment without secrets, but for those of the tool that is meant."""
+    own = {name: value for name, value in os.environ.items() if name.startswith(prefix)}
+    return without_secrets(os.environ) | own
 
 
 def _flow_name(entrypoint: str) -> str:

@@ -31,7 +31,7 @@ def log_run(paths: Paths, config: PipelineConfig, row: dict[str, Any], artifact:
 def _log(paths: Paths, config: PipelineConfig, row: dict[str, Any], artifact: Artifact) -> None:
     from mlflow.entities import Metric, Param, RunTag
 
-    client = _client(paths)
+    client = open_client(paths)
     experiment = _experiment(client, paths, config.dataset)
     started = int(row["started_at"].timestamp() * 1000)
     name = f"{row['variant']}/{config.model_type}/{row['stage']}/{row['run_id']}"
@@ -48,7 +48,7 @@ def _log(paths: Paths, config: PipelineConfig, row: dict[str, Any], artifact: Ar
     client.set_terminated(run_id)
 
 
-def _client(paths: Paths) -> Any:
+def open_client(paths: Paths) -> Any:
     """A client whose database exists. Two processes that make it at the same time corrupt it, hence the lock."""
     from mlflow import MlflowClient
 
