@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 import psutil
 from pydantic import validate_call
 
+from config.secrets import without_secrets
 from kdgat_models.errors import KdgatError, StageError, StageInterrupted, StageOutOfMemory
 from kdgat_models.training.memory import peak_memory_mb
 
@@ -105,7 +106,7 @@ def run_in_child(call: StageCall, on_event: Callable[[dict[str, Any]], None] = l
 
 
 def _environment(threads: int) -> dict[str, str]:
-    """The worker's environment with `threads` threads, without what Dask's nanny does to malloc, and with a bound for oneDNN.
+    """The worker's environment with `threads` threads, without secrets and what Dask's nanny does to malloc, oneDNN bounded.
 
     The nanny sets MALLOC_TRIM_THRESHOLD_ to 64 KB, so that glibc gives every freed tensor back to the kernel and takes
     it again at the next step: training then spends most of its time on page faults (tests/benchmarks/malloc.py).
@@ -113,7 +114,7 @@ def _environment(threads: int) -> dict[str, str]:
     oneDNN, which multiplies in bfloat16, keeps compiled code for the last 1024 shapes of its operands. No two batches of
     graphs have the same shape: nothing is ever found there, and memory grows with every step.
     """
-    kept = {name: value for name, value in os.environ.items() if name != "MALLOC_TRIM_THRESHOLD_"}
+    kept = {name: value for name, value in without_secrets(os.environ).items() if name != "MALLOC_TRIM_THRESHOLD_"}
     numbers = {name: str(threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")}
     return kept | numbers | {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "8", PARENT: str(os.getpid())}
 

@@ -1,7 +1,10 @@
 """What Dask has to do otherwise than by default, for this process and the workers that it starts."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from distributed.security import Security
 
 SETTINGS: dict[str, Any] = {
     # A worker's death is reported at once: what it means, and whether to try again, the supervisor decides.
@@ -14,6 +17,9 @@ SETTINGS: dict[str, Any] = {
     "distributed.comm.retry.count": 3,
     "distributed.comm.timeouts.connect": "60s",
 }
+
+# Options of the `dask worker` command. One stage at a time, however many cores there are; its memory is watched in its child.
+WORKER_OPTIONS = ["--nthreads", "1", "--memory-limit", "0", "--no-dashboard", "--worker-class", "tasks.dask_nodes.Worker"]
 
 
 def apply_settings() -> None:
@@ -28,3 +34,17 @@ def private_folder(path: Path) -> Path:
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.chmod(0o700)
     return path
+
+
+def new_security(folder: Path) -> "Security":
+    """Certificates for this run alone, as files: a worker on a node reads them there, its command line only names them."""
+    from distributed.security import Security
+
+    temporary = Security.temporary().get_tls_config_for_role("worker")
+    files = {}
+    for name in ("ca_file", "cert", "key"):
+        files[name] = folder / f"{name}.pem"
+        files[name].touch(mode=0o600)
+        files[name].write_text(temporary[name])
+    roles = {f"tls_{role}_{name}": str(files[name]) for role in ("scheduler", "worker", "client") for name in ("cert", "key")}
+    return Security(tls_ca_file=str(files["ca_file"]), require_encryption=True, **roles)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from config.cluster import SlurmProfile, load_profile
 from kdgat_models.errors import ClusterError, KdgatError, StageError, StageInterrupted, StageOutOfMemory
-from tasks.dask_settings import apply_settings, private_folder
+from tasks.dask_settings import apply_settings, new_security, private_folder
 from tasks.runner import Needs, Placement, Pool
 from tasks.slurm_jobs import ControllerAwayError, advice, cancel, end_of, in_queue, job_state
 from tasks.slurm_script import Submissions, job_class, job_options
@@ -109,20 +109,6 @@ def profiles_of(name: str) -> dict[Pool, SlurmProfile]:
     """The profile of each pool: preprocessing may have one of its own."""
     profile = load_profile(name)
     return {"gpu": profile, "cpu": load_profile(profile.preprocessing) if profile.preprocessing else profile}
-
-
-def new_security(folder: Path) -> "Security":
-    """Certificates for this run alone, as files: a worker on a node reads them there, its command line only names them."""
-    from distributed.security import Security
-
-    temporary = Security.temporary().get_tls_config_for_role("worker")
-    files = {}
-    for name in ("ca_file", "cert", "key"):
-        files[name] = folder / f"{name}.pem"
-        files[name].touch(mode=0o600)
-        files[name].write_text(temporary[name])
-    roles = {f"tls_{role}_{name}": str(files[name]) for role in ("scheduler", "worker", "client") for name in ("cert", "key")}
-    return Security(tls_ca_file=str(files["ca_file"]), require_encryption=True, **roles)
 
 
 class SlurmTier:
@@ -227,9 +213,12 @@ def make_cluster(
     """A `SLURMCluster` without workers."""
     from dask_jobqueue.slurm import SLURMCluster
 
+    from tasks.dask_nodes import Scheduler
+
     try:
         return SLURMCluster(
             job_cls=job_class(submissions),
+            scheduler_cls=Scheduler,
             **job_options(profile, memory_mb, logs, name),
             interface=profile.interface,
             security=security,
@@ -241,7 +230,7 @@ def make_cluster(
 
 
 def _scheduler_options(profile: SlurmProfile) -> dict[str, Any]:
-    options: dict[str, Any] = {"dashboard_address": "127.0.0.1:0", "dashboard": False}
+    options: dict[str, Any] = {"dashboard": False}
     if profile.scheduler_host:
         options["host"] = profile.scheduler_host
     elif profile.interface == "lo":

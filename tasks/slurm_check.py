@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from config.cluster import SlurmProfile, load_profile
 from config.paths import Paths
 from kdgat_models.errors import ClusterError
-from tasks.dask_settings import private_folder
-from tasks.slurm import OVERHEAD_MB, SlurmTier, import_jobqueue, job_memory_mb, new_security
+from tasks.dask_settings import new_security, private_folder
+from tasks.slurm import OVERHEAD_MB, SlurmTier, import_jobqueue, job_memory_mb
 from tasks.slurm_jobs import in_queue
 
 PACKAGES = ("torch", "torch-geometric", "numba", "polars", "distributed", "pydantic")

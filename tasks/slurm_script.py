@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from config.cluster import SlurmProfile
+from tasks.dask_settings import WORKER_OPTIONS
 from tasks.slurm_jobs import TRANSIENT
 
 SUBMIT_S = 600.0  # a controller may be away for so long
@@ -39,8 +40,7 @@ def job_options(profile: SlurmProfile, memory_mb: int, logs: Path, name: str) ->
         "python": f"exec {profile.python or sys.executable}",
         "nanny": False,
         "death_timeout": profile.death_timeout_seconds,
-        # One stage at a time, however many cores it has; the stage's child process, not the worker, watches memory.
-        "worker_extra_args": ["--nthreads", "1", "--memory-limit", "0", "--no-dashboard", "--dashboard-address", "127.0.0.1:0"],
+        "worker_extra_args": WORKER_OPTIONS,
         "protocol": "tls://",
     }
 

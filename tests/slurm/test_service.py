@@ -3,19 +3,16 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 import yaml
 from conftest import TINY
 from conftest_slurm import GPU, STAGES, run_here, write_profile
-from sandbox import free_ports
+from served import Service, await_that, leftovers
 
 from config.catalog import catalog
 from config.paths import CHECKOUT
@@ -24,118 +21,16 @@ from kdgat_models.runs.store import RunStore
 SCREENSHOTS = CHECKOUT / "docs" / "screenshots"
 
 
-class Service:
-    """A `kdgat serve` in a process of its own, and Prefect's API."""
-
-    def __init__(self, root: Path) -> None:
-        self.root, self.port = root, free_ports(1)[0]
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        log = (self.root / "serve.log").open("ab")
-        command = [sys.executable, "-m", "flows.cli", "serve", "--root", str(self.root), "--port", str(self.port)]
-        self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        log.close()
-        written = self.text().count("ready;")
-        await_that(lambda: self.text().count("ready;") > written, "the service is ready", 180, self.text)
-
-    def stop(self) -> None:
-        assert self.process is not None
-        self.process.send_signal(signal.SIGINT)
-        self.process.wait(90)
-
-    def text(self) -> str:
-        return (self.root / "serve.log").read_text()
-
-    def post(self, path: str, **body):
-        answer = httpx.post(f"{self.url}/api/{path}", json=body, timeout=30)
-        answer.raise_for_status()
-        return answer.json()
-
-    def deployment(self, name: str) -> dict:
-        return httpx.get(f"{self.url}/api/deployments/name/{name}", timeout=30).raise_for_status().json()
-
-    def run(self, identifier: str) -> dict:
-        return httpx.get(f"{self.url}/api/flow_runs/{identifier}", timeout=30).raise_for_status().json()
-
-    def submit(self, deployment: str, **parameters) -> subprocess.CompletedProcess[str]:
-        """`prefect deployment run`, as from a shell."""
-        pairs = [f"--param={name}={json.dumps(value)}" for name, value in parameters.items()]
-        environment = os.environ | {"PREFECT_API_URL": f"{self.url}/api", "PREFECT_HOME": str(self.root / "shell")}
-        command = [sys.executable, "-m", "prefect", "deployment", "run", deployment, *pairs]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
-
-    def start_run(self, deployment: str, **parameters) -> str:
-        done = self.submit(deployment, **parameters)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout.partition("UUID: ")[2].split()[0]
-
-    def rows_since(self, count: int, stage: str) -> bool:
-        """Whether `stage` has started since there were `count` attempts."""
-        return any(row["stage"] == stage for row in self.rows()[count:])
-
-    def ends(self, identifier: str, state: str, seconds: float = 240) -> dict:
-        """The run, once it has ended, which must be in `state`."""
-
-        def ended():
-            try:
-                return self.run(identifier)["state_type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
-            except httpx.TransportError:  # the server was killed and is being started again
-                return False
-
-        await_that(ended, f"{identifier} ends", seconds, self.logs)
-        run = self.run(identifier)
-        assert run["state_type"] == state, f"{run['state']}\n{self.logs()}"
-        return run
-
-    def logs(self) -> str:
-        """The last log lines of all runs."""
-        lines = self.post("logs/filter", sort="TIMESTAMP_DESC", limit=60)
-        return "\n".join(line["message"][-1500:] for line in reversed(lines)) + self.text()[-1000:]
-
-    def rows(self) -> list[dict]:
-        return RunStore(self.root / "store").query("select * from attempts order by started_at")
-
-    def pid_of(self, part: str) -> int:
-        """The newest process of a part of the service."""
-        assert self.process is not None
-        found = []
-        for child in psutil.Process(self.process.pid).children():
-            with suppress(psutil.Error):  # a zombie has no command line
-                found += [child] if {part, "start"} <= set(child.cmdline()) else []
-        return max(found, key=lambda child: child.create_time()).pid
-
-
-def await_that(condition, what, seconds=120.0, log=lambda: ""):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}\n{log()}"
-        time.sleep(0.2)
-
-
 @pytest.fixture(scope="module")
 def service(slurm, tmp_path_factory):
     root = tmp_path_factory.mktemp("service")
     write_profile(root, "cpu", partition="cpu")
     write_profile(root, "gpu", **GPU)
-    service = Service(root)
+    service = Service(root, "--mlflow")
     service.start()
     yield service
     service.stop()
     assert not leftovers(root), "no orphans"
-
-
-def leftovers(root: Path) -> list[psutil.Process]:
-    """Processes that still belong to the service."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.environ().get("KDGAT_ROOT") == str(root) and process.pid != os.getpid():
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
 
 
 def listening(root: Path) -> set[str]:
@@ -219,16 +114,16 @@ def undisturbed_tiny(data, tmp_path_factory):
 
 def test_a_schedule_fires_the_nightly(service):
     nightly = service.deployment("nightly-reevaluation/local")
-    schedules = f"{service.url}/api/deployments/{nightly['id']}/schedules"
+    schedules = f"/deployments/{nightly['id']}/schedules"
     each_minute = [{"schedule": {"interval": 60}, "active": True}]
-    (made,) = httpx.post(schedules, json=each_minute, timeout=30).raise_for_status().json()
+    (made,) = service.client.post(schedules, json=each_minute).raise_for_status().json()
 
     def ended():
         runs = service.post("flow_runs/filter", deployments={"id": {"any_": [nightly["id"]]}})
         return [run for run in runs if run["state_type"] in ("COMPLETED", "FAILED", "CRASHED")]
 
     await_that(ended, "the nightly has run", 240, service.logs)
-    httpx.delete(f"{schedules}/{made['id']}", timeout=30).raise_for_status()
+    service.client.delete(f"{schedules}/{made['id']}").raise_for_status()
     assert ended()[0]["state_type"] == "COMPLETED", ended()[0]["state"]
     assert ended()[0]["auto_scheduled"]
     nights = RunStore(service.root / "store").query("select distinct champion, dataset from nights")
@@ -269,25 +164,54 @@ def browser():
     driver.quit()
 
 
+def log_in(browser, service, key):
+    browser.get(f"{service.url}/login")
+    await_that(lambda: browser.find_elements("css selector", "input[type=password]"), "the key is asked for")
+    browser.find_element("css selector", "input[type=password]").send_keys(f"{key}\n")
+
+
+@pytest.fixture
+def logged_in(browser, service):
+    """The browser of somebody who has the key."""
+    log_in(browser, service, service.key)
+    await_that(lambda: browser.current_url.endswith("/dashboard"), "the browser is let in")
+    return browser
+
+
+def test_the_ui_shows_nothing_to_who_has_no_key(service, browser):
+    log_in(browser, service, "kdgat:guessed")
+    seen(browser, "Authentication failed")
+    browser.get(f"{service.url}/deployments")
+    await_that(lambda: "/login" in browser.current_url, "the key is asked for again")
+    assert "train-pipeline" not in browser.find_element("tag name", "body").text
+
+
+def test_the_ui_of_mlflow_opens_with_the_key(service, browser):
+    browser.get(service.mlflow)
+    seen(browser, "the key of this root")
+    browser.get(service.mlflow.replace("//", f"//{service.key}@"))
+    seen(browser, "Experiments")
+
+
 def seen(browser, text, seconds=60.0):
     await_that(lambda: text in browser.find_element("tag name", "body").text, f"{text!r} is on the page", seconds)
 
 
-def test_the_form_of_a_deployment_shows_choices_and_explains_itself(service, browser):
+def test_the_form_of_a_deployment_shows_choices_and_explains_itself(service, logged_in):
     deployment = service.deployment("train-pipeline/local")
-    browser.get(f"{service.url}/deployments/deployment/{deployment['id']}/run")
+    logged_in.get(f"{service.url}/deployments/deployment/{deployment['id']}/run")
     for text in ("Name in the catalogue", "Teachers, students distilled from them", "Memory that stages ask for"):
-        seen(browser, text)
-    assert options(browser, "hcrl_sa") == list(catalog())
-    assert {"local", "slurm", "slurm:gpu", "slurm:v100"} <= set(options(browser, "slurm:gpu"))
-    screenshot(browser, "form")
+        seen(logged_in, text)
+    assert options(logged_in, "hcrl_sa") == list(catalog())
+    assert {"local", "slurm", "slurm:gpu", "slurm:v100"} <= set(options(logged_in, "slurm:gpu"))
+    screenshot(logged_in, "form")
 
 
-def test_a_run_that_is_submitted_in_the_form_does_the_real_thing(service, browser):
+def test_a_run_that_is_submitted_in_the_form_does_the_real_thing(service, logged_in):
     deployment = service.deployment("ingest-dataset/local")
-    browser.get(f"{service.url}/deployments/deployment/{deployment['id']}/run")
-    seen(browser, "Name in the catalogue")
-    browser.find_element("xpath", "//button[normalize-space()='Submit']").click()
+    logged_in.get(f"{service.url}/deployments/deployment/{deployment['id']}/run")
+    seen(logged_in, "Name in the catalogue")
+    logged_in.find_element("xpath", "//button[normalize-space()='Submit']").click()
 
     def submitted():
         return service.post("flow_runs/filter", deployments={"id": {"any_": [deployment["id"]]}})
@@ -304,17 +228,17 @@ def options(browser, one):
     return [option.get_attribute("value") for option in found]
 
 
-def test_the_page_of_a_run_shows_its_stages(service, browser):
+def test_the_page_of_a_run_shows_its_stages(service, logged_in):
     runs = service.post("flow_runs/filter", flows={"name": {"any_": ["train-pipeline"]}})
     run = next(run for run in runs if run["state_type"] == "COMPLETED")
-    browser.get(f"{service.url}/runs/flow-run/{run['id']}")
-    seen(browser, "Completed")
+    logged_in.get(f"{service.url}/runs/flow-run/{run['id']}")
+    seen(logged_in, "Completed")
     tasks = service.post("task_runs/filter", flow_runs={"id": {"any_": [run["id"]]}})
     for stage in ("ingest demo", "graphs demo", "vgae large", "gat large", "fusion large", "evaluate large on demo"):
         assert stage in {task["name"] for task in tasks}
     time.sleep(5)  # the graph is drawn on a canvas
-    screenshot(browser, "run")
-    assert browser.find_elements("css selector", "canvas"), "the graph"
+    screenshot(logged_in, "run")
+    assert logged_in.find_elements("css selector", "canvas"), "the graph"
 
 
 def screenshot(browser, name):

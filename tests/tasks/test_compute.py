@@ -2,30 +2,44 @@
 
 import os
 import signal
+import socket
+import ssl
+import subprocess
+import sys
 import time
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from config.errors import ConfigError
 from kdgat_models.errors import StageError, StageInterrupted, StageOutOfMemory
 from tasks.child import StageCall
 from tasks.compute import Compute, check_runner
+from tasks.local import local_workers
 from tasks.runner import Needs
 
 NEEDS = Needs("cpu", 1000.0)
+GIVEN = {"kind": "x", "path": "/", "digest": "d"}
+SECRETS = {
+    "PREFECT_API_KEY": "key-of-prefect",
+    "PREFECT_API_AUTH_STRING": "kdgat:key-of-the-root",
+    "MLFLOW_TRACKING_PASSWORD": "pass-of-mlflow",
+    "MLFLOW_TRACKING_URI": "https://me:pass-in-an-address@theirs.example",
+    "AWS_SECRET_ACCESS_KEY": "key-of-aws",
+}
 
 
 @pytest.fixture(scope="module")
 def compute(tmp_path_factory):
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = str(Path(__file__).parent)
-    compute = Compute("local", tmp_path_factory.mktemp("run"), "test")
-    yield compute
-    compute.close()
-    os.environ.pop("PYTHONPATH")
-    if before is not None:
-        os.environ["PYTHONPATH"] = before
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+        for name, value in SECRETS.items():
+            patch.setenv(name, value)
+        compute = Compute("local", tmp_path_factory.mktemp("run"), "test")
+        yield compute
+        compute.close()
 
 
 def call(folder, name, memory_mb=1000.0, **arguments):
@@ -34,7 +48,7 @@ def call(folder, name, memory_mb=1000.0, **arguments):
 
 def test_events_and_the_result_come_back(compute, tmp_path):
     events = []
-    outcome = compute.run(call(tmp_path, "good", given={"kind": "x", "path": "/", "digest": "d"}), NEEDS, events.append)
+    outcome = compute.run(call(tmp_path, "good", given=GIVEN), NEEDS, events.append)
     assert outcome.artifact["digest"] == "d"
     assert [event["event"] for event in events] == ["started", "log"]
     assert not list(tmp_path.glob(".started-*"))
@@ -64,13 +78,85 @@ def test_a_worker_that_dies_is_an_interruption_and_nothing_runs_twice(compute, t
         if event["event"] != "started":
             return
         starts.append(event)
-        workers = compute.runner.tier(NEEDS).cluster.workers.values()
-        os.kill(next(nanny.pid for nanny in workers if nanny.worker_address == event["worker"]), signal.SIGKILL)
+        port = int(event["worker"].rpartition(":")[2])
+        os.kill(next(process.pid for process, own in listeners() if own == port), signal.SIGKILL)
 
     with pytest.raises(StageInterrupted, match="that ran child_stages:sleeps is gone"):
         compute.run(call(tmp_path, "sleeps"), NEEDS, kill_worker)
     time.sleep(3)
     assert len(starts) == 1
+    for _ in range(local_workers()):  # as many as there were, one after the other dies and is replaced
+        with pytest.raises(StageInterrupted, match="is gone"):
+            compute.run(call(tmp_path, "sleeps"), NEEDS, kill_worker)
+    assert compute.run(call(tmp_path, "good", given=GIVEN), NEEDS, lambda event: None).artifact["digest"] == "d"
+
+
+def listeners():
+    """(process, port) of every port that this process and those that it started listen on."""
+    for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            for found in process.net_connections("inet"):
+                if found.status == psutil.CONN_LISTEN:
+                    assert found.laddr.ip == "127.0.0.1"
+                    yield process, found.laddr.port
+
+
+def answer(port, context=None):
+    """What a server says to somebody without a certificate of the run who asks for a page; nothing if it hangs up."""
+    with ExitStack() as stack:
+        stack.enter_context(suppress(OSError))
+        asking = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60))
+        if context is not None:
+            asking = stack.enter_context(context.wrap_socket(asking))
+        asking.sendall(b"GET /sitemap.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        return asking.recv(1000)
+    return b""
+
+
+def test_every_port_speaks_tls_with_the_certificate_of_the_run_and_nothing_else(compute, tmp_path):
+    compute.run(call(tmp_path, "good", given=GIVEN), NEEDS, lambda event: None)
+    tier = compute.runner.tier(NEEDS)
+    assert tier.complaint() is None, "those that an earlier test killed are replaced"
+    tier.client.wait_for_workers(local_workers(), timeout=300)
+    ports = {port for _, port in listeners()}
+    known = {int(address.rpartition(":")[2]) for address in (tier.cluster.scheduler_address, *tier.workers())}
+    assert ports == known, "one for the scheduler and one for each worker"
+    anybody = ssl.create_default_context()
+    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+    for port in ports:
+        assert answer(port) == b""
+        assert answer(port, anybody) == b""
+
+
+def test_workers_and_stages_have_no_secrets_of_the_flow(compute, tmp_path):
+    compute.run(call(tmp_path, "good", given=GIVEN), NEEDS, lambda event: None)
+    stage = dict(line.split("=", 1) for line in (tmp_path / "environment").read_text().splitlines() if "=" in line)
+    assert stage["PYTHONPATH"] == os.environ["PYTHONPATH"]
+    assert not SECRETS.keys() & stage.keys()
+    workers = compute.runner.tier(NEEDS).client.run(eval, "dict(__import__('os').environ)")
+    assert workers
+    for environment in workers.values():
+        assert environment["PYTHONPATH"] == os.environ["PYTHONPATH"]
+        assert not SECRETS.keys() & environment.keys()
+
+
+def test_workers_end_with_a_flow_that_is_killed(tmp_path):
+    script = (
+        "import os, pathlib, signal, sys\n"
+        "from tasks.compute import Compute\nfrom tasks.runner import Needs\n"
+        "tier = Compute('local', pathlib.Path(sys.argv[1]), 'test').runner.tier(Needs('cpu', 1.0))\n"
+        "tier.client.wait_for_workers(1, timeout=300)\n"
+        "print(*[process.pid for process in tier._processes], flush=True)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    pids = [int(pid) for pid in done.stdout.split()]
+    assert len(pids) == local_workers()
+    deadline = time.monotonic() + 60
+    while any(psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE for pid in pids):
+        assert time.monotonic() < deadline, "workers outlive their flow"
+        time.sleep(0.1)
 
 
 def test_nobody_without_the_runs_certificate_is_let_in(compute):
