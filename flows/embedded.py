@@ -13,10 +13,7 @@ import psutil
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from config.access import access_key
 from config.errors import KdgatError
-from config.paths import default_root
-from tasks.running import CLIENT_KEY, LOCKED, SERVER_KEY
 
 
 def run_flow(module: str, name: str, parameters: dict[str, Any], quiet: bool) -> list[Any]:
@@ -25,9 +22,9 @@ def run_flow(module: str, name: str, parameters: dict[str, Any], quiet: bool) ->
     import prefect  # noqa: F401 -- sets the levels of its loggers as it is imported
 
     from tasks import reporting
+    from tasks.running import lock_temporary_server
 
-    _lock_temporary_server()
-
+    lock_temporary_server()
     bars = console.is_terminal and not quiet
     if bars or quiet:
         logging.getLogger("prefect").setLevel(logging.WARNING)
@@ -67,21 +64,6 @@ def _run(module: str, name: str, parameters: dict[str, Any]) -> list[Any]:
     finally:
         if interrupts:  # whatever Prefect has made of it
             _end_at_once()
-
-
-def _lock_temporary_server() -> None:
-    """Give the temporary server the key of the root. A server that is named anywhere in Prefect's settings is not given it."""
-    from prefect.context import refresh_global_settings_context
-    from prefect.settings import get_current_settings
-
-    settings = get_current_settings()
-    if settings.api.url is not None:
-        return
-    given = settings.server.api.auth_string
-    key = given.get_secret_value() if given else access_key(default_root())
-    os.environ |= {SERVER_KEY: key, CLIENT_KEY: key}
-    os.environ |= {name: os.environ.get(name, value) for name, value in LOCKED.items()}
-    refresh_global_settings_context()
 
 
 def _start_server() -> None:

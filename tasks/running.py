@@ -10,7 +10,7 @@ import psutil
 
 from config.access import access_key
 from config.errors import ConfigError
-from config.paths import Paths
+from config.paths import Paths, default_root
 from kdgat_models.files import write_json
 
 SERVER_KEY, CLIENT_KEY, API_URL = "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING", "PREFECT_API_URL"
@@ -66,6 +66,21 @@ def strike_out(paths: Paths) -> None:
     """The service of this process has ended."""
     with suppress(OSError):
         _file(paths).unlink()
+
+
+def lock_temporary_server() -> None:
+    """Give the temporary server the key of the root. A server that is named anywhere in Prefect's settings is not given it."""
+    from prefect.context import refresh_global_settings_context
+    from prefect.settings import get_current_settings
+
+    settings = get_current_settings()
+    if settings.api.url is not None:
+        return
+    given = settings.server.api.auth_string
+    key = given.get_secret_value() if given else access_key(default_root())
+    os.environ |= {SERVER_KEY: key, CLIENT_KEY: key}
+    os.environ |= {name: os.environ.get(name, value) for name, value in LOCKED.items()}
+    refresh_global_settings_context()
 
 
 def answers(address: str) -> bool:
