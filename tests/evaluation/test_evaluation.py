@@ -32,6 +32,7 @@ def test_metrics_are_those_of_the_confusion_at_the_threshold():
         "fpr": 1 / 6,
         "fnr": 0.25,
         "roc_auc": 19 / 24,
+        "pr_auc": (1 / 1 + 2 / 3 + 3 / 4 + 4 / 7) / 4,  # precision at each attack, from the highest score down
         "kappa": (0.8 - 0.52) / (1 - 0.52),
     }
     assert {name: metrics[name] for name in expected} == pytest.approx(expected)

@@ -10,10 +10,9 @@ from config.schema import DQNArchitecture
 from kdgat_models.errors import DatasetError
 from kdgat_models.fusion.dqn import DqnObjective
 from kdgat_models.fusion.features import EXTRACTORS, extract, state_dim
-from kdgat_models.fusion.inputs import BaseModels, following_rows
+from kdgat_models.fusion.inputs import BaseModels
 from kdgat_models.fusion.method import FusionData, FusionInputs, ScoreScale, fused_scores
 from kdgat_models.fusion.methods import METHODS
-from kdgat_models.graphs.splits import CALIBRATION, TRAIN, VALIDATION
 from kdgat_models.networks.gat import classify
 from kdgat_models.networks.vgae import vgae_errors
 from kdgat_models.registry import REGISTRY, build
@@ -199,33 +198,6 @@ def test_the_reward_is_for_the_right_decision_and_weighs_both_classes_alike():
     assert (perfect > 0).all()
     assert (objective.reward(1 - label.float(), rows) < 0).all()
     assert perfect[label == 1].sum().item() == pytest.approx(perfect[label == 0].sum().item(), rel=1e-4)
-
-
-def test_a_terminal_window_has_no_future():
-    objective = make_dqn(**{"dqn.gamma": 1.0})
-    last = len(objective.train_data.label) - 1
-    objective.replay_row[:] = last
-    objective.replay_reward[:] = 0.25
-    objective.eval()
-    value = objective.network.q(objective.states[[last]])[0, 0]
-    loss = objective._double_q_loss(torch.tensor([0]))
-    assert loss.item() == pytest.approx(torch.nn.functional.smooth_l1_loss(value, torch.tensor(0.25)).item(), rel=1e-5)
-
-
-def test_following_rows_stay_within_a_capture_and_a_block(dataset):
-    windows = dataset.train.windows(VALIDATION)
-    following = following_rows(dataset.train, windows)
-    for row, after in enumerate(following):
-        if after >= 0:
-            assert windows[after] == windows[row] + 1
-            assert dataset.train.capture[windows[after]] == dataset.train.capture[windows[row]]
-    assert (following == -1).sum() >= len(dataset.train.captures)
-
-
-def test_fusion_learns_and_is_chosen_on_windows_that_no_base_model_trained_on(dataset):
-    trained_on = set(dataset.train.windows(TRAIN).tolist())
-    assert not trained_on & set(dataset.train.windows(VALIDATION).tolist())
-    assert not trained_on & set(dataset.train.windows(CALIBRATION).tolist())
 
 
 def test_the_scales_of_the_views_survive_the_checkpoint(dataset, networks):

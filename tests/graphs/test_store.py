@@ -97,13 +97,29 @@ def test_one_index_stands_for_all_other_ids():
     assert Vocabulary.of([]).encode(np.array([1], np.uint32)).tolist() == [UNKNOWN]
 
 
-def test_roles_share_no_window_and_all_have_both_labels(dataset):
-    windows = {role: set(dataset.train.windows(role).tolist()) for role in (TRAIN, VALIDATION, CALIBRATION)}
-    assert not windows[TRAIN] & windows[VALIDATION]
-    assert not windows[TRAIN] & windows[CALIBRATION]
-    assert not windows[VALIDATION] & windows[CALIBRATION]
-    for role in windows:
-        assert set(dataset.train.label[list(windows[role])].tolist()) == {0, 1}
+def test_every_role_has_windows_of_both_labels(dataset):
+    for role in (TRAIN, VALIDATION, CALIBRATION):
+        assert set(dataset.train.label[dataset.train.role == role].tolist()) == {0, 1}
+
+
+def test_windows_are_asked_for_by_role_and_label(dataset):
+    store = dataset.train
+    for role in (TRAIN, VALIDATION, CALIBRATION):
+        for label in (None, 0, 1):
+            expected = [i for i in range(len(store)) if store.role[i] == role and label in (None, store.label[i])]
+            assert store.windows(role, label).tolist() == expected
+
+
+def test_a_restricted_store_has_roles_only_in_the_captures_that_are_named(dataset):
+    store = dataset.train
+    names = [capture.name for capture in store.captures]
+    view = store.restricted(names[:2])
+    inside = np.isin(store.capture, [0, 1])
+    assert np.array_equal(view.role[inside], store.role[inside])
+    assert not view.role[~inside].any()
+    assert store.role[~inside].any(), "the store itself is as it was"
+    assert np.array_equal(view.x, store.x)
+    assert store.windows_of(names[1:3]).tolist() == list(range(store.captures[1].graphs[0], store.captures[2].graphs[1]))
 
 
 @pytest.fixture

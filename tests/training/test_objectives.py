@@ -86,7 +86,8 @@ def test_the_windows_loss_that_is_named_is_the_one_that_is_minimised_at_the_shar
     )
 
 
-def test_a_distilled_classifier_minimises_the_blend_of_its_teacher_and_its_task(dataset):
+def test_a_distilled_classifier_minimises_the_blend_of_its_teacher_and_its_task(dataset, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)  # no half precision: the teacher answers exactly
     teacher = new(tiny("gat"), dataset, seed=1).eval()
     options = {"auxiliary.alpha": 0.9, "auxiliary.temperature": 2.0, "loss.node_weight": 2.0, "loss.node_positive_weight": 5.0}
     objective = gat_objective(dataset, teacher, "kd_standard", **options)
@@ -98,8 +99,8 @@ def test_a_distilled_classifier_minimises_the_blend_of_its_teacher_and_its_task(
     distillation = 4 * (p * np.log(p / q)).sum(1).mean()
     task, _, _ = task_by_hand(objective.network, dataset, batch, 2.0, 5.0)
     losses = objective.loss(batch, Draws.of(0, 0))
-    assert losses["distillation"].item() == pytest.approx(distillation, rel=0.02)  # in half precision where there are units
-    assert losses["total"].item() == pytest.approx(0.9 * losses["distillation"].item() + 0.1 * task, rel=1e-4)
+    assert losses["distillation"].item() == pytest.approx(distillation, rel=1e-3)
+    assert losses["total"].item() == pytest.approx(0.9 * distillation + 0.1 * task, rel=1e-3)
     assert distillation > 1e-3
 
 

@@ -295,7 +295,7 @@ def test_a_distilled_autoencoder_projects_its_latent_and_leaves_the_teacher_alon
     assert objective.projection.weight.shape == (8, 4)
     assert not equal(projection, weights(objective.projection))
     assert equal(before, weights(teacher))
-    assert report.train["total"] == pytest.approx(0.7 * report.train["distillation"] + 0.3 * report.train["task"], rel=1e-4)
+    assert {"total", "task", "distillation"} < set(report.train)
     assert not any("projection" in name for name in objective.network.state_dict())
 
 
@@ -313,14 +313,18 @@ def test_a_distilled_classifier_comes_closer_to_its_teacher_than_one_that_is_not
         config = tiny("gat", "small", auxiliary, **{"training.max_epochs": 4, "training.min_steps_per_epoch": 20})
         sampler = AllWindows(store.windows(TRAIN, 0), store.windows(TRAIN, 1), config.curriculum)
         objective = GatObjective(new(config, dataset), dataset.train_data(), config, sampler, teacher)
+        objective.eval()
+        before = softened_divergence(classify(objective.network, graphs).logits, logits, 4.0).item()
         fit(objective, config.training, 0)
-        return softened_divergence(classify(objective.network, graphs).logits, logits, 4.0).item()
+        return softened_divergence(classify(objective.network, graphs).logits, logits, 4.0).item() / before
 
-    assert distance("kd_standard", teacher) < 0.5 * distance("none", None)
+    assert distance("kd_standard", teacher) < 0.5
+    assert distance("none", None) > 1
     assert equal(before, weights(teacher))
 
 
-def test_a_teacher_is_asked_once_for_each_window_and_has_no_part_in_what_is_kept(dataset):
+def test_a_teacher_is_asked_once_for_each_window_and_has_no_part_in_what_is_kept(dataset, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)  # no half precision: the answer is exact
     config = tiny("gat", "small", "kd_standard")
     teacher, asked = new(tiny("gat"), dataset), []
     teacher.register_forward_hook(lambda module, inputs, output: asked.append(len(output.logits)))
@@ -336,10 +340,14 @@ def test_a_teacher_is_asked_once_for_each_window_and_has_no_part_in_what_is_kept
     expected = softened_divergence(
         *(classify(network, dataset.train_data().batch(batch)).logits for network in (objective.network, teacher)), 4.0
     )
-    assert first["distillation"].item() == pytest.approx(
-        expected.item(), rel=1e-2
-    )  # the teacher answers in half precision where it can
-    assert first["total"].item() == pytest.approx(0.7 * first["distillation"].item() + 0.3 * first["task"].item(), rel=1e-5)
+    assert first["distillation"].item() == pytest.approx(expected.item(), rel=1e-5)
+    asked.clear()
+    mixed = np.array([batch[3], batch[0], *dataset.train.windows(TRAIN)[6:8]])  # two it knows, two it does not
+    again = objective.loss(mixed, Draws.of(0, 0))
+    assert asked == [4]
+    graphs = dataset.train_data().batch(mixed)
+    expected = softened_divergence(*(classify(network, graphs).logits for network in (objective.network, teacher)), 4.0)
+    assert again["distillation"].item() == pytest.approx(expected.item(), rel=1e-4)
     assert {name.partition(".")[0] for name in objective.state_dict()} == {"network"}
 
 
