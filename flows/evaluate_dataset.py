@@ -9,8 +9,9 @@ from config.paths import Paths, default_root
 from tasks.artifact import Artifact
 from tasks.compute import open_compute
 from tasks.parameters import BadRows, DatasetName, Overrides, Runner, Variant
-from tasks.pipeline import current_run, find_raw, results, side_by_side, submitter
+from tasks.pipeline import current_run, find_raw, side_by_side
 from tasks.plan import plan_evaluation
+from tasks.submitter import Submitter
 
 
 @flow(name="evaluate-dataset", flow_run_name="evaluate {dataset}", task_runner=side_by_side(4))
@@ -38,7 +39,7 @@ def evaluate_dataset(
         get_run_logger().warning(note)
     raw = find_raw(dataset, data_dir)
     with open_compute(runner, paths, current_run()) as compute:
-        submit = submitter(compute)
+        submit = Submitter(compute)
         captures = submit("ingest", plan.config, None, raw=raw, on_bad_rows=on_bad_rows)
         graphs = submit("graphs", plan.config, None, captures=captures)
         evaluations = [
@@ -54,4 +55,4 @@ def evaluate_dataset(
             )
             for name, config, _, found, _ in plan.variants
         ]
-        return results(evaluations, [captures, graphs, *evaluations])
+        return submit.results(*evaluations)

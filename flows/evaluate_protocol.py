@@ -11,9 +11,10 @@ from tasks.artifact import Artifact
 from tasks.compute import open_compute
 from tasks.limits import one_at_a_time
 from tasks.parameters import BadRows, Overrides, ProtocolName, Resources, Runner
-from tasks.pipeline import Submit, current_run, find_raw, results, side_by_side, submitter
+from tasks.pipeline import Submit, current_run, find_raw, side_by_side
 from tasks.plan import all_settings
 from tasks.protocol import ProtocolPlan, fold_artifacts, plan_protocol
+from tasks.submitter import Submitter
 
 
 @flow(name="evaluate-protocol", flow_run_name="{protocol}", task_runner=side_by_side(16))
@@ -42,15 +43,15 @@ def evaluate_protocol(
     paths = Paths(default_root())
     plan = plan_protocol(protocol, data_dir, datasets, all_settings(overrides, 0, resources), paths)
     with one_at_a_time(paths, "protocol", protocol, plan.datasets), open_compute(runner, paths, current_run()) as compute:
-        submit = submitter(compute)
+        submit = Submitter(compute)
         pools = [pooled(plan, on_bad_rows, submit, method) for method in ("relative", "published")]
-        pool, reference = results(pools, pools)
+        pool, reference = submit.results(*pools)
         trials = []
         for fold, graphs, reference_graphs in fold_artifacts(protocol, pool, reference, paths):
             for seed in range(seeds):
                 trials.append(trial(plan, fold.name, seed, graphs, reference_graphs, submit))
         report = submit("protocol", plan.config("gat", "large", 0), None, pool=pool, trials=trials)
-        return results([report], [*trials, report])
+        return submit.results(report)
 
 
 def pooled(plan: ProtocolPlan, on_bad_rows: str, submit: Submit, method: str) -> Any:

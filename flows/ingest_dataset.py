@@ -9,7 +9,8 @@ from config.resolver import resolve
 from tasks.artifact import Artifact
 from tasks.compute import open_compute
 from tasks.parameters import BadRows, DatasetName, Overrides, Runner
-from tasks.pipeline import current_run, find_raw, results, side_by_side, submitter
+from tasks.pipeline import current_run, find_raw, side_by_side
+from tasks.submitter import Submitter
 
 
 @flow(name="ingest-dataset", flow_run_name="ingest {dataset}", task_runner=side_by_side(4))
@@ -32,7 +33,7 @@ def ingest_dataset(
     config = resolve("vgae", "large", **{**(overrides or {}), "dataset": dataset})
     raw = find_raw(dataset, data_dir)
     with open_compute(runner, Paths(default_root()), current_run()) as compute:
-        submit = submitter(compute)
+        submit = Submitter(compute)
         captures = submit("ingest", config, None, raw=raw, on_bad_rows=on_bad_rows)
         graphs = submit("graphs", config, None, captures=captures)
-        return results([captures, graphs], [captures, graphs])
+        return submit.results(captures, graphs)

@@ -23,7 +23,8 @@ from tasks.nightly import (
     this_night,
 )
 from tasks.parameters import BadRows, DatasetName, Runner
-from tasks.pipeline import current_run, side_by_side, submitter
+from tasks.pipeline import current_run, side_by_side
+from tasks.submitter import Submitter
 
 
 @flow(name="nightly-reevaluation", flow_run_name="night {night}", task_runner=side_by_side(16))
@@ -52,7 +53,7 @@ def nightly_reevaluation(
     folders = datasets_of_tonight(champions, data_dir, datasets)
     found = {dataset: find_tonight(dataset, folder) for dataset, folder in folders.items()}
     with one_at_a_time(paths, "re-evaluate", "all", ["champions"]), open_compute(runner, paths, current_run()) as compute:
-        submit, watched = submitter(compute), []
+        submit, watched = Submitter(compute), []
         for champion in champions:
             for dataset, raw in found.items():
                 if not isinstance(raw, Artifact):
@@ -68,6 +69,6 @@ def nightly_reevaluation(
                 trained_on = Artifact.model_validate(champion.graphs)
                 drift = submit("drift", config, champion.name, reference=trained_on, graphs=graphs)
                 watched.append(Watched(champion, dataset, evaluation, drift))
-        outcomes = [outcome_of(pair) for pair in watched]
+        outcomes = [outcome_of(pair, submit.result) for pair in watched]
     report = compare_night(tonight, [pair._replace(evaluation=None, drift=None) for pair in watched], tolerance, outcomes)
     return publish_night(tonight, report, notify)

@@ -12,8 +12,9 @@ from tasks.artifact import Artifact
 from tasks.compute import open_compute
 from tasks.limits import one_at_a_time
 from tasks.parameters import BadRows, FactorName, Overrides, ProtocolName, Resources, Runner
-from tasks.pipeline import Submit, current_run, find_raw, results, side_by_side, submitter
+from tasks.pipeline import Submit, current_run, find_raw, side_by_side
 from tasks.plan import all_settings
+from tasks.submitter import Submitter
 
 
 @flow(name="run-ablation", flow_run_name="{protocol}", task_runner=side_by_side(16))
@@ -48,16 +49,16 @@ def run_ablation(
     plan = plan_ablation(protocol, data_dir, datasets, factors, settings, paths)
     lock = one_at_a_time(paths, "ablate", protocol, plan.protocol.datasets)
     with lock, open_compute(runner, paths, current_run()) as compute:
-        submit = submitter(compute)
+        submit = Submitter(compute)
         pooled = pools(plan, on_bad_rows, submit)
-        made = dict(zip(pooled, results([*pooled.values()], [*pooled.values()]), strict=True))
+        made = dict(zip(pooled, submit.results(*pooled.values()), strict=True))
         scores: dict[str, list[Any]] = {run: [] for run in plan.levels}
         for fold in chosen_folds(plan, made, folds, paths):
             for seed in range(seeds):
                 for run, score in levels(plan, fold, seed, submit).items():
                     scores[run].append(score)
         report = submit("ablation", plan.classifier("base", 0), None, table=plan.table(), scores=scores)
-        return results([report], [*(score for of_run in scores.values() for score in of_run), report])
+        return submit.results(report)
 
 
 def pools(plan: AblationPlan, on_bad_rows: str, submit: Submit) -> dict[str, Any]:

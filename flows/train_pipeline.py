@@ -26,9 +26,9 @@ from tasks.parameters import (
     Teachers,
     Variant,
 )
-from tasks.pipeline import Submit, current_run, find_raw, results, side_by_side, submitter
+from tasks.pipeline import Submit, current_run, find_raw, side_by_side
 from tasks.plan import PipelinePlan, all_settings
-from tasks.teachers import STAGE_OF
+from tasks.submitter import Submitter
 
 
 @flow(name="train-pipeline", flow_run_name="train {dataset}", task_runner=side_by_side(16))
@@ -72,18 +72,18 @@ def train_pipeline(
     names = [variant.name for variant in plan.variants]
     raw = find_raw(dataset, data_dir)
     with one_at_a_time(paths, "train", dataset, names), open_compute(runner, paths, current_run()) as compute:
-        stages = method(plan, raw, on_bad_rows, submitter(compute))
-        evaluations = results([stage for name, stage in stages if name == "evaluation"], [stage for _, stage in stages])
+        submit = Submitter(compute)
+        evaluations = submit.results(*method(plan, raw, on_bad_rows, submit))
     if as_champions:
         register_champions(evaluations)
     return evaluations
 
 
-def method(plan: PipelinePlan, raw: Any, on_bad_rows: str, submit: Submit) -> list[tuple[str, Any]]:
-    """Submit every stage of the pipeline in order; returns their names and futures. A dry run submits to nobody."""
+def method(plan: PipelinePlan, raw: Any, on_bad_rows: str, submit: Submit) -> list[Any]:
+    """Submit every stage of the pipeline in order; returns the futures of the evaluations. A dry run submits to nobody."""
     captures = submit("ingest", plan.config, None, raw=raw, on_bad_rows=on_bad_rows)
     graphs = submit("graphs", plan.config, None, captures=captures)
-    stages, large = [("ingest", captures), ("graphs", graphs)], {}
+    evaluations, large = [], {}
     for name, config, trains, earlier, given in plan.variants:
         built: dict[str, Any] = dict(earlier)
         teacher = {model: given[model] or large.get(model) for model in config if config[model].auxiliary.distils}
@@ -95,7 +95,6 @@ def method(plan: PipelinePlan, raw: Any, on_bad_rows: str, submit: Submit) -> li
         if "dqn" in trains:
             built["dqn"] = submit("fusion", config["dqn"], name, graphs=graphs, vgae=built["vgae"], gat=built["gat"])
         models = {"vgae": built["vgae"], "gat": built["gat"], "fusion": built["dqn"]}
-        evaluation = submit("evaluation", config["dqn"], name, label=name, graphs=graphs, **models)
-        stages += [*((STAGE_OF[model], built[model]) for model in trains), ("evaluation", evaluation)]
+        evaluations.append(submit("evaluation", config["dqn"], name, label=name, graphs=graphs, **models))
         large = built if name == "large" else large
-    return stages
+    return evaluations

@@ -12,6 +12,7 @@ KdgatError
 ├── StageError             a stage failed in its child process
 │   ├── StageOutOfMemory   ... because it needed more memory than it was given
 │   └── StageInterrupted   ... because its worker, node or time was taken away
+│       └── StageKilled    ... because somebody killed it
 ├── ClusterError           the cluster refuses our jobs, or its jobs cannot work for us
 ├── RegressionError        a registered model is worse than it was
 └── TrainingError          training diverged
@@ -33,6 +34,7 @@ __all__ = [
     "SchemaError",
     "StageError",
     "StageInterrupted",
+    "StageKilled",
     "StageOutOfMemory",
     "TrainingError",
 ]
@@ -91,6 +93,10 @@ class StageInterrupted(StageError):
     def __init__(self, message: str, reason: str = "lost") -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class StageKilled(StageInterrupted):
+    """A stage was killed while its worker lives on, and nothing says that it had run out of memory."""
 
 
 class ClusterError(KdgatError):

@@ -14,22 +14,21 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import psutil
 from pydantic import validate_call
 
 from config.secrets import without_secrets
-from kdgat_models.errors import KdgatError, StageError, StageInterrupted, StageOutOfMemory
-from kdgat_models.training.memory import peak_memory_mb
+from kdgat_models.errors import KdgatError, StageError, StageInterrupted, StageKilled, StageOutOfMemory
+from kdgat_models.training.memory import peak_memory_mb, watch_memory
+from tasks.memory_watch import MemoryWatch
 
 LOG = "stage.log"
-POLL_S = 0.2
+NEARLY = 0.9  # of its memory: a process that was killed there had run out of it
 PR_SET_PDEATHSIG = 1
 PARENT = "KDGAT_PARENT_PID"
 
@@ -40,7 +39,7 @@ class StageCall(NamedTuple):
     function: str  # "module:name" of a function that takes JSON-able or Pydantic arguments and returns an Artifact
     arguments: dict[str, Any]  # JSON
     folder: str
-    memory_mb: float  # resident memory at which the child is ended
+    memory_mb: float  # anonymous and shared memory at which the child is ended
     threads: int
 
 
@@ -56,8 +55,9 @@ def run_in_child(call: StageCall, on_event: Callable[[dict[str, Any]], None] = l
     """Run a stage to its end.
 
     Raises:
-        StageOutOfMemory: it ran out of memory, was ended for exceeding `call.memory_mb`, or was killed by the kernel.
+        StageOutOfMemory: it ran out of memory, was ended for exceeding `call.memory_mb`, or was killed by the kernel for it.
         StageInterrupted: it was told to end, as a batch system does to all processes of a job.
+        StageKilled: it was killed, and nothing says that memory had to do with it.
         StageError: it failed otherwise; the message is the stage's own.
     """
     started = time.monotonic()
@@ -73,7 +73,7 @@ def run_in_child(call: StageCall, on_event: Callable[[dict[str, Any]], None] = l
             env=environment,
             start_new_session=True,
         )
-    watch = _MemoryWatch(child.pid, call.memory_mb)
+    watch = MemoryWatch(child.pid, call.memory_mb)
     ending: dict[str, Any] = {}
     try:
         assert child.stdin is not None
@@ -98,7 +98,7 @@ def run_in_child(call: StageCall, on_event: Callable[[dict[str, Any]], None] = l
                 pipe.close()
     peak = max(watch.peak_mb, ending.get("peak_memory_mb", 0.0))
     try:
-        _raise_for(ending, code, watch.exceeded, peak, call)
+        _raise_for(ending, code, watch, peak, call)
     except StageError as error:
         error.peak_memory_mb = peak
         raise
@@ -119,10 +119,14 @@ def _environment(threads: int) -> dict[str, str]:
     return kept | numbers | {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "8", PARENT: str(os.getpid())}
 
 
-def _raise_for(ending: dict[str, Any], code: int, exceeded: bool, peak: float, call: StageCall) -> None:
+def _raise_for(ending: dict[str, Any], code: int, watch: MemoryWatch, peak: float, call: StageCall) -> None:
+    killed = code in (-signal.SIGKILL, 128 + signal.SIGKILL)
     given = f"it was given {call.memory_mb:.0f} MB and used {peak:.0f} MB"
-    if exceeded or ending.get("out_of_memory") or code in (-signal.SIGKILL, 128 + signal.SIGKILL):
+    near = killed and peak >= NEARLY * call.memory_mb
+    if watch.exceeded or ending.get("out_of_memory") or near or (killed and watch.kernel_killed()):
         raise StageOutOfMemory(f"{call.function} ran out of memory: {given}")
+    if killed:
+        raise StageKilled(f"{call.function} was killed (signal {signal.SIGKILL:d}); nothing says that memory ran out: {given}")
     if code in (-signal.SIGTERM, 128 + signal.SIGTERM):
         raise StageInterrupted(f"{call.function} was told to end (signal {signal.SIGTERM:d})")
     if ending.get("event") == "failed":
@@ -133,43 +137,12 @@ def _raise_for(ending: dict[str, Any], code: int, exceeded: bool, peak: float, c
         raise StageError(f"{call.function} ended with exit code {code} and no result; see {log}\n{tail}")
 
 
-class _MemoryWatch:
-    """Measures a process tree's resident memory, and kills it above a limit."""
-
-    def __init__(self, pid: int, limit_mb: float) -> None:
-        self.peak_mb = 0.0
-        self.exceeded = False
-        self._limit_mb = limit_mb
-        self._process = psutil.Process(pid)
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopped.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._stopped.wait(POLL_S):
-            try:
-                tree = [self._process, *self._process.children(recursive=True)]
-                resident = sum(process.memory_info().rss for process in tree) / 2**20
-            except psutil.Error:
-                return
-            self.peak_mb = max(self.peak_mb, resident)
-            if resident > self._limit_mb:
-                self.exceeded = True
-                for process in reversed(tree):
-                    with contextlib.suppress(psutil.Error):
-                        process.kill()
-                return
-
-
 def _main() -> int:
     # If the worker dies, so does the stage: nothing computes on for nobody.
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != int(os.environ[PARENT]):  # it died before we asked to be told
         return 1
+    watch_memory()
     from tasks.stages.events import emit, note
 
     call = StageCall(**json.loads(sys.stdin.read()))

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from config.errors import ConfigError
 from config.paths import Paths
-from kdgat_models.errors import StageInterrupted, StageOutOfMemory
+from kdgat_models.errors import StageError, StageInterrupted, StageOutOfMemory
 from tasks.child import StageCall, StageOutcome, run_in_child
 from tasks.runner import EventHandler, Needs, Placement, Runner, Tier
 
@@ -40,6 +40,7 @@ class Compute:
             from tasks.slurm import import_jobqueue
 
             import_jobqueue()
+        self.folder = run_folder
         self._make: Callable[[], Runner] = lambda: _make_runner(kind, profile or "default", run_folder, name)
         self._runner: Runner | None = None
         self._guard = threading.Lock()
@@ -137,36 +138,43 @@ class Submission:
         from distributed import KilledWorker
 
         try:
-            return future.result()
+            ended = future.result()
         except KilledWorker as error:
             time.sleep(POLL_S)  # the message that it started may still be on its way
             if self.placement is None:
                 raise _NeverStartedError from error
             raise self.runner.explain(self.placement, self._gone()) from None
-        except (StageInterrupted, StageOutOfMemory) as error:
-            if self.placement is None:
-                raise
-            raise self.runner.explain(self.placement, error) from None
+        if isinstance(ended, StageInterrupted | StageOutOfMemory) and self.placement is not None:
+            raise self.runner.explain(self.placement, ended)
+        if isinstance(ended, StageError):
+            raise ended
+        return ended
 
     def _gone(self) -> StageInterrupted:
         assert self.placement is not None
         return StageInterrupted(f"the worker on {self.placement.host} that ran {self.call.function} is gone")
 
 
-def on_worker(call: StageCall, ticket: str) -> StageOutcome:
+def on_worker(call: StageCall, ticket: str) -> StageOutcome | StageError:
     """Runs on a Dask worker: the stage in a child process, its events to the client.
 
     Dask gives a task to another worker when the first is gone. Two processes must not write to one folder, so a second
     start of the same submission is refused; whether to try again is decided by the supervisor.
+
+    A failure is returned, not raised: of what is raised, Dask prints a dump with all arguments.
     """
     worker = importlib.import_module("distributed").get_worker()
     try:
         _mark(call, ticket).touch(exist_ok=False)
-    except FileExistsError as error:
-        raise StageInterrupted(f"the worker that ran {call.function} is gone") from error
-    started = {"event": "started", "worker": worker.address, "host": socket.gethostname(), "time": time.time()}
-    worker.log_event(ticket, {**started, "job": os.environ.get("SLURM_JOB_ID")})
-    return run_in_child(call, lambda event: worker.log_event(ticket, event))
+        started = {"event": "started", "worker": worker.address, "host": socket.gethostname(), "time": time.time()}
+        worker.log_event(ticket, {**started, "job": os.environ.get("SLURM_JOB_ID")})
+        return run_in_child(call, lambda event: worker.log_event(ticket, event))
+    except StageError as error:
+        return error
+    except FileExistsError:
+        return StageInterrupted(f"the worker that ran {call.function} is gone")
+    except Exception as error:
+        return StageError(f"{call.function} could not be run on {socket.gethostname()}: {type(error).__name__}: {error}")
 
 
 def _mark(call: StageCall, ticket: str) -> Path:

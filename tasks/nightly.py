@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import json
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from config.catalog import catalog, dataset_entry, dataset_folder
 from config.errors import ConfigError, KdgatError
 from config.files import load_config
 from config.paths import COMPLETE, Paths, default_root
-from kdgat_models.errors import RegressionError
+from kdgat_models.errors import RegressionError, StageError
 from kdgat_models.evaluation.comparison import Comparison, compare, figures
 from kdgat_models.runs.champions import Champion, champions, register
 from kdgat_models.runs.store import RunStore
@@ -136,14 +136,14 @@ def find_tonight(dataset: str, folder: Path | None) -> Artifact | str:
         return str(error)
 
 
-def outcome_of(pair: Watched) -> dict[str, Any]:
-    """What came of a champion on a dataset: rows of metrics and figures of drift, or an error."""
+def outcome_of(pair: Watched, result: Callable[[Any], Artifact]) -> dict[str, Any]:
+    """What came of a champion on a dataset: rows of metrics and figures of drift, or an error. `result` is that of a future."""
     if pair.offline is not None:
         return {}
     try:
-        evaluation, drift = pair.evaluation.result(), pair.drift.result()
-    except Exception as error:
-        return {"error": f"{type(error).__name__}: {error}"}
+        evaluation, drift = result(pair.evaluation), result(pair.drift)
+    except StageError as error:
+        return {"error": str(error)}
     rows = json.loads((evaluation.path / "metrics.json").read_text())["rows"]
     return {"rows": rows, "drift": json.loads((drift.path / "drift.json").read_text())}
 

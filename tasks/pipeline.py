@@ -9,7 +9,6 @@ from typing import Any
 
 from prefect import Task, task
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.futures import wait
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
@@ -38,18 +37,6 @@ def current_run() -> str:
 def side_by_side(stages: int) -> Any:
     """Task runner of a flow: its supervisors wait in threads, as many as `stages`, for work that is done elsewhere."""
     return ThreadPoolTaskRunner(max_workers=stages)
-
-
-def results(wanted: list[Any], stages: list[Any]) -> list[Artifact]:
-    """Results of the futures `wanted`, once all `stages` have ended.
-
-    A stage that fails leaves those that need it unstarted and the others running; its own error is what is raised.
-    """
-    wait(stages)
-    failed = [stage for stage in stages if stage.state.is_failed() or stage.state.is_crashed()]
-    for stage in failed:
-        stage.result(raise_on_failure=True)
-    return [future.result() for future in wanted]
 
 
 def another_attempt_is_due(task: Task, task_run: TaskRun, state: State) -> bool:
@@ -223,12 +210,3 @@ TASKS: dict[str, Task[..., Artifact]] = {
     "ablation_score": score_level,
     "ablation": report_ablation,
 }
-
-
-def submitter(compute: Compute) -> Submit:
-    """A function that submits a stage and returns its future."""
-
-    def submit(stage: str, config: PipelineConfig, variant: str | None, **inputs: Any) -> Any:
-        return TASKS[stage].submit(config, variant, **inputs, compute=compute)
-
-    return submit

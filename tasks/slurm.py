@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from config.cluster import SlurmProfile, load_profile
-from kdgat_models.errors import ClusterError, KdgatError, StageError, StageInterrupted, StageOutOfMemory
+from kdgat_models.errors import ClusterError, KdgatError, StageError, StageInterrupted, StageKilled, StageOutOfMemory
 from tasks.dask_settings import apply_settings, new_security, private_folder
 from tasks.runner import Needs, Placement, Pool
 from tasks.slurm_jobs import ControllerAwayError, advice, cancel, end_of, in_queue, job_state
@@ -69,14 +69,19 @@ class SlurmRunner:
         return self._profiles[pool].max_memory_gb * 1024 - OVERHEAD_MB
 
     def explain(self, placement: Placement, error: StageError) -> StageError:
-        """What SLURM says of the job. A stage that was killed in a job that goes on did run out of memory."""
+        """What SLURM says of the job.
+
+        A stage that ran out of memory, or was killed, in a job that goes on is what its worker says: the job is left alone,
+        for it does the work of other stages. If the job has ended, SLURM knows better. A stage whose worker is gone, or that
+        was told to end, was ended with its job.
+        """
         if placement.job is None:
             return error
-        if isinstance(error, StageOutOfMemory):
+        if isinstance(error, StageOutOfMemory | StageKilled):
             time.sleep(1)  # SLURM kills all processes of a job; the worker may have outlived its child by a moment
             state = job_state(placement.job)
-            ended_for = state.ended if state else None
-            return error if ended_for in (None, "lost", "out_of_memory") else self._interrupted(placement, error)
+            if state is None or state.ended in (None, "lost"):
+                return error
         return self._interrupted(placement, error)
 
     def _interrupted(self, placement: Placement, error: StageError) -> StageError:

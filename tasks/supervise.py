@@ -151,8 +151,9 @@ def _note_end(
     if reason == "out_of_memory":
         learn(store, key_of(execution.stage, execution.config), row, peak or row["memory_requested_mb"], out_of_memory=True)
     known.retry = not stopped and due(error, execution.past, execution.asked, progress.epochs, execution.config.resources)
-    then = "it is tried again" if known.retry else "it is not tried again"
-    logger.warning("%s", f"{execution.stage}: attempt {row['attempt']} ended ({reason.replace('_', ' ')}): {error}; {then}")
+    said = f"{execution.stage}: attempt {row['attempt']} ended ({reason.replace('_', ' ')})"
+    # An error that is final is said by the flow, once.
+    logger.warning("%s", f"{said}: {error}; it is tried again" if known.retry else f"{said}; it is not tried again")
 
 
 def _publish(paths: Paths, execution: Execution, key: str, row: dict[str, Any], outcome: StageOutcome) -> Artifact:

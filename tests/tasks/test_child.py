@@ -8,8 +8,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from kdgat_models.errors import StageError, StageOutOfMemory
+from kdgat_models.errors import StageError, StageKilled, StageOutOfMemory
 from tasks.child import StageCall, is_out_of_memory, run_in_child
+from tasks.memory_watch import out_of_memory_kills
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_a_bug_comes_back_with_the_place_of_its_traceback(call, tmp_path):
     assert "Traceback" in (tmp_path / "stage.log").read_text()
 
 
-@pytest.mark.parametrize("stage", ["memory_error", "cuda_out_of_memory", "killed"])
+@pytest.mark.parametrize("stage", ["memory_error", "cuda_out_of_memory"])
 def test_all_forms_of_out_of_memory_are_recognised(call, stage):
     with pytest.raises(StageOutOfMemory, match="it was given 2000 MB"):
         run_in_child(call(stage))
@@ -62,6 +63,54 @@ def test_all_forms_of_out_of_memory_are_recognised(call, stage):
 def test_a_stage_that_exceeds_its_memory_is_ended_and_nothing_else(call):
     with pytest.raises(StageOutOfMemory, match=r"it was given 300 MB and used [3-9]\d\d MB"):
         run_in_child(call("hog", memory_mb=300.0))
+
+
+def test_pages_of_a_mapped_file_are_not_the_stages_own(call):
+    outcome = run_in_child(call("reads_a_mapped_file", memory_mb=1000.0, size_mb=1500))
+    assert outcome.peak_memory_mb < 1000
+
+
+def test_memory_of_a_stages_own_processes_counts(call):
+    with pytest.raises(StageOutOfMemory, match="it was given 600 MB"):
+        run_in_child(call("child_hogs", memory_mb=600.0))
+
+
+def test_memory_that_processes_share_counts_once(call):
+    outcome = run_in_child(call("forks", memory_mb=1200.0, size_mb=500))
+    assert 500 < outcome.peak_memory_mb < 1200
+
+
+def test_a_stage_that_somebody_killed_was_not_out_of_memory(call):
+    with pytest.raises(
+        StageKilled, match=r"killed \(signal 9\); nothing says that memory ran out: it was given 2000 MB and"
+    ) as raised:
+        run_in_child(call("killed"))
+    assert (raised.value.reason, type(raised.value)) == ("lost", StageKilled)
+
+
+def test_a_stage_that_was_killed_close_to_its_limit_was_out_of_memory(call):
+    with pytest.raises(StageOutOfMemory, match="it was given 1000 MB"):
+        run_in_child(call("killed_when_large", memory_mb=1000.0, size_mb=950.0))
+
+
+GROUP = "sys/fs/cgroup/memory/slurm/job_7/memory.oom_control"
+
+
+@pytest.mark.parametrize(
+    ("group", "files", "kills"),
+    [
+        ("4:cpu,memory:/slurm/job_7", {GROUP: "oom_kill_disable 0\nunder_oom 0\noom_kill 3\n"}, 3),
+        ("0::/job_7", {"sys/fs/cgroup/job_7/memory.events": "low 0\noom 1\noom_kill 2\noom_group_kill 0\n"}, 2),
+        ("0::/of/the/host", {"sys/fs/cgroup/memory.events": "oom 1\noom_kill 1\n"}, 1),
+        ("0::/", {}, 5),
+        ("4:memory:/", {"sys/fs/cgroup/memory/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\n"}, 5),
+    ],
+)
+def test_the_kernels_kills_are_those_of_our_control_group_else_of_the_machine(tmp_path, group, files, kills):
+    for name, text in {"proc/self/cgroup": group + "\n", "proc/vmstat": "nr_free_pages 9\noom_kill 5\n", **files}.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert out_of_memory_kills(tmp_path) == kills
 
 
 def test_a_stage_that_vanishes_comes_back_with_its_exit_code_and_last_words(call):

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from config.errors import ConfigError
-from kdgat_models.errors import StageError, StageInterrupted, StageOutOfMemory
+from kdgat_models.errors import StageError, StageInterrupted, StageKilled, StageOutOfMemory
 from tasks.child import StageCall
 from tasks.compute import Compute, check_runner
 from tasks.local import local_workers
@@ -59,7 +59,7 @@ def test_events_and_the_result_come_back(compute, tmp_path):
     [
         ("hog", StageOutOfMemory, "it was given 300 MB"),
         ("cuda_out_of_memory", StageOutOfMemory, "ran out of memory"),
-        ("killed", StageOutOfMemory, "ran out of memory"),
+        ("killed", StageKilled, "nothing says that memory ran out"),
         ("told_to_end", StageInterrupted, "was told to end"),
         ("wrong_data", StageError, "there are no attacks in it"),
     ],
