@@ -29,6 +29,7 @@ from flows.cli_options import (
     say,
     start_flow,
 )
+from flows.ending import ENDING
 from flows.show import plain, results_table, show, table
 from tasks.compute import check_runner
 from tasks.distillation import default_variants
@@ -208,19 +209,23 @@ app.command()(cli_serve.serve)
 
 
 def main() -> None:
-    """Entry point: errors that the user can mend are one message and exit code 1, never a traceback."""
+    """Entry point: errors that the user can mend are one message and exit code 1, never a traceback.
+
+    A signal that ends it is one message too, and 128 + its number.
+    """
+    ENDING.listen()
     try:
         app()
-    except KdgatError as error:
-        print(f"kdgat: {error}", file=sys.stderr)
+    except (KdgatError, OSError) as error:
+        ENDING.end_if_told()
+        print(f"kdgat: {error if isinstance(error, KdgatError) else described(error)}", file=sys.stderr)
         raise SystemExit(1) from None
-    except OSError as error:  # the disk is full, a folder may not be written to, a file stands where a folder should
-        print(f"kdgat: {described(error)}", file=sys.stderr)
-        raise SystemExit(1) from None
+    finally:
+        ENDING.end_if_told()
 
 
 def described(error: OSError) -> str:
-    """What the system said, of which file, and what to do."""
+    """What the system said, of which file, and what to do: a full disk, a folder that may not be written to, and the like."""
     if error.filename is None or error.strerror is None:
         return str(error)
     return f"{error.filename}: {error.strerror}. Mend that, or choose another folder with --root"

@@ -1,59 +1,51 @@
 """Run a flow from the command line: Prefect's own temporary server, progress bars, errors as one message."""
 
+import atexit
 import importlib
 import logging
 import os
-import signal
-import sys
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any
 
-import psutil
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from config.errors import KdgatError
+from flows.ending import ENDING, GO_ON
+from tasks.compute import close_open
+from tasks.temporary_server import TemporaryServer
 
 
 def run_flow(module: str, name: str, parameters: dict[str, Any], quiet: bool) -> list[Any]:
     """Import `flows.{module}` and run its flow `name`; on a terminal with progress bars, else with log lines."""
     console = Console(stderr=True)
-    import prefect  # noqa: F401 -- sets the levels of its loggers as it is imported
-
     from tasks import reporting
     from tasks.running import lock_temporary_server
 
     lock_temporary_server()
     bars = console.is_terminal and not quiet
-    if bars or quiet:
-        logging.getLogger("prefect").setLevel(logging.WARNING)
     if not bars:
-        return _run(module, name, parameters)
+        return _run(module, name, parameters, bars or quiet)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[last]}"))
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
         show = _Bars(progress)
         reporting.LISTENERS.append(show)
         try:
-            return _run(module, name, parameters)
+            return _run(module, name, parameters, bars or quiet)
         finally:
             reporting.LISTENERS.remove(show)
 
 
-def _run(module: str, name: str, parameters: dict[str, Any]) -> list[Any]:
-    interrupts: list[int] = []
-
-    def interrupt(number: int, frame: Any) -> None:
-        interrupts.append(number)
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, interrupt)
-    starting = ThreadPoolExecutor(1)  # the server starts in its own process while the flow's modules are read
+def _run(module: str, name: str, parameters: dict[str, Any], quiet: bool) -> list[Any]:
+    ENDING.hint = GO_ON
+    ENDING.at_last.append(close_open)
+    server = _server_of_our_own()
+    flow = getattr(importlib.import_module(f"flows.{module}"), name)  # takes seconds, and so does the server's start
+    _set_up_logs(quiet)
+    if server is not None:
+        server.wait()
     try:
-        server = starting.submit(_start_server)
-        flow = getattr(importlib.import_module(f"flows.{module}"), name)
-        server.result()
-        return flow(**parameters)
+        return flow.with_options(on_running=[_listen_again])(**parameters)
     except KdgatError:
         raise
     except Exception as error:
@@ -61,31 +53,43 @@ def _run(module: str, name: str, parameters: dict[str, Any]) -> list[Any]:
         if isinstance(cause, KdgatError):
             raise cause from None
         raise
-    finally:
-        if interrupts:  # whatever Prefect has made of it
-            _end_at_once()
 
 
-def _start_server() -> None:
-    """Start Prefect's temporary server, unless there is another, deaf to Ctrl-C: the flow still has to report to it."""
-    from prefect.client.orchestration import get_client
+def _server_of_our_own() -> TemporaryServer | None:
+    """Start a server for this flow, unless Prefect's settings name one."""
+    from prefect.context import refresh_global_settings_context
+    from prefect.settings import get_current_settings
 
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    get_client(sync_client=True)
-    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if get_current_settings().api.url is not None:
+        return None
+    server = TemporaryServer(Path(os.environ["PREFECT_HOME"]) / "logs")
+    ENDING.at_last.append(server.stop)
+    atexit.register(server.stop)
+    os.environ["PREFECT_API_URL"] = server.url
+    refresh_global_settings_context()
+    return server
 
 
-def _end_at_once() -> NoReturn:
-    """End what is left after Ctrl-C, without waiting for the last logs to be sent."""
-    children = psutil.Process().children(recursive=True)
-    for child in children:
-        with suppress(psutil.Error):
-            child.terminate()
-    for child in psutil.wait_procs(children, timeout=5)[1]:
-        with suppress(psutil.Error):
-            child.kill()
-    print("\nkdgat: interrupted; run the same command again to go on where it stopped", file=sys.stderr, flush=True)
-    os._exit(130)
+def _listen_again(flow: Any, flow_run: Any, state: Any) -> None:
+    """Prefect takes SIGTERM for itself when a flow begins; how this command ends is ours to say."""
+    ENDING.listen()
+
+
+def _set_up_logs(quiet: bool) -> None:
+    """Say what is said on the terminal; what goes to Prefect's server is left as it is. Its import has set up its own."""
+    if quiet:
+        logging.getLogger("prefect").setLevel(logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_is_for_the_user)
+
+
+ENGINE = ("flow_engine.py", "task_engine.py")
+NEWS = ("Beginning", "Finished in state Completed", "Finished in state Cached")
+
+
+def _is_for_the_user(record: logging.LogRecord) -> bool:
+    """Of what Prefect's engine says, which prints each failure several times with its traceback: we say it, once."""
+    return record.filename not in ENGINE or (record.getMessage().startswith(NEWS) and not record.exc_info)
 
 
 class _Bars:

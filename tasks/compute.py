@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 POLL_S = 0.5
 GONE_S = 3.0  # a worker that the scheduler has not known for so long is gone
 NEWS_S = 30.0
+OPEN: "list[Compute]" = []
 
 
 class Compute:
@@ -209,7 +210,15 @@ def _make_runner(kind: str, profile: str, run_folder: Path, name: str) -> Runner
 def open_compute(runner: str, paths: Paths, pipeline_run: str) -> Iterator[Compute]:
     """A `Compute` that is closed at the end, whatever happened."""
     compute = Compute(runner, paths.pipeline(pipeline_run), f"kdgat-{pipeline_run[:8]}")
+    OPEN.append(compute)
     try:
         yield compute
     finally:
+        compute.close()
+        OPEN.remove(compute)
+
+
+def close_open() -> None:
+    """Close what a flow has open, on its behalf: it is told to end, and cannot."""
+    for compute in list(OPEN):
         compute.close()

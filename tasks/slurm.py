@@ -191,6 +191,7 @@ class SlurmTier:
         return f"{_diagnosis(text, self.cluster.scheduler_address)}{where}"
 
     def close(self) -> None:
+        cancel(self.submissions.jobs)  # first, because what follows may take longer than we are given
         self.client.close()
         with suppress(TimeoutError, asyncio.TimeoutError):
             self.cluster.close(timeout=20)
