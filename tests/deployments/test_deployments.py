@@ -50,3 +50,9 @@ def test_one_nightly_is_scheduled_at_two_with_a_time_zone():
     (active,) = [schedule for schedule in schedules if schedule["active"]]
     assert active["cron"] == "0 2 * * *"
     assert ZoneInfo(active["timezone"])
+
+
+def test_the_table_of_deployments_lists_them_all():
+    rows = [line for line in (CHECKOUT / "deployments" / "README.md").read_text().splitlines() if line.startswith("| `")]
+    listed = {row.split("`")[1].partition("/")[0] for row in rows}
+    assert listed == {entry["entrypoint"].partition(":")[2].replace("_", "-") for entry in FILE["deployments"]}

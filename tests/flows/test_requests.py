@@ -10,7 +10,9 @@ from datetime import UTC, datetime
 import pytest
 from trained import finished
 
-from config.paths import Paths
+from config.errors import ConfigError, KdgatError
+from config.paths import CHECKOUT, Paths
+from config.variants import VARIANTS
 from flows import cli
 from kdgat_models.runs.store import RunStore
 
@@ -167,7 +169,6 @@ def test_a_disk_without_room_is_found_before_anything_starts(refused, data, monk
 
 
 def test_space_is_asked_for_by_what_the_captures_will_become(data, tmp_path, monkeypatch):
-    from config.errors import ConfigError
     from tasks.checks import check_captures, check_disk
 
     usage, paths = namedtuple("usage", "total used free"), Paths(tmp_path / "root")
@@ -198,11 +199,71 @@ def test_a_dataset_that_nobody_knows_is_an_error_and_a_protocol_is_none(kdgat, t
 
 
 def test_help_names_all_variants_and_models_of_a_list(kdgat, monkeypatch):
-    from config.variants import VARIANTS
-
     monkeypatch.setenv("COLUMNS", "4000")
     monkeypatch.setenv("TERMINAL_WIDTH", "4000")
     for verb in (("run",), ("evaluate",), ("champion", "register")):
         text = kdgat(*verb, "--help").out
         assert [name for name in VARIANTS if name not in text] == []
     assert "[VARIANT:]NAME=VALUE" in kdgat("run", "--help").out
+
+
+PAGE = (CHECKOUT / "docs" / "distillation.md").read_text()
+
+
+def test_the_page_about_distillation_lists_the_variants_as_they_are():
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if line.startswith("| `")]
+    listed = {}
+    for names, scales, distilled in rows:
+        for name, scale in zip(names.split(", "), scales.split(", "), strict=True):
+            listed[name.strip("`")] = (scale, distilled)
+    words = {(): "nothing", ("vgae",): "vgae", ("gat",): "gat", ("vgae", "gat"): "vgae and gat"}
+    assert listed.keys() == VARIANTS.keys()
+    for name, variant in VARIANTS.items():
+        assert listed[name][0] == variant.scale
+        assert listed[name][1].partition(":")[0] == words[variant.distilled]
+
+
+def test_the_commands_of_the_page_make_what_their_comments_say(kdgat, tmp_path):
+    finished(tmp_path / "root", "vgae"), finished(tmp_path / "root", "gat")
+    made = []
+    for line in (line for line in PAGE.splitlines() if line.startswith("kdgat run ")):
+        said = kdgat(*line.partition("#")[0].split()[1:], "--dry-run", "--json")
+        made.append(
+            {(stage["variant"], stage["stage"]): stage["teacher"] is not None for stage in json.loads(said.out)["stages"]}
+        )
+    trained = [{key: taught for key, taught in each.items() if key[1] in ("vgae", "gat", "fusion")} for each in made]
+    assert trained[0] == {("small_kd", "gat"): True}
+    assert trained[1] == {("small_kd_vgae", "vgae"): True, ("small_kd_vgae", "gat"): False}
+    assert trained[2] == {
+        **{("large", stage): False for stage in ("vgae", "gat", "fusion")},
+        ("small_kd_vgae", "vgae"): True,
+        ("small_kd_vgae", "gat"): False,
+        ("small_kd_vgae", "fusion"): False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"distillation": ("with-kd", "with-kd", "with-kd")}, r"^job 3, dqn \+ fusion \+ with-kd"),
+        ({"variants": ("large",), "distillation": ("with-kd",)}, "contradict each other"),
+        ({"models": ("gat",), "variants": ("small_kd",), "distillation": ("with-kd",)}, "no teacher for gat"),
+        ({"overrides": {"smal_kd:gat.hidden": 8}}, r"did you mean small_kd\?"),
+    ],
+)
+def test_the_flow_reads_its_parameters_as_the_command_does(tmp_path, monkeypatch, asked, message):
+    from flows.train_pipeline import train_pipeline
+
+    monkeypatch.setenv("KDGAT_ROOT", str(tmp_path))
+    with pytest.raises(KdgatError, match=message):
+        train_pipeline.fn(dataset="demo", **asked)
+
+
+def test_command_and_form_explain_the_list_of_distillation_alike(kdgat, monkeypatch):
+    from flows.train_pipeline import train_pipeline
+
+    monkeypatch.setenv("TERMINAL_WIDTH", "4000")
+    properties = train_pipeline.parameters.model_dump()["properties"]
+    rule = "in the same order; a shorter list is padded with no-kd. with-kd needs a teacher; dqn cannot have one."
+    assert rule in " ".join(properties["distillation"]["description"].split())
+    assert rule in " ".join(kdgat("run", "--help").out.replace("│", " ").split())
