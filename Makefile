@@ -2,7 +2,7 @@
 # make serve       Prefect's UI and API and MLflow's UI on loopback, a worker and all deployments, until Ctrl-C
 # make test        linters, types, import contracts, all tests that need no cluster
 # make test-slurm  the tests on a real SLURM, Prefect server and browser; installs Debian packages, so it wants root
-# make mutants     changes code that decides results in one place at a time and shows what no test notices (SEED, SAMPLE, ONLY)
+# make mutants     changes code that decides results in one place at a time and shows what no test notices (SEED, SAMPLE)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -29,8 +29,9 @@ test-slurm: $(VENV)/installed
 SEED ?= 1
 SAMPLE ?= 250
 ONLY ?= *
+TESTS ?= *
 mutants: $(VENV)/installed
-	PYTHONPATH="$(CURDIR):$(CURDIR)/tests" OMP_NUM_THREADS=1 $(BIN)/python -m mutants --seed $(SEED) --sample $(SAMPLE) --only '$(ONLY)'
+	PYTHONPATH="$(CURDIR):$(CURDIR)/tests" OMP_NUM_THREADS=1 $(BIN)/python -m mutants --seed $(SEED) --sample $(SAMPLE) --only '$(ONLY)' --tests '$(TESTS)'
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

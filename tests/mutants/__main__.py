@@ -1,6 +1,6 @@
 """`make mutants`: changes the code that decides results in one place at a time, and looks whether a test sees it.
 
-    make mutants [SEED=1] [SAMPLE=200] [ONLY='kdgat_models/graphs/*']
+    make mutants [SEED=1] [SAMPLE=200] [ONLY='kdgat_models/graphs/*'] [TESTS='tests/graphs/*']
 
 The operators are mutmut's (sources.py). Its runner is not used, nor that of cosmic-ray: mutmut cannot change decorated
 functions (numba's kernels, properties), has no samples, and imports the program once for all mutants, so that constants
@@ -31,7 +31,7 @@ def main() -> int:
     changes = [change for file in files for change in changes_of(ROOT, file)]
     mutants = draw(changes, options.sample, options.seed)
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        results = list(Campaign(Path(folder), options.workers).results(mutants))
+        results = list(Campaign(Path(folder), options.tests, options.workers).results(mutants))
     score = report(results, read(EQUIVALENTS))
     minutes = (time.monotonic() - started) / 60
     print(f"seed {options.seed}, {len(mutants)} of {len(changes)} mutants of {len(files)} files, {minutes:.0f} min")
@@ -58,7 +58,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--seed", type=int, default=1, help="which mutants are drawn")
     parser.add_argument("--sample", type=int, default=250, help="how many")
-    parser.add_argument("--only", default="*", help="a pattern of files")
+    parser.add_argument("--only", default="*", help="a pattern of files that are changed")
+    parser.add_argument("--tests", default="*", help="a pattern of files of tests that are run; all by default")
     parser.add_argument("--workers", type=int, default=2)
     return parser.parse_args()
 

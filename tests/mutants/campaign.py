@@ -66,15 +66,14 @@ def _tail(ended: Ended) -> str:
 class Campaign:
     """One observation of the suite, then a fork for each mutant."""
 
-    def __init__(self, folder: Path, workers: int) -> None:
+    def __init__(self, folder: Path, tests: str, workers: int) -> None:
         self.folder, self.workers = folder, workers
         self.kernels = folder / "kernels"
         self.reach = Reach(ROOT, matching(TARGETS, REPORTS))
         forked.warm_up()
-        self.tests = self._observe()
+        self.tests = self._observe([file for file in matching(SUITE, PROCESSES) if fnmatch(file, tests)])
 
-    def _observe(self) -> list[Case]:
-        suite = matching(SUITE, PROCESSES)
+    def _observe(self, suite: list[str]) -> list[Case]:
         shards = [suite[number :: self.workers] for number in range(self.workers)]
         for number, ended in in_parallel((self._observing(n, shard) for n, shard in enumerate(shards)), self.workers):
             if ended.code not in {0, 1}:

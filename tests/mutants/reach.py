@@ -48,7 +48,7 @@ class Reach:
     def tests(self, mutant: Mutant, tests: list[Case]) -> list[Case]:
         """Those that reach it, the cheapest first."""
         places = self._places(mutant)
-        reaching = [test for test in tests if any(not test.lines.get(file, set()).isdisjoint(lines) for file, lines in places)]
+        reaching = [test for test in tests if any(_runs(test, file, lines) for file, lines in places)]
         return sorted(reaching, key=lambda test: (test.whole_cpu_s, test.name))
 
     def _places(self, mutant: Mutant) -> list[tuple[str, range]]:
@@ -60,6 +60,10 @@ class Reach:
         if kernels:
             return [(one.file, one.lines) for one in self.functions if not one.compiled and kernels & one.uses]
         return [(mutant.file, range(mutant.lines[0], mutant.lines[1] + 1))]
+
+
+def _runs(test: Case, file: str, lines: range) -> bool:
+    return any(line in lines for line in test.lines.get(file, ()))
 
 
 def _holds(function: Function, mutant: Mutant) -> bool:
