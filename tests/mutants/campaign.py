@@ -17,10 +17,14 @@ TARGETS = (
     "config/resolver.py",
     "config/legacy.py",
     "config/catalog.py",
+    "config/overrides.py",
+    "config/variants.py",
     "tasks/artifact.py",
     "tasks/attempts.py",
     "tasks/caching.py",
     "tasks/plan*.py",
+    "tasks/distillation.py",
+    "tasks/teachers.py",
     "tasks/plans/**/*.py",
 )
 REPORTS = ("*report*.py", "*_tables.py", "*plot*.py", "*/__init__.py")  # words and pictures
