@@ -4,6 +4,7 @@ A fork takes a second until its tests run; a new process takes ten, most of them
 """
 
 import contextlib
+import ctypes
 import importlib
 import os
 import resource
@@ -32,6 +33,7 @@ WARM = (
     "pydantic",
     "prefect",
 )
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 BROKEN = 70  # exit code: it is this tool that failed, not a test
 OWN = ("config", "kdgat_models", "tasks", "flows")
 DATA_LIMIT = 8 << 30  # bytes: a mutant that fills the memory dies alone
@@ -87,6 +89,7 @@ def _run(work: Callable[[], int], log: Path, limits: Limits) -> None:
     code = BROKEN
     try:
         os.setsid()
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # nothing goes on when the campaign is killed
         output = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
         os.dup2(output, 1)
         os.dup2(output, 2)

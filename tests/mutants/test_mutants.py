@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from mutants.campaign import PROCESSES, REPORTS, ROOT, SUITE, TARGETS, Result, matching
 from mutants.equivalents import EQUIVALENTS, Equivalent, read
@@ -197,6 +198,21 @@ def test_a_mutant_that_never_ends_is_killed_when_its_cpu_time_is_over(tmp_path):
     while not (end := fork.poll()):
         time.sleep(0.05)
     assert end.code == -signal.SIGXCPU
+
+
+def test_forks_die_with_the_campaign(tmp_path):
+    def campaign() -> int:
+        inner = Fork(lambda: time.sleep(600) or 0, tmp_path / "inner", Limits(60, 600))
+        (tmp_path / "pid").write_text(str(inner.pid))
+        os.kill(os.getpid(), signal.SIGKILL)
+        return 0
+
+    outer = Fork(campaign, tmp_path / "log", Limits(60, 600))
+    while not outer.poll():
+        time.sleep(0.05)
+    pid = int((tmp_path / "pid").read_text())
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.05)
 
 
 def test_what_decides_results_is_changed_and_what_only_tells_them_is_not():

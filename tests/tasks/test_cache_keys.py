@@ -1,0 +1,201 @@
+"""What the cache key of a stage depends on, and what it does not."""
+
+import re
+from importlib.metadata import version
+
+import pytest
+from conftest import tiny
+
+from config.paths import CHECKOUT, SHARED_STAGES
+from config.schema import PipelineConfig
+from tasks import caching
+from tasks.artifact import Artifact
+from tasks.caching import SECTIONS, cache_key, code_version, stage_cache_policy
+
+STAGES = sorted(SECTIONS)
+TRAINED = {"vgae", "gat", "fusion"}
+# One change in each section of the config, and the stages that read it.
+CHANGES = {
+    "modality": ("industrial", set()),
+    "method": ("published", set()),  # its settings are those of the sections
+    "seed": (9, {*TRAINED, "trial", "ablation_score"}),
+    "preprocessing": ({"gap_windows": 3}, {"graphs", "pool"}),
+    "augmentation": ({"copies": 3}, {"graphs", "pool"}),
+    "identity": ({"buckets": 77}, TRAINED),
+    "vgae": ({"kl_weight": 0.5}, {"vgae"}),
+    "gat": ({"dropout": 0.5}, {"gat"}),
+    "dqn": ({"gamma": 0.25}, {"fusion"}),
+    "auxiliary": ({"alpha": 0.5}, {"vgae", "gat"}),
+    "training": ({"gradient_clip": 9.0}, TRAINED),
+    "curriculum": ({"windows_per_epoch": 300}, {"vgae", "gat"}),
+    "loss": ({"name": "focal"}, {"gat"}),
+    "fusion": ({"max_epochs": 4}, {"fusion"}),
+    "decision": ({"rule": "fpr_0.001"}, {"evaluation"}),
+    "resources": ({"gat_gb": 9.0}, set()),
+}
+OF_NO_SECTION = {"dataset", "model_type", "scale"}
+
+
+def artifact(digest, kind="graphs", path="/somewhere"):
+    return Artifact(kind=kind, path=path, digest=digest)
+
+
+GRAPHS = artifact("d1")
+
+
+def changed(config, section, value):
+    part = getattr(config, section)
+    return config.model_copy(update={section: part.model_copy(update=value) if isinstance(value, dict) else value})
+
+
+def key(stage, config=None, **inputs):
+    return cache_key(stage, config or tiny(), inputs or {"graphs": GRAPHS})
+
+
+def test_every_section_of_the_config_is_tried():
+    assert set(CHANGES) == set(PipelineConfig.model_fields) - OF_NO_SECTION
+
+
+@pytest.mark.parametrize("section", CHANGES)
+def test_a_section_counts_for_the_stages_that_read_it_and_for_no_other(section):
+    value, readers = CHANGES[section]
+    other = changed(tiny(), section, value)
+    assert other != tiny()
+    assert {stage for stage in STAGES if key(stage) != key(stage, other)} == readers
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_section_that_a_stage_names_in_its_code_counts(stage):
+    source = (CHECKOUT / "tasks" / "stages" / f"{stage}.py").read_text()
+    named = set(re.findall(r"\bconfig\.(\w+)", source)) & set(CHANGES)
+    not_its_own = {
+        "evaluation": {"gat"},  # of the model that it evaluates, whose digest counts
+        "fusion": {"auxiliary"},  # refused where it distils
+        "protocol": {"preprocessing"},  # of the pool that it reads
+    }
+    assert named - not_its_own.get(stage, set()) <= set(SECTIONS[stage])
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_the_dataset_counts_everywhere_and_the_model_where_there_is_one(stage):
+    assert key(stage, tiny(dataset="hcrl_sa")) != key(stage)
+    shared = stage in SHARED_STAGES
+    config = tiny()
+    assert (key(stage, config.model_copy(update={"scale": "small"})) == key(stage)) == shared
+    assert (key(stage, config.model_copy(update={"model_type": "gat"})) == key(stage)) == shared
+
+
+def test_shared_stages_are_those_that_know_no_model():
+    assert set(SHARED_STAGES) == {"ingest", "graphs", "pool", "protocol", "ablation"}
+
+
+def test_two_stages_never_share_a_key():
+    assert len({key(stage) for stage in STAGES}) == len(STAGES)
+
+
+def test_a_key_is_the_same_in_every_run_and_a_plain_file_name():
+    assert key("vgae") == key("vgae", tiny())
+    assert re.fullmatch("[0-9a-f]{16,}", key("vgae"))
+
+
+def test_inputs_count_by_name_and_by_content_not_by_place_or_order():
+    first, second = artifact("d1"), artifact("d2")
+    assert key("fusion", vgae=first, gat=second) == key("fusion", gat=second, vgae=first)
+    assert key("fusion", vgae=first, gat=second) != key("fusion", vgae=second, gat=first)
+    assert key("fusion", vgae=first, gat=None) != key("fusion", vgae=first)
+    assert key("fusion", vgae=artifact("d1", path="/elsewhere")) == key("fusion", vgae=first)
+    assert key("graphs", quarantine="error") != key("graphs", quarantine="keep")
+
+
+def test_inputs_in_lists_and_by_name_count_one_by_one():
+    first, second, moved = artifact("d1"), artifact("d2"), artifact("d1", path="/elsewhere")
+    assert key("pool", graphs=[first, second]) == key("pool", graphs=(moved, second))
+    assert key("pool", graphs=[first, second]) != key("pool", graphs=[second, first])
+    assert key("pool", graphs=[first, second]) != key("pool", graphs=[first])
+    assert key("pool", graphs={"a": first, "b": [second]}) == key("pool", graphs={"b": [second], "a": moved})
+    assert key("pool", graphs={"a": first, "b": [second]}) != key("pool", graphs={"a": first, "b": [first]})
+    assert key("pool", graphs={"a": first}) != key("pool", graphs={"b": first})
+
+
+@pytest.mark.parametrize("library", ["torch", "torch-geometric", "numba", "polars", "scikit-learn"])
+def test_another_version_of_a_library_that_computes_counts(monkeypatch, library):
+    before = key("vgae")
+    monkeypatch.setattr(caching, "version", lambda name: "0.0" if name == library else version(name))
+    assert key("vgae") != before
+
+
+def test_another_version_of_the_code_counts(monkeypatch):
+    before = {stage: key(stage) for stage in STAGES}
+    monkeypatch.setattr(
+        caching, "code_version", lambda module: "other" if module == "tasks.stages.gat" else code_version(module)
+    )
+    assert {stage for stage in STAGES if key(stage) != before[stage]} == {"gat"}
+
+
+@pytest.fixture
+def small_checkout(tmp_path, monkeypatch):
+    """A stage that reaches a module by each way of importing, and modules that it does not reach."""
+    files = {
+        "tasks/stages/vgae.py": "import kdgat_models.plain\nfrom kdgat_models import named\n"
+        "from kdgat_models.package import thing\n",
+        "kdgat_models/plain.py": "import json, torch\n",
+        "kdgat_models/named.py": "def later():\n    from kdgat_models.indirect import x\n",
+        "kdgat_models/indirect.py": "import kdgat_models.plain\n",
+        "kdgat_models/package/__init__.py": "thing = 1\n",
+        "kdgat_models/unused.py": "",
+        "tasks/artifact.py": "",
+        "tasks/caching.py": "",
+        "torch.py": "",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(caching, "CHECKOUT", tmp_path)
+    code_version.cache_clear()
+    yield tmp_path
+    code_version.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("file", "counts"),
+    [
+        ("tasks/stages/vgae.py", True),
+        ("kdgat_models/plain.py", True),
+        ("kdgat_models/named.py", True),
+        ("kdgat_models/indirect.py", True),
+        ("kdgat_models/package/__init__.py", True),
+        ("kdgat_models/unused.py", False),
+        ("tasks/artifact.py", False),
+        ("tasks/caching.py", False),
+        ("torch.py", False),
+    ],
+)
+def test_the_code_of_a_stage_is_all_of_ours_that_it_reaches(small_checkout, file, counts):
+    before = code_version("tasks.stages.vgae")
+    with (small_checkout / file).open("a") as source:
+        source.write("# changed\n")
+    code_version.cache_clear()
+    assert (code_version("tasks.stages.vgae") != before) == counts
+
+
+def test_code_that_moves_between_modules_counts(small_checkout):
+    before = code_version("tasks.stages.vgae")
+    plain, named = small_checkout / "kdgat_models/plain.py", small_checkout / "kdgat_models/named.py"
+    first, second = plain.read_text(), named.read_text()
+    plain.write_text(second)
+    named.write_text(first)
+    code_version.cache_clear()
+    assert code_version("tasks.stages.vgae") != before
+
+
+def test_prefect_asks_for_that_key_of_a_tasks_inputs(tmp_path, monkeypatch):
+    monkeypatch.setenv("KDGAT_ROOT", str(tmp_path))
+    policy = stage_cache_policy("gat")
+    parameters = {"config": tiny("gat"), "variant": "large", "compute": object(), "graphs": GRAPHS, "teacher": None}
+    expected = cache_key("gat", tiny("gat"), {"graphs": GRAPHS, "teacher": None})
+    assert policy.compute_key(None, parameters, {}) == expected
+    assert policy.compute_key(None, {**parameters, "variant": "other"}, {}) == expected
+    assert policy.compute_key(None, {**parameters, "teacher": GRAPHS}, {}) != expected
+    assert policy.key_storage == tmp_path / "cache" / "records"
+    assert policy.lock_manager.folder == tmp_path / "cache" / "locks"
+    assert policy.isolation_level.name == "SERIALIZABLE"
