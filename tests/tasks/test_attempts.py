@@ -76,3 +76,42 @@ def test_a_walltime_is_resumed_as_long_as_there_are_new_epochs():
 )
 def test_everything_else_would_come_again_and_is_not_tried_again(error):
     assert not due(error, past(), asked(), 5, RESOURCES)
+
+
+def test_the_first_attempt_is_number_one_and_the_next_follows_the_last_whatever_their_order():
+    assert past().number == 1
+    assert past("lost", "lost").number == 3
+    assert Past([{"attempt": 5}, {"attempt": 2}], "now").number == 6
+
+
+def test_one_new_epoch_is_enough_to_go_on_after_a_walltime():
+    error = StageInterrupted("x", "walltime")
+    assert due(error, past("walltime"), asked(), 1, RESOURCES)
+    fruitful = past(*["walltime"] * 5, epochs=1)
+    assert due(error, fruitful, asked(), 0, RESOURCES)  # its own attempt is the first without an epoch
+    mixed = Past([*fruitful.rows, *past("walltime", epochs=0).rows], "now")
+    assert not due(error, mixed, asked(), 0, RESOURCES)
+    elsewhere = past("walltime", epochs=0, pipeline_run="before")
+    assert due(error, elsewhere, asked(), 0, RESOURCES)
+
+
+def test_one_kind_of_ending_does_not_use_up_what_another_is_allowed():
+    assert due(StageOutOfMemory("x"), past("lost", "walltime", "lost"), asked(), 0, RESOURCES)
+    assert due(StageInterrupted("x", "lost"), past("out_of_memory", "out_of_memory", "walltime"), asked(), 0, RESOURCES)
+    assert due(StageInterrupted("x", "walltime"), past("out_of_memory", "lost", "lost"), asked(), 0, RESOURCES)
+
+
+def test_a_request_is_capped_when_it_asks_for_all_there_is():
+    assert request(1000, None, 1, 1001, RESOURCES) == (1000, False, "1 x base")
+    assert request(1000, None, 1, 1000, RESOURCES) == (1000, True, "1 x base")
+    assert request(1000, None, 2, 2000, RESOURCES) == (2000, True, "2 x base")
+    capped = RESOURCES.model_copy(update={"cap_gb": 3.0})
+    assert request(1000, None, 3, 1e9, capped) == (3000, False, "3 x base")
+    assert request(1024, None, 3, 1e9, capped) == (3072, True, "3 x base")
+
+
+def test_what_was_learnt_may_be_more_than_the_base_and_is_never_multiplied_alone():
+    assert request(1000, 5000, 1, ENOUGH, RESOURCES) == (5000, False, "learnt from earlier runs")
+    assert request(1000, 5000, 2, ENOUGH, RESOURCES) == (10000, False, "2 x base")
+    unlearned = RESOURCES.model_copy(update={"learned": False})
+    assert request(1000, 5000, 1, ENOUGH, unlearned) == (1000, False, "1 x base")
