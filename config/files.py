@@ -17,19 +17,31 @@ def load_config(path: Path) -> PipelineConfig:
     Raises:
         ConfigError: the file is not JSON, or holds a key that is neither current nor known from older versions.
     """
+    return PipelineConfig.model_validate(current_values(read_settings(path)))
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """What a config file states, by sections; raises ConfigError as `load_config`."""
     try:
         values = load_json(path)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} is not a JSON config: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds a {type(values).__name__}; a config is an object of settings")
-    return PipelineConfig.model_validate(current_values(values))
+    try:
+        return dict(_by_sections(values))
+    except (TypeError, AttributeError) as error:
+        raise ConfigError(f"{path}: a setting has a value of another kind than any version wrote: {error}") from error
 
 
 def current_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that `values`, written by this version or one before, stand for; raises ConfigError as `load_config`."""
+    """All settings that `values`, of this version or one before, stand for; raises ConfigError as `load_config`."""
     try:
-        values = migrate(values) if is_legacy(values) else values
+        values = _by_sections(values)
         return validated(values if "method" in values else as_published(values))
     except (TypeError, AttributeError) as error:
         raise ConfigError(f"a setting has a value of another kind than any version wrote: {error}") from error
+
+
+def _by_sections(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    return migrate(values) if is_legacy(values) else values

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from config.resolver import check_key, config_keys, merged, method_settings
+from config.resolver import check_key, config_keys, merged, method_settings, nested
 from config.schema import CurriculumConfig, PipelineConfig, PreprocessingConfig, TrainingConfig
 
 SECTIONS = {"vgae": "vgae", "gat": "gat", "dqn": "dqn", "kd": "auxiliary", "fusion": "fusion"}
@@ -63,7 +63,7 @@ def migrate(values: Mapping[str, Any]) -> dict[str, Any]:
         if name is None:
             warnings.warn(f"legacy setting {key!r} belongs to another model than {model_type!r} and is left out", stacklevel=2)
             continue
-        result = merged(result, _nest(name, SCALES.get(value, value) if name == "scale" else value))
+        result = merged(result, nested(name, SCALES.get(value, value) if name == "scale" else value))
     return _with_latent(result, latent)
 
 
@@ -109,12 +109,6 @@ def _with_latent(result: dict[str, Any], latent: int | None) -> dict[str, Any]:
         hidden.append(latent)
     hidden[-1] = latent
     return merged(result, {"vgae": {"hidden": hidden}})
-
-
-def _nest(name: str, value: Any) -> dict[str, Any]:
-    for part in reversed(name.split(".")):
-        value = {part: value}
-    return value
 
 
 def _known() -> set[str]:

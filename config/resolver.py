@@ -79,9 +79,19 @@ def resolve(model_type: str, scale: str, auxiliaries: str = "none", /, **overrid
         values = merged(values, settings)
     dataset = catalog().get(overrides.get("dataset", values["dataset"]))
     values = merged(values, {"resources": dict(dataset.resources) if dataset else {}})
+    values = with_overrides(values, overrides)
+    return PipelineConfig.model_validate(validated(values))
+
+
+def with_overrides(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` with settings by dotted name laid over them; texts are read as YAML.
+
+    Raises:
+        ConfigError: A name is unknown.
+    """
     for name, value in overrides.items():
         values = merged(values, _nested(name, value))
-    return PipelineConfig.model_validate(validated(values))
+    return dict(values)
 
 
 def validated(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,7 +150,11 @@ def _read(file: str) -> dict[str, Any]:
 
 def _nested(name: str, value: Any) -> dict[str, Any]:
     check_key(name)
-    value = yaml.safe_load(value) if isinstance(value, str) else value
+    return nested(name, yaml.safe_load(value) if isinstance(value, str) else value)
+
+
+def nested(name: str, value: Any) -> dict[str, Any]:
+    """`{"training": {"lr": 0.1}}` for `("training.lr", 0.1)`."""
     for part in reversed(name.split(".")):
         value = {part: value}
     return value

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 ModelType = Literal["vgae", "gat", "dqn"]
+SelfLoops = Literal["add", "replace"]
 Scale = Literal["large", "small", "tiny"]
 Method = Literal["relative", "published"]
 FeatureSchemaName = Literal["relative", "reference"]  # the keys of kdgat_models.graphs.schemas.SCHEMAS
@@ -95,6 +96,11 @@ class VGAEArchitecture(Section):
     id_weight: float = Field(default=0.1, ge=0, description="Weight of the cross-entropy of the arbitration ID.")
     neighborhood_weight: float = Field(default=0.05, ge=0, description="Weight of the BCE of which IDs are adjacent.")
     kl_weight: float = Field(default=0.01, ge=0, description="Weight of the Kullback-Leibler term.")
+    neighborhood_hidden: Width | None = Field(default=None, description="Width of the neighbourhood head; none: the latent's.")
+    self_loops: SelfLoops = Field(
+        default="add",
+        description="add: one more for each node; replace: in place of those that a window has, as PyG does by itself.",
+    )
     score: Literal["max", "mean"] = Field(
         default="max", description="Anomaly score of a window: of its worst node, or the mean over nodes (published)."
     )
@@ -123,6 +129,7 @@ class GATArchitecture(Section):
         description="transformer sends edge features along with messages, gatv2 only weighs messages by them; gat is the "
         "published one, which ignores them.",
     )
+    self_loops: SelfLoops = Field(default="add", description="As of the autoencoder.")
     pooling: Literal["mean", "max", "mean_max", "attention"] = Field(
         default="mean_max", description="How nodes become a window; mean is the published one, in which one bad node drowns."
     )
@@ -149,6 +156,7 @@ class DQNArchitecture(Section):
     layers: Layers = 3
     dropout: Probability = 0.2
     actions: int = Field(default=21, ge=2, le=10_001, description="Evenly spaced values of the blending weight from 0 to 1.")
+    state_clip: Positive | None = Field(default=5.0, description="Standard deviations at which states are clipped; none: not.")
     replay_size: int = Field(default=100_000, ge=1, le=10_000_000)
     batch_size: Count = 128
     target_sync: Count = Field(default=100, description="Optimiser steps between copies of the online into the target network.")

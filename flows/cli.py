@@ -13,7 +13,7 @@ from config.overrides import parse_overrides
 from config.paths import Paths, default_root, without_password
 from config.resolver import resolve
 from config.variants import DEFAULT_VARIANTS, MEANINGS
-from flows import cli_ablation, cli_champions, cli_cluster, cli_lists, cli_protocol, cli_serve
+from flows import cli_ablation, cli_champions, cli_cluster, cli_import, cli_lists, cli_protocol, cli_serve
 from flows.cli_options import (
     AimedOverrides,
     BadRows,
@@ -25,6 +25,7 @@ from flows.cli_options import (
     Root,
     Runner,
     listed,
+    named_folders,
     prepare,
     say,
     start_flow,
@@ -91,7 +92,7 @@ def run(
         "variants": asked_variants or default_variants(asked_distillation),
         "models": listed("--models", models),
         "distillation": asked_distillation,
-        "teachers": _teachers(teacher or []),
+        "teachers": named_folders("--teacher", teacher or []) or None,
         "overrides": settings,
         "seed": seed,
         "on_bad_rows": on_bad_rows.value,
@@ -201,6 +202,7 @@ def evaluate(
 
 for command in (cli_lists.datasets, cli_lists.models, cli_lists.leaderboard, cli_lists.runs, cli_lists.memory):
     app.command()(command)
+app.command()(cli_import.import_model)
 app.command()(cli_ablation.ablate)
 app.add_typer(cli_cluster.app, name="cluster")
 app.add_typer(cli_champions.app, name="champion")
@@ -249,14 +251,6 @@ def _print_results(evaluations: list[Any], as_json: bool) -> None:
         {"what": "Prefect", "path": os.environ["PREFECT_HOME"]},
     ]
     show(table("Written", written))
-
-
-def _teachers(assignments: list[str]) -> dict[str, Path] | None:
-    pairs = [assignment.partition("=") for assignment in assignments]
-    for model, separator, folder in pairs:
-        if not separator or not Path(folder).is_dir():
-            raise typer.BadParameter(f"--teacher {model}{separator}{folder}: expected MODEL=FOLDER with an existing run folder")
-    return {model: Path(folder).resolve() for model, _, folder in pairs} or None
 
 
 if __name__ == "__main__":

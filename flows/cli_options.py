@@ -108,3 +108,12 @@ def say(notes: Iterable[str]) -> None:
     """Print what the user has to know, where it does not get into the way of what is printed for programs."""
     for text in notes:
         print(f"kdgat: note: {text}", file=sys.stderr)
+
+
+def named_folders(option: str, assignments: list[str]) -> dict[str, Path]:
+    """Run folders by model, from values MODEL=FOLDER of `option`."""
+    pairs = [assignment.partition("=") for assignment in assignments]
+    for model, separator, folder in pairs:
+        if not separator or not Path(folder).is_dir():
+            raise typer.BadParameter(f"{option} {model}{separator}{folder}: expected MODEL=FOLDER with an existing run folder")
+    return {model: Path(folder).resolve() for model, _, folder in pairs}

@@ -21,7 +21,7 @@ class DqnFusion(FusionMethod):
     alphas: Tensor
 
     def __init__(self, arch: DQNArchitecture, state_dim: int) -> None:
-        super().__init__(state_dim)
+        super().__init__(arch, state_dim)
         self.q = QNetwork(arch, state_dim)
         self.register_buffer("alphas", torch.linspace(0, 1, arch.actions), persistent=False)
 

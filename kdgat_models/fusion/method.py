@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from config.schema import DQNArchitecture
 from kdgat_models.graphs.finite import Origin, require_finite
 
 
@@ -37,8 +38,9 @@ class FusionMethod(nn.Module, ABC):
     state_mean: Tensor
     state_std: Tensor
 
-    def __init__(self, state_dim: int) -> None:
+    def __init__(self, arch: DQNArchitecture, state_dim: int) -> None:
         super().__init__()
+        self.state_clip = arch.state_clip
         self.register_buffer("state_mean", torch.zeros(state_dim))
         self.register_buffer("state_std", torch.ones(state_dim))
 
@@ -49,7 +51,8 @@ class FusionMethod(nn.Module, ABC):
 
     def scaled(self, states: Float[Tensor, "windows state"]) -> Float[Tensor, "windows state"]:
         """Standardised states; clipped, because an attack can be a thousand standard deviations away."""
-        return ((states - self.state_mean) / self.state_std).clamp(-5, 5)
+        scaled = (states - self.state_mean) / self.state_std
+        return scaled if self.state_clip is None else scaled.clamp(-self.state_clip, self.state_clip)
 
     @abstractmethod
     def forward(self, inputs: FusionInputs) -> Float[Tensor, "windows"]:

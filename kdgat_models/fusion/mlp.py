@@ -12,7 +12,7 @@ class MlpFusion(FusionMethod):
     """Logistic regression on two hidden layers."""
 
     def __init__(self, arch: DQNArchitecture, state_dim: int) -> None:
-        super().__init__(state_dim)
+        super().__init__(arch, state_dim)
         self.layers = nn.Sequential(
             nn.Linear(state_dim + 2, 32), nn.ReLU(), nn.Dropout(arch.dropout), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 1)
         )

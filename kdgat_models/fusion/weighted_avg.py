@@ -12,7 +12,7 @@ class WeightedAverage(FusionMethod):
     """score = (1 - alpha) * anomaly + alpha * classifier with alpha = sigmoid(weight), learnt."""
 
     def __init__(self, arch: DQNArchitecture, state_dim: int) -> None:
-        super().__init__(state_dim)
+        super().__init__(arch, state_dim)
         self.weight = nn.Parameter(torch.zeros(()))
 
     def forward(self, inputs: FusionInputs) -> Float[Tensor, "windows"]:

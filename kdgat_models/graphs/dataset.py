@@ -1,5 +1,6 @@
 """The graphs of a dataset on disk: one store for training captures, one per test split, and the vocabulary."""
 
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,12 @@ class GraphDataset:
     def seen_through(self, vocabulary: Vocabulary) -> GraphData:
         """All windows as a model of this vocabulary sees them."""
         return GraphData(self.train, vocabulary)
+
+    def through(self, vocabulary: Vocabulary) -> "GraphDataset":
+        """The same graphs as a model of this vocabulary sees them."""
+        view = copy(self)
+        view.vocabulary = vocabulary
+        return view
 
     def test_stores(self) -> dict[str, GraphStore]:
         """Test splits by name, in the order of their names."""

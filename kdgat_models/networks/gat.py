@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch_geometric.nn import global_max_pool
 
-from config.schema import GATArchitecture
+from config.schema import GATArchitecture, SelfLoops
 from kdgat_models.graphs.batch import GraphBatch
 from kdgat_models.networks.layers import CONVOLUTIONS, with_self_loops
 from kdgat_models.networks.pooling import POOLINGS
@@ -32,6 +32,7 @@ class GAT(nn.Module):
     def __init__(self, arch: GATArchitecture, num_ids: int, features: int, edge_features: int) -> None:
         super().__init__()
         width = arch.hidden * arch.heads
+        self.self_loops: SelfLoops = arch.self_loops
         conv = CONVOLUTIONS[arch.conv]
         self.embedding = nn.Embedding(num_ids, arch.embedding_dim)
         inputs = [arch.embedding_dim + features] + [width] * (arch.layers - 1)
@@ -54,7 +55,7 @@ class GAT(nn.Module):
         graph: Int[Tensor, "nodes"],
         num_graphs: int,
     ) -> GatOutput:
-        edge_index, edge_attr = with_self_loops(edge_index, edge_attr, len(x))
+        edge_index, edge_attr = with_self_loops(edge_index, edge_attr, len(x), self.self_loops)
         h = torch.cat([self.embedding(id_index), self.norm(x)], 1)
         layers, entry = [], h
         for conv in self.convs:

@@ -52,6 +52,7 @@ class VGAE(nn.Module):
         """`bounded`: all features lie in [0, 1] and so does their reconstruction; others are brought to one scale first."""
         super().__init__()
         wide, narrow, latent = arch.hidden
+        inner = arch.neighborhood_hidden or latent
         self.arch = arch
         self.num_ids = num_ids
         self.embedding = nn.Embedding(num_ids, arch.embedding_dim)
@@ -66,7 +67,7 @@ class VGAE(nn.Module):
         self.decoder_2 = _conv(narrow, features, 1)
         self.id_head = nn.Linear(latent, num_ids)
         self.neighborhood_head = nn.Sequential(
-            nn.Linear(latent, latent), nn.ReLU(), nn.Linear(latent, latent), nn.ReLU(), nn.Linear(latent, num_ids)
+            nn.Linear(latent, inner), nn.ReLU(), nn.Linear(inner, inner), nn.ReLU(), nn.Linear(inner, num_ids)
         )
         self.dropout = nn.Dropout(arch.dropout)
         self.norm = None if bounded else nn.BatchNorm1d(features, affine=False)
@@ -79,7 +80,7 @@ class VGAE(nn.Module):
         noise: Float[Tensor, "nodes latent"] | None = None,
     ) -> VgaeOutput:
         """Encode and decode. `noise` is standard normal and makes z = mu + sigma * noise; without it z = mu."""
-        edge_index, _ = with_self_loops(edge_index, x.new_zeros(edge_index.shape[1], 0), len(x))
+        edge_index, _ = with_self_loops(edge_index, x.new_zeros(edge_index.shape[1], 0), len(x), self.arch.self_loops)
         x = x if self.norm is None else self.norm(x).clamp(-MAX_SCALED, MAX_SCALED)
         h = torch.cat([self.embedding(id_index), x], 1)
         h = self.dropout(F.relu(self.encoder_norm_1(self.encoder_1(h, edge_index))))

@@ -1,0 +1,67 @@
+"""The architecture of an older network, read off the shapes of its tensors."""
+
+from typing import Any, NamedTuple
+
+from kdgat_models.importing.names import count
+from kdgat_models.importing.pickles import State
+
+
+class Sizes(NamedTuple):
+    """What the shapes say."""
+
+    settings: dict[str, Any]  # by dotted name
+    num_ids: int | None  # rows of the embedding; None for a fusion
+    inputs: int  # node features beside the ID, or figures in the state of a fusion
+
+
+class UnreadableShape(Exception):
+    """A tensor that the architecture is read off is missing or of another rank."""
+
+
+def sizes_of(state: State, model_type: str) -> Sizes:
+    """The sizes of a network of `state`, in the names and with one spelling of `lin`; raises UnreadableShape."""
+    return {"vgae": _vgae, "gat": _gat, "dqn": _dqn}[model_type](state)
+
+
+def _vgae(state: State) -> Sizes:
+    num_ids, embedding = _shape(state, "embedding.weight", 2)
+    wide, inputs = _shape(state, "encoder_1.lin.weight", 2)
+    narrow, latent = _shape(state, "encoder_2.lin.weight", 2)[0], _shape(state, "mu.weight", 2)[0]
+    inner = _shape(state, "neighborhood_head.0.weight", 2)[0]
+    settings = {
+        "vgae.hidden": (wide, narrow, latent),
+        "vgae.heads": _shape(state, "encoder_1.att_src", 3)[1],
+        "vgae.decoder_heads": _shape(state, "decoder_1.att_src", 3)[1],
+        "vgae.embedding_dim": embedding,
+        "vgae.neighborhood_hidden": None if inner == latent else inner,
+    }
+    return Sizes(settings, num_ids, inputs - embedding)
+
+
+def _gat(state: State) -> Sizes:
+    num_ids, embedding = _shape(state, "embedding.weight", 2)
+    _, heads, hidden = _shape(state, "convs.0.conv.att_src", 3)
+    inputs = _shape(state, "convs.0.conv.lin.weight", 2)[1]
+    settings = {
+        "gat.hidden": hidden,
+        "gat.heads": heads,
+        "gat.layers": count(state, "convs"),
+        "gat.fc_layers": len([name for name in state if name.startswith("classifier.") and name.endswith(".weight")]),
+        "gat.embedding_dim": embedding,
+    }
+    return Sizes(settings, num_ids, inputs - embedding)
+
+
+def _dqn(state: State) -> Sizes:
+    hidden, inputs = _shape(state, "q.layers.0.weight", 2)
+    layers = count(state, "q.layers", 4) - 1
+    settings = {"dqn.hidden": hidden, "dqn.layers": layers, "dqn.actions": _shape(state, f"q.layers.{4 * layers}.weight", 2)[0]}
+    return Sizes(settings, None, inputs)
+
+
+def _shape(state: State, name: str, rank: int) -> tuple[int, ...]:
+    if name not in state:
+        raise UnreadableShape(f"{name} is missing")
+    if state[name].dim() != rank:
+        raise UnreadableShape(f"{name} has shape {list(state[name].shape)}, expected {rank} dimensions")
+    return tuple(state[name].shape)
