@@ -41,6 +41,9 @@ STAGES = (
 # Stages in which no model is trained, and the folders of what they make.
 SHARED_STAGES = {"ingest": "captures", "graphs": "graphs", "pool": "pool", "protocol": "protocol", "ablation": "ablation"}
 COMPLETE = "artifact.json"  # written last: a run folder that has it is whole
+DAMAGED = "damaged.json"  # a run folder that has it is no longer used, nor run in
+INPUTS = "inputs.json"  # what a stage was given
+METRICS = "metrics.json"  # what an evaluation came to
 
 
 def default_root() -> Path:
@@ -111,7 +114,8 @@ class Paths(NamedTuple):
         """The folder to run in: an unfinished one of the same cache key (to resume), else a new version."""
         family = self.family(config, stage)
         suffix = key[:10]
-        unfinished = [path for path in sorted(family.glob(f"*-{suffix}")) if not (path / COMPLETE).exists()]
+        found = sorted(family.glob(f"*-{suffix}"))
+        unfinished = [path for path in found if not any((path / mark).exists() for mark in (COMPLETE, DAMAGED))]
         if unfinished:
             return RunFolder(unfinished[-1], unfinished[-1].name)
         while True:

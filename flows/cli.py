@@ -234,7 +234,9 @@ def described(error: OSError) -> str:
 
 
 def _print_results(evaluations: list[Any], as_json: bool) -> None:
-    reports = [json.loads((artifact.path / "metrics.json").read_text()) for artifact in evaluations]
+    from tasks.stages.reports import read_metrics
+
+    reports = [read_metrics(artifact.path).model_dump(mode="json") for artifact in evaluations]
     if as_json:
         print(
             json.dumps(

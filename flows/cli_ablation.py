@@ -11,6 +11,7 @@ from config.overrides import parse_overrides
 from config.paths import Paths, default_root
 from flows.cli_options import BadRows, DataDir, Json, OnBadRows, Overrides, Root, Runner, listed, prepare, start_flow
 from flows.show import show, table
+from kdgat_models.files import read_json
 from tasks.compute import check_runner
 
 
@@ -52,8 +53,9 @@ def ablate(
 
 def _print_report(folder: Path, as_json: bool) -> None:
     from kdgat_models.evaluation.ablation_report import table_cells
+    from tasks.stages.reports import REPORT
 
-    report = json.loads((folder / "report.json").read_text())
+    report = read_json(folder / REPORT)
     if as_json:
         print(json.dumps({**report, "path": str(folder)}, indent=2))
         return

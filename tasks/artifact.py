@@ -1,6 +1,5 @@
 """What tasks pass to each other: a path and a digest, never tensors or models."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,8 @@ from pydantic import BaseModel, ConfigDict
 
 from config.paths import COMPLETE
 from kdgat_models.errors import CheckpointError
-from kdgat_models.files import write_json
+from kdgat_models.files import read_record, write_json
+from tasks.seals import damages, seal
 
 
 class Artifact(BaseModel):
@@ -22,8 +22,9 @@ class Artifact(BaseModel):
     summary: dict[str, Any] = {}  # small figures for tables and logs
 
     def publish(self) -> None:
-        """Mark the artifact's folder as whole."""
+        """Mark the artifact's folder as whole, and seal its files."""
         write_json(self.path / COMPLETE, self.model_dump(mode="json"))
+        seal(self.path)
 
     @property
     def exists(self) -> bool:
@@ -31,11 +32,19 @@ class Artifact(BaseModel):
 
 
 def read_artifact(folder: Path, kind: str) -> Artifact:
-    """The artifact in `folder`, which must be of `kind`."""
-    try:
-        artifact = Artifact.model_validate(json.loads((folder / COMPLETE).read_text()))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder} is not a finished run folder ({error}); expected {COMPLETE} in it") from error
+    """The artifact in `folder`, which must be of `kind`, and what was published."""
+    artifact = published(folder)
     if artifact.kind != kind:
         raise CheckpointError(f"{folder} holds a {artifact.kind}, not a {kind}")
+    found = damages(folder)
+    if found:
+        raise CheckpointError(f"{folder} is damaged: {'; '.join(map(str, found))}. Run again what made it, or name another")
     return artifact.model_copy(update={"path": folder.resolve()})
+
+
+def published(folder: Path) -> Artifact:
+    """What was published in `folder`, of whatever kind; its files are not looked at."""
+    try:
+        return read_record(folder / COMPLETE, Artifact)
+    except CheckpointError as error:
+        raise CheckpointError(f"{folder} is not a finished run folder ({error}); expected {COMPLETE} in it") from error

@@ -18,12 +18,15 @@ from filelock import FileLock, Timeout
 from prefect.cache_policies import CacheKeyFnPolicy, CachePolicy
 from prefect.context import TaskRunContext
 from prefect.locking.protocol import LockManager
+from prefect.logging import get_run_logger
 from prefect.transactions import IsolationLevel
 
 from config.paths import CHECKOUT, COMPLETE, SHARED_STAGES, Paths, default_root
 from config.schema import PipelineConfig
 from kdgat_models.files import digest_json
-from tasks.artifact import Artifact
+from tasks.artifact import Artifact, published
+from tasks.damage import Say, forget, look, pointed, withdraw
+from tasks.seals import damages
 
 # Sections of the config that a stage reads; a change of any other leaves it untouched.
 SECTIONS: dict[str, tuple[str, ...]] = {
@@ -115,42 +118,42 @@ def _imports(source: bytes) -> list[str]:
 
 def stage_cache_policy(stage: str) -> CachePolicy:
     """Prefect's cache for a task of `stage` whose parameters are `config`, its inputs, and `compute`."""
-    cache_folder = Paths(default_root()).cache
+    paths = Paths(default_root())
 
     def key_of(context: TaskRunContext, parameters: dict[str, Any]) -> str:
         inputs = {name: value for name, value in parameters.items() if name not in NAMES}
         key = cache_key(stage, parameters["config"], inputs)
-        forget_if_lost(cache_folder, key)
+        forget_if_lost(paths, key, lambda text: get_run_logger(context).warning("%s", text))
         return key
 
     policy = CacheKeyFnPolicy(cache_key_fn=key_of)
     return policy.configure(
-        key_storage=cache_folder / "records",
+        key_storage=paths.cache / "records",
         isolation_level=IsolationLevel.SERIALIZABLE,
-        lock_manager=KernelLockManager(cache_folder / "locks"),
+        lock_manager=KernelLockManager(paths.cache / "locks"),
     )
 
 
-def pointer(cache_folder: Path, key: str) -> Path:
-    """File that names the folder of the artifact with this key."""
-    return cache_folder / "artifacts" / key
-
-
 def cached(cache_folder: Path, key: str) -> Artifact | None:
-    """The artifact of a key, if its stage need not run."""
-    mark = pointer(cache_folder, key)
-    if not mark.exists() or not (cache_folder / "records" / key).exists():
+    """The artifact of a key, if its stage need not run; nothing is written."""
+    folder = pointed(cache_folder, key)
+    if folder is None or not (cache_folder / "records" / key).exists() or damages(folder):
         return None
-    file = Path(mark.read_text()) / COMPLETE
-    return Artifact.model_validate_json(file.read_text()) if file.exists() else None
+    return published(folder)
 
 
-def forget_if_lost(cache_folder: Path, key: str) -> None:
-    """Drop the record of a key whose artifact is gone from the disk, so that its stage runs again."""
-    mark = pointer(cache_folder, key)
-    if mark.exists() and not Path(mark.read_text(), COMPLETE).exists():
-        (cache_folder / "records" / key).unlink(missing_ok=True)
-        mark.unlink()
+def forget_if_lost(paths: Paths, key: str, say: Say) -> None:
+    """Drop the record of a key whose artifact is gone or no longer what it was, so that its stage runs again.
+
+    What was made from a damaged artifact runs again, too.
+    """
+    folder = pointed(paths.cache, key)
+    if folder is None or not (folder / COMPLETE).exists():
+        forget(paths.cache, key)
+        return
+    found = look(folder, say)
+    if found:
+        withdraw(paths, folder, found, say)
 
 
 class KernelLockManager(LockManager):

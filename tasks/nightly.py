@@ -2,7 +2,6 @@
 
 import asyncio
 import inspect
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -15,15 +14,16 @@ from prefect.logging import get_run_logger
 from config.catalog import catalog, dataset_entry, dataset_folder
 from config.errors import ConfigError, KdgatError
 from config.files import load_config
-from config.paths import COMPLETE, Paths, default_root
-from kdgat_models.errors import RegressionError, StageError
+from config.paths import COMPLETE, INPUTS, Paths, default_root
+from kdgat_models.errors import CheckpointError, RegressionError
 from kdgat_models.evaluation.comparison import Comparison, compare, figures
+from kdgat_models.files import read_json
 from kdgat_models.runs.champions import Champion, champions, register
 from kdgat_models.runs.store import RunStore
 from tasks.artifact import Artifact, read_artifact
 from tasks.raw import raw_artifact
+from tasks.stages.reports import read_drift, read_metrics
 
-INPUTS = "inputs.json"
 DRIFTED = 0.1  # rise of the population stability index since last night that is pointed out
 
 
@@ -44,25 +44,25 @@ def register_evaluation(paths: Paths, folder: Path) -> Champion:
         ConfigError: the folder is no evaluation of this version, or its captures cannot be traced.
     """
     evaluation = read_artifact(folder, "evaluation")
-    report = json.loads((folder / "metrics.json").read_text())
+    report = read_metrics(folder)
     try:
         inputs = _inputs(folder)
         graphs = inputs["graphs"]
         raw = _inputs(Path(_inputs(Path(graphs["path"]))["captures"]["path"]))["raw"]
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (CheckpointError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(
             f"{folder} does not say what it was made from ({error}); evaluate again with `kdgat evaluate`"
         ) from error
     config = load_config(folder / "config.json")
     models = {name: inputs[name] for name in ("vgae", "gat", "fusion")}
     champion = Champion(
-        report["dataset"],
+        report.dataset,
         evaluation.summary["variant"],
         models,
         graphs,
         raw["path"],
         config.model_dump(mode="json"),
-        report["rows"],
+        list(report.rows),
         datetime.now(UTC),
     )
     register(RunStore(paths.store), champion)
@@ -82,13 +82,13 @@ def latest_evaluation(paths: Paths, dataset: str, variant: str) -> Path:
     dataset_entry(dataset)
     folders = [mark.parent for mark in (paths.root / dataset).glob(f"dqn_*_evaluation/*/{COMPLETE}")]
     for folder in sorted(folders, key=lambda folder: folder.name, reverse=True):
-        if json.loads((folder / "metrics.json").read_text())["variant"] == variant:
+        if read_metrics(folder).variant == variant:
             return folder
     raise ConfigError(f"{dataset} has no evaluated {variant} in {paths.root}; run `kdgat run --dataset {dataset}` first")
 
 
 def _inputs(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / INPUTS).read_text())
+    return read_json(folder / INPUTS)
 
 
 def registered(paths: Paths) -> list[Champion]:
@@ -142,10 +142,10 @@ def outcome_of(pair: Watched, result: Callable[[Any], Artifact]) -> dict[str, An
         return {}
     try:
         evaluation, drift = result(pair.evaluation), result(pair.drift)
-    except StageError as error:
+    except KdgatError as error:
         return {"error": str(error)}
-    rows = json.loads((evaluation.path / "metrics.json").read_text())["rows"]
-    return {"rows": rows, "drift": json.loads((drift.path / "drift.json").read_text())}
+    rows = list(read_metrics(evaluation.path).rows)
+    return {"rows": rows, "drift": read_drift(drift.path)}
 
 
 class NightReport(NamedTuple):

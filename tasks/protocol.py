@@ -10,6 +10,7 @@ from config.resolver import resolve
 from config.schema import PipelineConfig
 from kdgat_models.evaluation.protocols import PROTOCOLS, Fold, make_folds
 from kdgat_models.files import digest_json, write_json
+from kdgat_models.graphs.fold import FOLD
 from tasks.artifact import Artifact
 
 # The published classifier, without its curriculum: that needs an autoencoder of its own and made it worse.
@@ -81,7 +82,7 @@ def fold_artifacts(protocol: str, pool: Artifact, reference: Artifact, paths: Pa
 
 def fold_artifact(protocol: str, fold: Fold, pool: Artifact, paths: Paths) -> Artifact:
     """A view of a pool: which captures, and whether with their copies, are learnt from."""
-    from kdgat_models.graphs.dataset import FOLD, TRAIN_STORE
+    from kdgat_models.graphs.dataset import TRAIN_STORE
     from kdgat_models.graphs.store import GraphStore
 
     store = pool.path / TRAIN_STORE

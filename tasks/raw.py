@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from config.catalog import find_captures
+from config.catalog import FoundCaptures, find_captures
 from kdgat_models.files import digest_files, digest_json
 from tasks.artifact import Artifact
 
@@ -17,6 +17,12 @@ def is_simulated(folder: Path) -> bool:
 def raw_artifact(dataset: str, folder: Path) -> Artifact:
     """The captures of `dataset` below `folder`."""
     found = find_captures(dataset, folder)
+    captures = sum(map(len, found.captures.values()))
+    summary = {"captures": captures, "absent_splits": found.absent}
+    return Artifact(kind="raw", path=folder, digest=raw_digest(found), summary=summary)
+
+
+def raw_digest(found: FoundCaptures) -> str:
+    """Digest of the names and the content of captures, as they are now."""
     files = [file for split in found.captures.values() for file in split]
-    digest = digest_json([[str(file.relative_to(folder)), digest_files([file])] for file in files])
-    return Artifact(kind="raw", path=folder, digest=digest, summary={"captures": len(files), "absent_splits": found.absent})
+    return digest_json([[str(file.relative_to(found.folder)), digest_files([file])] for file in files])

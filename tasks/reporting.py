@@ -1,14 +1,14 @@
 """What becomes of a stage's events and figures: log lines, progress bars, rows of the run store."""
 
-import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from kdgat_models.runs.store import RunStore
 from tasks.artifact import Artifact
 from tasks.events import describe
+from tasks.stages.reports import read_epochs, read_metrics
 
 # Whoever wants to show progress (the command line does) adds a function of (stage and variant, event).
 LISTENERS: list[Callable[[str, dict[str, Any]], None]] = []
@@ -65,22 +65,22 @@ def store_details(store: RunStore, row: dict[str, Any], artifact: Artifact) -> N
     if artifact.kind in TRAINED:
         store.write("epochs", row["run_id"], [{**keys, **values} for values in epoch_rows(artifact)])
     if artifact.kind == "evaluation":
-        report = json.loads((artifact.path / "metrics.json").read_text())
-        where = {**keys, "dataset": report["dataset"], "occasion": report["occasion"]}
-        store.write("metrics", row["run_id"], [{**where, **values} for values in metric_rows(report["rows"])])
+        report = read_metrics(artifact.path)
+        where = {**keys, "dataset": report.dataset, "occasion": report.occasion}
+        store.write("metrics", row["run_id"], [{**where, **values} for values in metric_rows(report.rows)])
 
 
 def epoch_rows(artifact: Artifact) -> list[dict[str, Any]]:
     """One row per epoch, part and figure."""
     return [
-        {"epoch": epoch["epoch"], "part": part, "name": name, "value": value, "seconds": epoch["seconds"]}
-        for epoch in json.loads((artifact.path / "epochs.json").read_text())
-        for part in ("train", "validation")
-        for name, value in epoch[part].items()
+        {"epoch": epoch.epoch, "part": part, "name": name, "value": value, "seconds": epoch.seconds}
+        for epoch in read_epochs(artifact.path)
+        for part, figures in (("train", epoch.train), ("validation", epoch.validation))
+        for name, value in figures.items()
     ]
 
 
-def metric_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def metric_rows(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """One row per model, split, attack type and metric."""
     keys = ("variant", "model", "split", "attack", "threshold")
     return [

@@ -8,18 +8,19 @@ from typing import Any, NamedTuple
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.logging import get_run_logger
 
-from config.paths import SHARED_STAGES, Paths, RunFolder, default_root, stage_name
+from config.paths import INPUTS, SHARED_STAGES, Paths, RunFolder, default_root, stage_name
 from config.schema import PipelineConfig
 from kdgat_models.errors import StageError
-from kdgat_models.files import write_json
+from kdgat_models.files import write_json, write_text
 from kdgat_models.runs.memory import Lesson, StageKey, learn, lesson
 from kdgat_models.runs.store import RunStore
 from tasks import reporting, tracking
 from tasks.artifact import Artifact
 from tasks.attempts import Past, Request, due, request
-from tasks.caching import cache_key, pointer
+from tasks.caching import cache_key
 from tasks.child import StageCall, StageOutcome
 from tasks.compute import Compute
+from tasks.damage import pointer, require_whole
 from tasks.runner import Needs, Pool
 
 POOLS: dict[str, Pool] = {"vgae": "gpu", "gat": "gpu"}  # all others compute on the CPU
@@ -45,13 +46,15 @@ def supervise(stage: str, config: PipelineConfig, variant: str | None, inputs: d
     """
     paths = Paths(default_root())
     store, key = RunStore(paths.store), cache_key(stage, config, inputs)
-    execution = _begin(paths, store, stage, config, variant, key, compute)
-    write_json(execution.folder.path / "inputs.json", {name: _jsonable(value) for name, value in inputs.items()})
-    store.write_run("start", {**execution.row, "status": "running"})
     logger = get_run_logger()
+    require_whole(paths, inputs, logger.warning)
+    execution = _begin(paths, store, stage, config, variant, key, compute)
+    write_json(execution.folder.path / INPUTS, {name: _jsonable(value) for name, value in inputs.items()})
+    store.write_run("start", {**execution.row, "status": "running"})
     progress = reporting.Progress(reporting.listener(stage, variant, logger), time.time())
     try:
         outcome = compute.run(_call(execution, inputs, compute), _needs(execution), progress)
+        require_whole(paths, inputs, logger.warning)  # what they turned into meanwhile is not what the key says
     except BaseException as error:
         _note_end(store, execution, error, "stopped" if compute.closed else None, progress, logger)
         raise
@@ -164,9 +167,7 @@ def _publish(paths: Paths, execution: Execution, key: str, row: dict[str, Any], 
     reporting.store_details(store, row, artifact)
     tracking.log_run(paths, execution.config, row, artifact)
     artifact.publish()
-    mark = pointer(paths.cache, key)
-    mark.parent.mkdir(parents=True, exist_ok=True)
-    mark.write_text(str(artifact.path))
+    write_text(pointer(paths.cache, key), str(artifact.path))
     end = {"status": "completed", "reason": "completed", "path": str(artifact.path), "digest": artifact.digest, **figures}
     end["peak_gpu_memory_mb"] = artifact.summary.get("peak_gpu_memory_mb")
     store.write_run("end", {**row, **end})

@@ -1,6 +1,5 @@
 """MLflow: parameters, epoch figures and artefacts of every training run, tagged by pipeline run."""
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -8,13 +7,14 @@ from typing import Any
 from filelock import FileLock
 from prefect.logging import get_run_logger
 
-from config.paths import Paths, without_password
+from config.paths import METRICS, Paths, without_password
 from config.schema import PipelineConfig
 from tasks.artifact import Artifact
 from tasks.caching import SECTIONS
 from tasks.reporting import TRAINED, epoch_rows
+from tasks.stages.reports import HISTORY, read_metrics
 
-FILES = ("config.json", "checkpoint.json", "model.safetensors", "epochs.json", "metrics.json")
+FILES = ("config.json", "checkpoint.json", "model.safetensors", HISTORY, METRICS)
 
 
 def log_run(paths: Paths, config: PipelineConfig, row: dict[str, Any], artifact: Artifact) -> None:
@@ -84,10 +84,10 @@ def _metrics(artifact: Artifact) -> list[tuple[str, float, int]]:
     """(name, value, step): figures of each epoch, or the metrics of each split."""
     if artifact.kind in TRAINED:
         return [(f"{row['part']}.{row['name']}", row["value"], row["epoch"]) for row in epoch_rows(artifact)]
-    rows = json.loads((artifact.path / "metrics.json").read_text())["rows"]
+    rows = read_metrics(artifact.path).rows
     return [
-        (f"{row['model']}/{row['split']}/{name}", row[name], 0)
+        (f"{row['model']}/{row['split']}/{name}", float(value), 0)
         for row in rows
         for name in ("f1", "roc_auc", "precision", "recall", "fpr")
-        if row["attack"] == "all" and row[name] is not None
+        if row["attack"] == "all" and (value := row[name]) is not None
     ]

@@ -11,6 +11,7 @@ from kdgat_models.can.ingest import ingest_capture
 from kdgat_models.can.simulate import write_demo
 from kdgat_models.graphs.dataset import GraphDataset
 from tasks.artifact import Artifact
+from tasks.raw import raw_artifact
 from tasks.stages.graphs import graphs
 from tasks.stages.ingest import ingest
 
@@ -60,8 +61,7 @@ def demo_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def demo_captures(demo_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     """The captures artifact of the demo dataset."""
-    raw = Artifact(kind="raw", path=demo_csv, digest="0")
-    return ingest(tiny(), tmp_path_factory.mktemp("prepared") / "captures", raw, "error")
+    return ingest(tiny(), tmp_path_factory.mktemp("prepared") / "captures", raw_artifact("demo", demo_csv), "error")
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kdgat_models.evaluation.ablation import LEVEL, RESAMPLES
+from kdgat_models.files import atomic_path
 
 NO_INTERVAL = "No interval: it takes two seeds and two folds to see how far effects scatter."
 SURE, UNSURE, BASE = "#1f5fa8", "#8a94a0", "#222222"  # interval without zero, with zero or none, the base
@@ -69,7 +70,9 @@ def plot_effects(rows: Sequence[Mapping[str, Any]], title: str, paths: Sequence[
     axes.tick_params(axis="y", length=0)
     with mpl.rc_context({"svg.hashsalt": "kdgat"}):  # equal figures are equal files
         for path in paths:
-            figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
+            kind = path.suffix.removeprefix(".")
+            with atomic_path(path) as temporary:
+                figure.savefig(temporary, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
 
 
 def _places(rows: Sequence[Mapping[str, Any]]) -> list[float]:

@@ -4,37 +4,18 @@ from copy import copy
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, RootModel
+from pydantic import RootModel
 
 from config.schema import IdentityConfig
 from kdgat_models.errors import CheckpointError, DatasetError, SchemaError
 from kdgat_models.files import read_record, write_json
+from kdgat_models.graphs.fold import FOLD, read_fold
 from kdgat_models.graphs.schema import require_same_schema
 from kdgat_models.graphs.splits import TRAIN
 from kdgat_models.graphs.store import GraphData, GraphStore
 from kdgat_models.graphs.vocabulary import KnownIds, Vocabulary
 
 TRAIN_STORE, TEST_STORES, VOCABULARY = "train", "test", "vocabulary.json"
-FOLD = "fold.json"  # of a fold: a store of many captures elsewhere, and which of them are learnt from
-
-
-class FoldRecord(BaseModel):
-    """`fold.json`: a fold of a protocol (kdgat_models.evaluation.protocols) over a store of many captures."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    protocol: str
-    version: int
-    store: Path
-    name: str
-    train: tuple[str, ...]  # names of captures in the store, with their copies
-    test: tuple[str, ...]
-    left_out: dict[str, str]  # captures that are neither, with the reason
-
-
-def read_fold(folder: Path) -> FoldRecord:
-    """The fold in `folder`; raises a CheckpointError if there is none or it does not fit its schema."""
-    return read_record(folder / FOLD, FoldRecord)
 
 
 class GraphDataset:

@@ -1,15 +1,15 @@
 """Scores of all levels, folds and seeds -> the table and the plot of an ablation."""
 
-import json
 from pathlib import Path
 
 from config.schema import PipelineConfig
 from kdgat_models.evaluation.ablation import SCORE, Score, ablation_rows, has_interval
 from kdgat_models.evaluation.ablation_report import markdown, plot_effects
-from kdgat_models.files import digest_json, write_json
+from kdgat_models.files import digest_json, read_record, write_json, write_text
 from tasks.artifact import Artifact
+from tasks.stages.reports import REPORT, ScoreRecord
 
-REPORT, TABLE, PLOTS = "report.json", "report.md", ("effects.png", "effects.svg")
+TABLE, PLOTS = "report.md", ("effects.png", "effects.svg")
 
 
 def ablation(
@@ -35,12 +35,12 @@ def ablation(
         "runs": {run: [score._asdict() for score in of_run] for run, of_run in found.items()},
     }
     write_json(folder / REPORT, report)
-    (folder / TABLE).write_text(markdown(report))
+    write_text(folder / TABLE, markdown(report))
     plot_effects(report["rows"], f"Ablation, {config.dataset}", [folder / name for name in PLOTS])
     summary = {"levels": len(report["rows"]), "folds": len(report["folds"]), "seeds": len(report["seeds"])}
     return Artifact(kind="ablation", path=folder, digest=digest_json(report), summary=summary)
 
 
 def _score(artifact: Artifact) -> Score:
-    content = json.loads((artifact.path / SCORE).read_text())
-    return Score(**{field: content[field] for field in Score._fields})
+    found = read_record(artifact.path / SCORE, ScoreRecord)
+    return Score(found.fold, found.seed, found.f1, found.roc_auc)

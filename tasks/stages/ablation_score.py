@@ -14,8 +14,9 @@ from kdgat_models.files import digest_json, write_json
 from kdgat_models.fusion.features import EXTRACTORS, extract
 from kdgat_models.fusion.inputs import BaseModels
 from kdgat_models.fusion.method import FusionMethod, fused_scores
-from kdgat_models.graphs.dataset import GraphDataset, read_fold
+from kdgat_models.graphs.dataset import GraphDataset
 from kdgat_models.graphs.finite import Origin
+from kdgat_models.graphs.fold import read_fold
 from tasks.artifact import Artifact
 from tasks.stages.common import open_model
 from tasks.stages.events import emit

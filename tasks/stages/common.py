@@ -25,8 +25,9 @@ from kdgat_models.training.loop import FitResult, choose_device, fit
 from kdgat_models.training.objective import Objective
 from tasks.artifact import Artifact
 from tasks.stages.events import emit, emit_distillation, emit_epoch, emit_summary
+from tasks.stages.reports import HISTORY
 
-STATE_FILE, HISTORY = "last_epoch.safetensors", "epochs.json"
+STATE_FILE = "last_epoch.safetensors"
 
 
 class LoadedModel(NamedTuple):

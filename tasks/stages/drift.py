@@ -10,8 +10,7 @@ from kdgat_models.graphs.dataset import GraphDataset
 from kdgat_models.graphs.schema import require_same_schema
 from tasks.artifact import Artifact
 from tasks.stages.events import emit
-
-FIGURES = "drift.json"
+from tasks.stages.reports import DRIFT
 
 
 def drift(config: PipelineConfig, folder: Path, reference: Artifact, graphs: Artifact) -> Artifact:
@@ -25,6 +24,6 @@ def drift(config: PipelineConfig, folder: Path, reference: Artifact, graphs: Art
             emit("log", message=f"{split} has no whole window")
             continue
         figures[split] = drift_of(known, trained.vocabulary, store)
-    write_json(folder / FIGURES, figures)
+    write_json(folder / DRIFT, figures)
     highest = max((value for split in figures.values() for name, value in split.items() if name != "new_ids"), default=0.0)
     return Artifact(kind="drift", path=folder, digest=digest_json(figures), summary={"highest_psi": highest})

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from config.paths import METRICS
 from config.schema import PipelineConfig
 from kdgat_models.errors import DatasetError, SchemaError
 from kdgat_models.evaluation.report import ALL, Detector, split_report
@@ -22,7 +23,6 @@ from tasks.artifact import Artifact
 from tasks.stages.common import open_model
 from tasks.stages.events import emit, emit_windows
 
-METRICS = "metrics.json"
 AFTER_TRAINING = "training"
 
 

@@ -1,6 +1,5 @@
 """Parquet captures -> graph stores and the vocabulary."""
 
-import json
 from pathlib import Path
 
 from config.catalog import dataset_entry
@@ -12,19 +11,18 @@ from kdgat_models.graphs.dataset import TEST_STORES, TRAIN_STORE, normal_trainin
 from kdgat_models.graphs.store import GraphStore
 from tasks.artifact import Artifact
 from tasks.stages.events import emit
-from tasks.stages.ingest import REPORT
+from tasks.stages.reports import read_ingest
 
 GRAPHS_REPORT = "graphs_report.json"
 
 
 def graphs(config: PipelineConfig, folder: Path, captures: Artifact) -> Artifact:
     """Build the training store out of all training splits, and one store per test split; duplicates count once."""
-    rows = [row for row in json.loads((captures.path / REPORT).read_text())["captures"] if not row["duplicate_of"]]
     splits = dataset_entry(config.dataset).splits
     by_store: dict[str, list[Path]] = {}
-    for row in rows:
-        store = TRAIN_STORE if splits[row["split"]].role == "train" else f"{TEST_STORES}/{row['split']}"
-        by_store.setdefault(store, []).append(captures.path / row["split"] / f"{row['capture']}.parquet")
+    for row in read_ingest(captures.path).unique:
+        store = TRAIN_STORE if splits[row.split].role == "train" else f"{TEST_STORES}/{row.split}"
+        by_store.setdefault(store, []).append(captures.path / row.split / f"{row.capture}.parquet")
     if TRAIN_STORE not in by_store:
         raise DatasetError(f"every training capture of {config.dataset} is also a test capture; nothing is left to train on")
     reports: dict[str, BuildReport] = {}

@@ -13,14 +13,19 @@ from kdgat_models.errors import CaptureError
 from kdgat_models.files import digest_json, write_json
 from kdgat_models.graphs.manifest import COPY
 from tasks.artifact import Artifact
+from tasks.raw import raw_digest
 from tasks.stages.events import emit
+from tasks.stages.reports import INGEST
 
-REPORT = "ingest_report.json"
 MAX_NAME_BYTES = 200  # names of files that are made of it are longer, and may have 255
 
 
 def ingest(config: PipelineConfig, folder: Path, raw: Artifact, on_bad_rows: OnBadRows) -> Artifact:
-    """Ingest every capture of the dataset in `raw` into `folder/{split}/{capture}.parquet`, with a report."""
+    """Ingest every capture of the dataset in `raw` into `folder/{split}/{capture}.parquet`, with a report.
+
+    Raises:
+        CaptureError: a file is no capture, two would have one name, or they are not those that were found for this run.
+    """
     found = find_captures(config.dataset, raw.path)
     readers = dataset_entry(config.dataset).readers
     jobs = list(_jobs(found.captures, folder))
@@ -33,10 +38,12 @@ def ingest(config: PipelineConfig, folder: Path, raw: Artifact, on_bad_rows: OnB
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         rows = list(pool.map(one, jobs))
+    if raw_digest(found) != raw.digest:
+        raise CaptureError(f"the captures in {raw.path} were changed while they were read. Run the same command again")
     roles = {name: split.role for name, split in dataset_entry(config.dataset).splits.items()}
     _mark_duplicates(rows, roles)
     report = {"dataset": config.dataset, "absent_splits": found.absent, "captures": rows}
-    write_json(folder / REPORT, report)
+    write_json(folder / INGEST, report)
     summary = {
         "captures": len(rows),
         "frames": sum(row["frames"] for row in rows),

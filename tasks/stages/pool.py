@@ -1,10 +1,7 @@
 """Captures of several datasets -> one store of graphs, what is known of each capture, and the untrained baselines."""
 
-import json
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from config.catalog import dataset_entry, stated_vehicle
 from config.schema import PipelineConfig
@@ -19,11 +16,12 @@ from kdgat_models.files import digest_json, write_json
 from kdgat_models.graphs.build import NamedCapture, build_store
 from kdgat_models.graphs.dataset import TRAIN_STORE
 from kdgat_models.graphs.topology import window_starts
+from kdgat_models.npz import write_npz
 from tasks.artifact import Artifact
 from tasks.stages.events import emit
-from tasks.stages.ingest import REPORT
+from tasks.stages.reports import AUDIT, CAPTURES, read_ingest, read_pool
 
-CAPTURES, AUDIT, UNTRAINED_SCORES = "captures.json", "audit.json", "untrained"
+UNTRAINED_SCORES = "untrained"
 
 
 def pool(config: PipelineConfig, folder: Path, captures: list[Artifact], datasets: list[str]) -> Artifact:
@@ -49,23 +47,22 @@ def pool(config: PipelineConfig, folder: Path, captures: list[Artifact], dataset
 
 def capture_facts(pool: Artifact) -> list[CaptureFacts]:
     """What a protocol has to know of the captures of a pool."""
-    rows = json.loads((pool.path / CAPTURES).read_text())
-    return [CaptureFacts(**{field: row[field] for field in CaptureFacts._fields}) for row in rows]
+    rows = read_pool(pool.path)
+    return [CaptureFacts(**{field: getattr(row, field) for field in CaptureFacts._fields}) for row in rows]
 
 
 def _rows(artifact: Artifact, dataset: str) -> list[dict[str, Any]]:
     splits = dataset_entry(dataset).splits
-    rows = [row for row in json.loads((artifact.path / REPORT).read_text())["captures"] if not row["duplicate_of"]]
     return [
         {
-            "name": f"{dataset}/{row['split']}/{row['capture']}",
+            "name": f"{dataset}/{row.split}/{row.capture}",
             "dataset": dataset,
-            "split": row["split"],
-            "role": splits[row["split"]].role,
-            "attack": attack_type(row["capture"]),
-            "path": str(artifact.path / row["split"] / f"{row['capture']}.parquet"),
+            "split": row.split,
+            "role": splits[row.split].role,
+            "attack": attack_type(row.capture),
+            "path": str(artifact.path / row.split / f"{row.capture}.parquet"),
         }
-        for row in rows
+        for row in read_ingest(artifact.path).unique
     ]
 
 
@@ -79,7 +76,7 @@ def _survey(rows: list[dict[str, Any]], config: PipelineConfig, scores: Path) ->
         vehicle = stated_vehicle(row["dataset"], row["split"], row["name"].rsplit("/", 1)[-1])
         if vehicle:
             stated[row["name"]] = vehicle
-        np.savez(scores / f"{number}.npz", allow_pickle=False, **_untrained(row["name"], frames, config))
+        write_npz(scores / f"{number}.npz", **_untrained(row["name"], frames, config))
     vehicles, found = assign_vehicles(ids, stated), audit(prints)
     write_json(scores.parent / AUDIT, {"overlaps": [overlap._asdict() for overlap in found.overlaps], "groups": found.groups})
     return [{"vehicle": vehicles[row["name"]], "group": found.groups[row["name"]]} for row in rows]

@@ -3,7 +3,6 @@
 Thresholds, adaptation and metrics are the business of the report: scores are dear, what is made of them is cheap.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,20 @@ from numpy.typing import NDArray
 from config.schema import PipelineConfig
 from kdgat_models.evaluation.baselines import UNTRAINED, Boosting
 from kdgat_models.evaluation.calibration import calibration_windows
-from kdgat_models.files import digest_files, write_json, write_npz
+from kdgat_models.files import digest_files, write_json
 from kdgat_models.fusion.features import EXTRACTORS, extract
-from kdgat_models.graphs.dataset import GraphDataset, read_fold
+from kdgat_models.graphs.dataset import GraphDataset
+from kdgat_models.graphs.fold import read_fold
 from kdgat_models.graphs.splits import TRAIN
 from kdgat_models.graphs.store import GraphStore
+from kdgat_models.npz import read_npz, write_npz
 from tasks.artifact import Artifact
 from tasks.stages.common import open_model
 from tasks.stages.events import emit
-from tasks.stages.pool import CAPTURES, UNTRAINED_SCORES
+from tasks.stages.pool import UNTRAINED_SCORES
+from tasks.stages.reports import TRIAL, read_pool
 
-SCORES, WINDOWS, TRIAL = "scores.npz", "windows.npz", "trial.json"
+SCORES, WINDOWS = "scores.npz", "windows.npz"
 
 
 class Sides:
@@ -101,11 +103,11 @@ def _model(name: str, artifact: Artifact, sides: Sides) -> dict[str, NDArray[np.
 def _untrained(sides: Sides) -> dict[str, dict[str, NDArray[np.float64]]]:
     """Scores that the pool already has. Copies with synthetic attacks have none: NaN."""
     store, source = sides.store, sides.fold.store.parent
-    names = [row["name"] for row in json.loads((source / CAPTURES).read_text())]
+    names = [row.name for row in read_pool(source)]
     whole = {name: np.full(len(store), np.nan) for name in UNTRAINED}
     for capture in store.captures:
         if capture.recorded:
-            with np.load(source / UNTRAINED_SCORES / f"{names.index(capture.name)}.npz") as scored:
-                for name in UNTRAINED:
-                    whole[name][slice(*capture.graphs)] = scored[name]
+            scored = read_npz(source / UNTRAINED_SCORES / f"{names.index(capture.name)}.npz")
+            for name in UNTRAINED:
+                whole[name][slice(*capture.graphs)] = scored[name]
     return {name: {side: values[windows] for side, windows in _windows(sides)} for name, values in whole.items()}

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from kdgat_models.errors import CheckpointError, DatasetError
-from kdgat_models.graphs.dataset import FOLD, VOCABULARY, GraphDataset
+from kdgat_models.graphs.dataset import VOCABULARY, GraphDataset
+from kdgat_models.graphs.fold import FOLD
 from kdgat_models.graphs.manifest import COLUMNS, MANIFEST, CaptureEntry
 from kdgat_models.graphs.schemas import feature_schema
 from kdgat_models.graphs.splits import CALIBRATION, TRAIN, VALIDATION

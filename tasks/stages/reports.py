@@ -1,0 +1,133 @@
+"""JSON that stages write and others read back, as typed records. What does not fit is a CheckpointError with file and field."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, RootModel
+
+from config.paths import METRICS
+from kdgat_models.files import read_record
+from kdgat_models.graphs.fold import FoldRecord
+
+INGEST, HISTORY, DRIFT, REPORT = "ingest_report.json", "epochs.json", "drift.json", "report.json"
+CAPTURES, AUDIT, TRIAL = "captures.json", "audit.json", "trial.json"
+ROW = frozenset({"variant", "model", "split", "attack", "threshold", "f1", "roc_auc", "precision", "recall", "fpr"})
+
+Scalar = str | int | float | None
+
+
+class Report(BaseModel):
+    """A record that may say more than is read back."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+def _with_all_columns(row: dict[str, Scalar]) -> dict[str, Scalar]:
+    if missing := sorted(ROW - set(row)):
+        raise ValueError(f"{', '.join(missing)} missing")
+    return row
+
+
+class EvaluationReport(Report):
+    """`metrics.json`: a row for each model, split and attack type."""
+
+    dataset: str
+    variant: str
+    occasion: str
+    rows: tuple[Annotated[dict[str, Scalar], AfterValidator(_with_all_columns)], ...]
+
+
+class EpochRow(Report):
+    """One epoch of `epochs.json`."""
+
+    epoch: int
+    seconds: float
+    train: dict[str, float]
+    validation: dict[str, float]
+
+
+class IngestedCapture(Report):
+    """One capture of `ingest_report.json`."""
+
+    split: str
+    capture: str
+    digest: str
+    duplicate_of: str | None
+
+
+class IngestReport(Report):
+    """`ingest_report.json`."""
+
+    dataset: str
+    captures: tuple[IngestedCapture, ...]
+
+    @property
+    def unique(self) -> list[IngestedCapture]:
+        """Without those whose frames another one has."""
+        return [row for row in self.captures if not row.duplicate_of]
+
+
+class PooledCapture(Report):
+    """One capture of a pool's `captures.json`."""
+
+    name: str
+    dataset: str
+    split: str
+    role: str
+    attack: str
+    path: Path
+    vehicle: str
+    group: str
+
+
+class Audit(Report):
+    """A pool's `audit.json`."""
+
+    overlaps: list[dict[str, Any]]
+    groups: dict[str, str]
+
+
+class TrialRecord(Report):
+    """`trial.json`: whose scores lie beside it."""
+
+    fold: FoldRecord
+    seed: int
+    parameters: dict[str, int]
+
+
+class ScoreRecord(Report):
+    """`score.json` of a level of an ablation."""
+
+    fold: str
+    seed: int
+    f1: float | None
+    roc_auc: float | None
+
+
+def read_metrics(folder: Path) -> EvaluationReport:
+    return read_record(folder / METRICS, EvaluationReport)
+
+
+def read_epochs(folder: Path) -> tuple[EpochRow, ...]:
+    return read_record(folder / HISTORY, RootModel[tuple[EpochRow, ...]]).root
+
+
+def read_drift(folder: Path) -> dict[str, dict[str, float]]:
+    """Figures by split and name."""
+    return read_record(folder / DRIFT, RootModel[dict[str, dict[str, float]]]).root
+
+
+def read_ingest(folder: Path) -> IngestReport:
+    return read_record(folder / INGEST, IngestReport)
+
+
+def read_pool(folder: Path) -> tuple[PooledCapture, ...]:
+    return read_record(folder / CAPTURES, RootModel[tuple[PooledCapture, ...]]).root
+
+
+def read_audit(folder: Path) -> Audit:
+    return read_record(folder / AUDIT, Audit)
+
+
+def read_trial(folder: Path) -> TrialRecord:
+    return read_record(folder / TRIAL, TrialRecord)
