@@ -131,9 +131,8 @@ def test_an_artifact_of_an_older_version_is_sealed_at_first_sight_with_a_note(pa
 
 def test_inputs_that_are_damaged_end_a_stage_with_their_name(paths, chain, said):
     graphs, gat = chain["graphs"][0], chain["gat"][0]
-    require_whole(
-        paths, {"graphs": graphs, "models": {"gat": gat}, "more": [graphs], "label": "large", "none": None}, said.append
-    )
+    inputs = {"graphs": graphs, "models": {"gat": gat}, "more": [graphs], "label": "large", "none": None}
+    require_whole(paths, inputs, said.append)
     (gat.path / "content.txt").unlink()
     with pytest.raises(CheckpointError, match=r"content\.txt is missing"):
         require_whole(paths, inputs, said.append)
