@@ -1,5 +1,5 @@
 # make run         the main job on simulated traffic: ingest, graphs, teachers, students, fusion, evaluation
-# make serve       Prefect's UI and API and MLflow's UI on loopback, a worker and all deployments, until Ctrl-C
+# make serve       Prefect's UI and API on loopback, a worker and all deployments, until Ctrl-C
 # make test        linters, types, import contracts, all tests that need no cluster
 # make test-slurm  the tests on a real SLURM, Prefect server and browser; installs Debian packages, so it wants root
 # make mutants     changes code that decides results in one place at a time and shows what no test notices (SEED, SAMPLE)
@@ -14,7 +14,7 @@ run: $(VENV)/installed
 	$(BIN)/kdgat run
 
 serve: $(VENV)/installed
-	@exec $(BIN)/kdgat serve --mlflow
+	@exec $(BIN)/kdgat serve
 
 # Two workers, a file of tests each at a time; what takes longest is collected first (tests/conftest.py).
 test: lint

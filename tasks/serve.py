@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -56,7 +57,7 @@ class Service:
         """Serve until SIGINT or SIGTERM.
 
         Raises:
-            ConfigError: a port is taken, another service runs below this root, or MLflow's store is on a server.
+            ConfigError: a port is in use, another service runs below this root, or MLflow's store is on a server.
             KdgatError: a part does not start.
         """
         with _only_one(self.paths), _signals(self._stop):
@@ -92,10 +93,9 @@ class Service:
         self._announce()
 
     def _check(self) -> None:
-        if answers(f"{self.api}/health"):
-            raise ConfigError(f"something already answers at {self.api}; choose another --port")
-        if self.mlflow and answers(self.mlflow + tracking_ui.PROBE):
-            raise ConfigError(f"something already answers at {self.mlflow}; choose another --mlflow-port")
+        _check_free(self.host, self.port, "--host or --port")
+        if self.mlflow:
+            _check_free(tracking_ui.HOST, int(self.mlflow.rpartition(":")[2]), "--mlflow-port")
         if self.mlflow and self.paths.tracking_uri.startswith("http"):
             where = without_password(self.paths.tracking_uri)
             raise ConfigError(f"MLFLOW_TRACKING_URI names a server, {where}: its UI is there; leave out --mlflow")
@@ -204,6 +204,13 @@ def deployments() -> list[dict]:
 def say(text: str) -> None:
     """Print for whoever started the service."""
     print(text, flush=True)
+
+
+def _check_free(host: str, port: int, option: str) -> None:
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        raise ConfigError(f"cannot listen on {host} port {port}: {error}; choose another {option}") from error
 
 
 def _only(prefix: str) -> dict[str, str]:

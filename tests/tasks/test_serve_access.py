@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ import pytest
 import websockets
 from prefect.client.orchestration import PrefectClient
 from prefect.workers.process import ProcessJobConfiguration
+from sandbox import free_ports
 from served import Service, leftovers
 
 from config.paths import CHECKOUT
@@ -214,6 +216,19 @@ def test_links_to_mlflow_may_be_followed_and_its_own_pages_work(service):
     assert code(service.mlflow + "/", auth=auth, headers=link) == 200
     own = {"Origin": service.mlflow, "Sec-Fetch-Site": "same-origin"}
     assert code(service.mlflow + SEARCH, "POST", auth=auth, headers=own, json={"max_results": 1}) == 200
+
+
+@pytest.mark.parametrize(("option", "more"), [("--port", []), ("--mlflow-port", ["--mlflow", "--port", "{free}"])])
+def test_a_port_that_is_in_use_is_one_message_before_anything_starts(tmp_path, option, more):
+    (free,) = free_ports(1)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        more = [word.format(free=free) for word in more]
+        done = kdgat("serve", "--root", str(tmp_path), *more, option, str(port))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith(option)
+    assert f"cannot listen on 127.0.0.1 port {port}" in done.stderr
+    assert not (tmp_path / "prefect" / "logs").exists()
 
 
 def test_mlflow_on_a_server_of_its_own_is_not_served(tmp_path):
