@@ -3,11 +3,12 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 import uuid
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
@@ -149,3 +150,15 @@ def leftovers(root: Path) -> list[psutil.Process]:
         except psutil.Error:
             continue
     return found
+
+
+def answer(port, context=None):
+    """What a server says to somebody without a certificate of the run who asks for a page; nothing if it hangs up."""
+    with ExitStack() as stack:
+        stack.enter_context(suppress(OSError))
+        asking = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60))
+        if context is not None:
+            asking = stack.enter_context(context.wrap_socket(asking))
+        asking.sendall(b"GET /sitemap.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        return asking.recv(1000)
+    return b""

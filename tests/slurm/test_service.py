@@ -12,7 +12,7 @@ import pytest
 import yaml
 from conftest import TINY
 from conftest_slurm import GPU, STAGES, run_here, write_profile
-from served import Service, await_that, leftovers
+from served import Service, answer, await_that, leftovers
 
 from config.catalog import catalog
 from config.paths import CHECKOUT
@@ -33,13 +33,13 @@ def service(slurm, tmp_path_factory):
     assert not leftovers(root), "no orphans"
 
 
-def listening(root: Path) -> set[str]:
-    """Addresses on which processes of the service listen."""
-    addresses = set()
+def listening(root: Path) -> set[tuple[str, int]]:
+    """Addresses and ports on which processes of the service listen."""
+    found = set()
     for process in leftovers(root):
         with suppress(psutil.Error):
-            addresses |= {item.laddr.ip for item in process.net_connections("inet") if item.status == psutil.CONN_LISTEN}
-    return addresses
+            found |= {item.laddr for item in process.net_connections("inet") if item.status == psutil.CONN_LISTEN}
+    return {(address.ip, address.port) for address in found}
 
 
 @pytest.fixture
@@ -85,7 +85,10 @@ def test_a_missing_teacher_or_dataset_fails_before_a_job_is_queued(service, slur
 def test_a_run_on_slurm_that_is_cancelled_from_the_api_takes_its_jobs_with_it(service, slurm, tiny):
     identifier = service.start_run("train-pipeline/slurm", **tiny, runner="slurm:gpu")
     await_that(lambda: any(job[2] == "gpu" and job[1] == "RUNNING" for job in slurm.queue()), "a job runs", 240, service.logs)
-    assert listening(service.root) == {"127.0.0.1"}, "server, schedulers and workers are closed to other machines"
+    heard = listening(service.root)
+    assert {address for address, _ in heard} == {"127.0.0.1"}, "server, schedulers and workers are closed to other machines"
+    talking = {port for _, port in heard if b"HTTP" in answer(port)}
+    assert talking == {service.port, service.mlflow_port}, "Dask's schedulers and workers answer nobody"
     state = {"type": "CANCELLING", "name": "Cancelling"}
     service.post(f"flow_runs/{identifier}/set_state", state=state)
     service.ends(identifier, "CANCELLED", 90)

@@ -2,16 +2,16 @@
 
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
+from served import answer
 
 from config.errors import ConfigError
 from kdgat_models.errors import StageError, StageInterrupted, StageKilled, StageOutOfMemory
@@ -99,18 +99,6 @@ def listeners():
                 if found.status == psutil.CONN_LISTEN:
                     assert found.laddr.ip == "127.0.0.1"
                     yield process, found.laddr.port
-
-
-def answer(port, context=None):
-    """What a server says to somebody without a certificate of the run who asks for a page; nothing if it hangs up."""
-    with ExitStack() as stack:
-        stack.enter_context(suppress(OSError))
-        asking = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60))
-        if context is not None:
-            asking = stack.enter_context(context.wrap_socket(asking))
-        asking.sendall(b"GET /sitemap.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        return asking.recv(1000)
-    return b""
 
 
 def test_every_port_speaks_tls_with_the_certificate_of_the_run_and_nothing_else(compute, tmp_path):
