@@ -43,6 +43,12 @@ def test_a_stage_gets_its_memory_allocator_back_from_dasks_nanny(call, tmp_path,
     assert "OMP_NUM_THREADS=1" in environment
 
 
+def test_a_stage_has_no_secrets_wherever_it_is_started(call, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "pass-of-mlflow")
+    run_in_child(call("good", given=GIVEN))
+    assert "pass-of-mlflow" not in (tmp_path / "environment").read_text()
+
+
 def test_an_error_for_the_user_comes_back_as_its_message(call):
     with pytest.raises(StageError, match=r"^there are no attacks in it$"):
         run_in_child(call("wrong_data"))
