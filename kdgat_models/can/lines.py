@@ -16,6 +16,7 @@ from kdgat_models.errors import CaptureError
 BLOCK_BYTES = 16 * 2**20
 MAX_LINE_BYTES = 16 * 2**20
 MAX_LINES = 2**18  # in one part: a part of short lines takes many times its bytes
+BLANK = " \t\r\n\v\f"  # all that may stand in a line that is empty
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -65,7 +66,7 @@ def _open(source: Path) -> BinaryIO:
 
 def _blocks(source: Path, block_bytes: int) -> Iterator[bytes]:
     """The file's text in blocks that end with a line; only the last may lack its line end."""
-    rest = b""
+    rest = bytearray()
     try:
         with _open(source) as stream:
             while block := stream.read(block_bytes):
@@ -73,19 +74,19 @@ def _blocks(source: Path, block_bytes: int) -> Iterator[bytes]:
                 if len(rest) + (len(block) if first < 0 else first) > MAX_LINE_BYTES:
                     raise CaptureError(f"{source} is not a capture: it has a line of more than {MAX_LINE_BYTES} bytes")
                 if cut:
-                    yield rest + block[:cut]
-                    rest = block[cut:]
+                    yield bytes(rest) + block[:cut]
+                    rest = bytearray(block[cut:])
                 else:
                     rest += block
     except (OSError, pa.ArrowException) as error:  # pyarrow's word for a torn .gz or .zst
         raise CaptureError(f"{source} cannot be read to its end: {error}. Is it torn, or not compressed?") from error
     if rest:
-        yield rest
+        yield bytes(rest)
 
 
 def _without_blank_end(block: bytes) -> bytes:
     """A block up to its last line that is not blank, with the end of that line."""
-    content = len(block.rstrip())
+    content = len(block.rstrip(BLANK.encode()))
     if not content:
         return b""
     return block[: block.find(b"\n", content) + 1] if b"\n" in block[content:] else block

@@ -11,6 +11,7 @@ import polars as pl
 
 from kdgat_models.can.clock import MAX_TIMESTAMP
 from kdgat_models.can.frames import MAX_EXTENDED_ID
+from kdgat_models.can.lines import BLANK
 
 TIMESTAMP = r"[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?"
 IDENTIFIER = r"(?:0[xX])?[0-9A-Fa-f]{1,8}"
@@ -76,7 +77,7 @@ def _diagnose_payload(data: str) -> str:
 
 def diagnose_four_column(line: str) -> str:
     """What is wrong with a line that is not `timestamp,arbitration_id,data_field,attack`."""
-    fields = line.strip().split(",")
+    fields = line.strip(BLANK).split(",")
     if len(fields) != 4:
         return f"{len(fields)} fields instead of 4 (timestamp,arbitration_id,data_field,attack)"
     time, identifier, data, label = fields
@@ -90,15 +91,15 @@ def diagnose_four_column(line: str) -> str:
 
 def diagnose_untimed(line: str) -> str:
     """What is wrong with a line that is not `arbitration_id,data_field,attack`."""
-    fields = line.strip().split(",")
+    fields = line.strip(BLANK).split(",")
     if len(fields) != 3:
         return f"{len(fields)} fields instead of 3 (arbitration_id,data_field,attack)"
-    return diagnose_four_column(f"0,{line.strip()}")
+    return diagnose_four_column(f"0,{line.strip(BLANK)}")
 
 
 def diagnose_hcrl_csv(line: str) -> str:
     """What is wrong with a line that is not `timestamp,ID,DLC,bytes...,R|T`."""
-    fields = line.strip().split(",")
+    fields = line.strip(BLANK).split(",")
     if len(fields) < 4:
         return f"{len(fields)} fields; expected at least timestamp,ID,DLC,flag"
     time, identifier, dlc, *data, label = fields
@@ -114,7 +115,7 @@ def diagnose_hcrl_csv(line: str) -> str:
 
 def diagnose_hcrl_text(line: str) -> str:
     """What is wrong with a line that is not `Timestamp: t ID: id flags DLC: n bytes...`."""
-    match = re.fullmatch(r"Timestamp:\s*(\S+)\s+ID:\s*(\S+)\s+(\S+)\s+DLC:\s*(\S+)\s*(.*)", line.strip())
+    match = re.fullmatch(r"Timestamp:\s*(\S+)\s+ID:\s*(\S+)\s+(\S+)\s+DLC:\s*(\S+)\s*(.*)", line.strip(BLANK))
     if not match:
         return "expected 'Timestamp: seconds ID: hex 000 DLC: n bytes'"
     time, identifier, flags, dlc, data = match.groups()

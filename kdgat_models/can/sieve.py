@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from kdgat_models.can.lines import Lines
+from kdgat_models.can.lines import BLANK, Lines
 from kdgat_models.can.order import AHEAD, BEHIND, KEPT, decide
 from kdgat_models.can.readers import Reader
 
@@ -61,13 +61,19 @@ class Sieve:
 
 def with_reasons(reader: Reader, bad: pl.DataFrame) -> pl.DataFrame:
     """Bad rows (see `Sifted`), each with its reason."""
+    if not bad["reason"].has_nulls():
+        return bad
     rows = bad.select("reason", "text", "torn").iter_rows()
     reasons = [reason or _why(reader, text, torn) for reason, text, torn in rows]
     return bad.with_columns(pl.Series("reason", reasons, pl.String))
 
 
 def _as_bad(rows: pl.DataFrame, reasons: list[str] | None) -> pl.DataFrame:
-    return rows.select("line", "text", "torn", pl.Series("reason", reasons or [None] * len(rows), pl.String))
+    """Rows as bad ones, with their reasons if those are known. Blank lines need no more than a look."""
+    empty = pl.col("text").str.strip_chars(BLANK) == ""
+    known = pl.when(empty).then(pl.lit("the line is empty")) if reasons is None else pl.Series("reason", reasons, pl.String)
+    text = pl.when(~empty).then("text").otherwise(pl.lit(""))
+    return rows.select("line", text.alias("text"), "torn", known.alias("reason"))
 
 
 def _behind(time: float, latest: float) -> str:
@@ -79,6 +85,4 @@ def _ahead(time: float, following: float) -> str:
 
 
 def _why(reader: Reader, line: str, torn: bool) -> str:
-    if not line.strip():
-        return "the line is empty"
     return reader.diagnose(line) + (" (the file ends inside this line: it looks truncated)" if torn else "")
