@@ -1,14 +1,17 @@
 import numpy as np
 import pytest
+from conftest import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config.catalog import stated_vehicle
 from config.errors import ConfigError
 from kdgat_models.can.frames import Frames
 from kdgat_models.can.simulate import arbitrate, drive, fuzzing, make_vehicle
 from kdgat_models.errors import DatasetError
 from kdgat_models.evaluation.protocols import PROTOCOLS, CaptureFacts, make_folds
 from kdgat_models.evaluation.vehicles import assign_vehicles, regular_ids, similarity
+from tasks.stages.pool import capture_facts, pool
 
 
 def facts(name: str, vehicle: str, attack: str, group: str = "") -> CaptureFacts:
@@ -108,11 +111,31 @@ def test_captures_that_leave_no_attack_to_train_on_make_no_fold(protocol, left):
         make_folds(protocol, [capture for capture in CAPTURES if capture.name in left])
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_protocol_says_what_it_is(protocol):
-    assert PROTOCOLS[protocol].name == protocol
-    assert PROTOCOLS[protocol].version >= 1
-    assert PROTOCOLS[protocol].states.startswith("Per ")
+# Fold -> captures that are trained on, captures that are tested on; by their letters, by hand.
+BY_HAND = {
+    ("official", 1): {"hcrl": ("b", "cd"), "road": ("ef", "gh")},
+    ("leave-one-vehicle-out", 1): {"focus": ("abcdgh", "ef"), "sonata": ("efgh", "abcd"), "spark": ("abcdef", "gh")},
+    ("leave-one-attack-out", 2): {"DoS": ("adefg", "bch"), "fuzzing": ("bcegh", "df"), "replay": ("abcdefh", "g")},
+    ("cross-dataset", 1): {"hcrl": ("efgh", "abcd"), "road": ("abcd", "efgh")},
+}
+
+
+@pytest.mark.parametrize(("protocol", "version"), BY_HAND)
+def test_a_version_of_a_protocol_makes_these_folds_and_another_has_another_number(protocol, version):
+    assert PROTOCOLS[protocol].version == version
+    found = {}
+    for fold in make_folds(protocol, CAPTURES):
+        found[fold.name] = tuple("".join(sorted(name[-1] for name in side)) for side in (fold.train, fold.test))
+    assert found == BY_HAND[protocol, version]
+
+
+def test_every_protocol_has_its_folds_by_hand_and_says_what_they_are():
+    assert {protocol for protocol, _ in BY_HAND} == set(PROTOCOLS)
+    assert all(protocol.states.startswith("Per ") for protocol in PROTOCOLS.values())
+
+
+def test_only_where_an_attack_must_stay_unknown_are_copies_not_learnt_from():
+    assert [name for name, protocol in PROTOCOLS.items() if not protocol.copies] == ["leave-one-attack-out"]
 
 
 def ids(*identifiers: int) -> frozenset[int]:
@@ -123,6 +146,37 @@ def test_similarity_is_the_share_of_the_smaller_set():
     assert similarity(ids(1, 2, 3, 4), ids(3, 4)) == 1
     assert similarity(ids(1, 2), ids(2, 3, 4)) == 0.5
     assert similarity(ids(1), ids(2)) == similarity(ids(), ids(1)) == 0
+
+
+@pytest.mark.parametrize(
+    ("dataset", "split", "capture", "vehicle"),
+    [
+        ("demo", "train_01_attack_free", "accessory-alpha", "alpha"),
+        ("demo", "test_02_unknown_vehicle_known_attack", "DoS-delta", "delta"),
+        ("hcrl_ch", "test_01_DoS", "anything", "KIA Soul"),
+        ("hcrl_sa", "train_02_with_attacks", "flooding-sonata", "Hyundai Sonata"),
+        ("hcrl_sa", "train_02_with_attacks", "flooding-spark", "Chevrolet Spark"),
+        ("set_01", "train_01_attack_free", "accessory-1", "Chevrolet Impala"),
+        ("set_01", "train_02_with_attacks", "accessory-1", None),
+        ("set_04", "train_01_attack_free", "attack-free-4", "Subaru Forester"),
+        ("set_04", "train_01_attack_free", "attack-free-5", None),
+    ],
+)
+def test_the_catalogue_states_the_vehicle_of_captures_whose_name_tells_it(dataset, split, capture, vehicle):
+    assert stated_vehicle(dataset, split, capture) == vehicle
+
+
+def test_a_pool_knows_the_stated_vehicles_the_attacks_and_the_roles_of_its_captures(demo_captures, tmp_path):
+    config = tiny(**{"preprocessing.feature_schema": "reference", "augmentation.copies": 0})
+    made = pool(config, tmp_path, [demo_captures], ["demo"])
+    captures = capture_facts(made)
+    assert {capture.vehicle for capture in captures} == {"alpha", "bravo", "charlie", "delta"}
+    for capture in captures:
+        dataset, split, name = capture.name.split("/")
+        assert (dataset, capture.dataset, capture.role) == ("demo", "demo", split.split("_")[0])
+        assert name.endswith(capture.vehicle)
+        assert capture.attack == ("none" if name.startswith(("accessory", "attack-free", "normal")) else name.split("-")[0])
+    assert made.summary["vehicles"] == ["alpha", "bravo", "charlie", "delta"]
 
 
 def test_a_vehicle_is_the_stated_one_or_the_most_similar_or_a_new_one():
@@ -172,3 +226,27 @@ def test_fuzzed_ids_do_not_belong_to_a_vehicle_also_where_no_label_tells(labelle
     frames = Frames(bus.time, bus.arbitration_id.astype(np.uint32), bus.dlc.astype(np.uint8), bus.payload, label)
     assert len(np.unique(frames.arbitration_id)) > 500
     assert regular_ids(frames) == {message.arbitration_id for message in vehicle.messages}
+
+
+def often(identifiers_and_counts: dict[int, int], attacks: int = 0) -> Frames:
+    """Frames of each ID as often as said; the last `attacks` of them are of an attack."""
+    ids = np.repeat(list(identifiers_and_counts), list(identifiers_and_counts.values())).astype(np.uint32)
+    count = len(ids)
+    label = (np.arange(count) >= count - attacks).astype(np.uint8)
+    return Frames(np.arange(count) * 0.001, ids, np.full(count, 8, np.uint8), np.zeros((count, 8), np.uint8), label)
+
+
+def test_an_id_belongs_to_a_vehicle_from_five_frames_on_and_in_a_long_capture_from_two_in_ten_thousand():
+    assert regular_ids(often({1: 5, 2: 4, 3: 100})) == {1, 3}
+    assert regular_ids(often({1: 99_975, 2: 20, 3: 5})) == {1, 2}  # of 100,000 frames
+    assert regular_ids(often({1: 99_976, 2: 19, 3: 5})) == {1}
+
+
+def test_frames_of_an_attack_do_not_count_for_an_id():
+    assert regular_ids(often({1: 10, 2: 8}, attacks=4)) == {1}
+    assert regular_ids(often({1: 10, 2: 8}, attacks=3)) == {1, 2}
+
+
+def test_half_of_the_smaller_set_is_similar_enough_and_less_is_not():
+    assert assign_vehicles({"a": ids(1, 2, 3, 4), "b": ids(3, 4, 5, 6)}, {"a": "kia"})["b"] == "kia"
+    assert assign_vehicles({"a": ids(1, 2, 3, 4, 5), "b": ids(4, 5, 6, 7, 8)}, {"a": "kia"})["b"] == "vehicle-1"
