@@ -55,6 +55,22 @@ def test_a_warm_up_that_looks_attacked_calibrates_nothing(share):
         assert "attacked" in adapted.reason
 
 
+@pytest.mark.parametrize(("flagged", "calibrates"), [(20, True), (21, False)])
+def test_a_fifth_of_flagged_windows_is_borne_and_no_more(flagged, calibrates):
+    target = np.full(ENOUGH, -1.0)
+    target[:flagged] = SOURCE.threshold  # at the threshold is flagged
+    assert from_normal(SOURCE, target, 3).calibrated.all() == calibrates
+
+
+def test_the_threshold_of_a_capture_changes_when_what_was_seen_has_doubled():
+    target = scores(1.5, 1000)
+    thresholds = from_capture(SOURCE, target).thresholds
+    assert np.flatnonzero(np.diff(thresholds)).tolist() == [99, 199, 399, 799]
+    for begin in (100, 200, 400, 800):
+        bulk = target[:begin][target[:begin] < SOURCE.threshold]
+        assert thresholds[begin] == pytest.approx(SOURCE.threshold + np.quantile(bulk, 0.99) - SOURCE.upper)
+
+
 @pytest.mark.parametrize("count", [0, 1, ENOUGH - 1])
 def test_too_few_windows_calibrate_nothing(count):
     for adapted in (from_normal(SOURCE, scores(1.0, count), 5), from_capture(SOURCE, scores(1.0, count))):

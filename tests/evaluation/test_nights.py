@@ -1,5 +1,7 @@
 """Drift and comparison: what the nightly re-evaluation computes."""
 
+from copy import copy
+
 import numpy as np
 import pytest
 
@@ -62,6 +64,49 @@ def test_drift_is_zero_against_itself_and_grows_with_a_shift(dataset):
     other = drift(reference, dataset.known, dataset.test_stores()["test_02_unknown_vehicle_known_attack"])
     assert max(value for name, value in other.items() if name.startswith("psi:")) > 0.1
     assert other["new_ids"] > same["new_ids"]
+
+
+def test_drift_is_the_stability_index_by_hand(dataset):
+    store, schema = copy(dataset.train), dict(dataset.schema)
+    schema["node_features"] = ["id_index", "one", "two"]
+    store.schema = schema
+    store.x = np.array([[0.0, 1.0], [0.0, 2.0], [1.0, 3.0], [1.0, 4.0]], np.float32)
+    reference = Reference(("one", "two"), [np.array([0.5]), np.array([2.0, 9.0])], [np.array([0.25, 0.75]), np.full(3, 0.25)])
+    store.arbitration_id = np.array([1, 2, 3, 3], np.uint32)
+    found = drift(reference, Vocabulary.of([1, 2]), store)
+    # Shares of "one": a half and a half. Of "two": a quarter below 2, three quarters from 2 on, none from 9 on.
+    one = 0.25 * np.log(0.5 / 0.25) - 0.25 * np.log(0.5 / 0.75)
+    two = 0.5 * np.log(0.75 / 0.25) + (1e-4 - 0.25) * np.log(1e-4 / 0.25)
+    assert found == pytest.approx({"psi:one": one, "psi:two": two, "new_ids": 0.5})
+
+
+def test_bins_have_equal_shares_of_what_was_trained_on(dataset):
+    store = copy(dataset.train)
+    store.x = np.arange(1000, dtype=np.float32)[:, None]
+    store.schema = {**dataset.schema, "node_features": ["id_index", "only"]}
+    reference = Reference.of(store)
+    assert reference.features == ("only",)
+    np.testing.assert_allclose(reference.edges[0], 999 * np.arange(1, 10) / 10, rtol=1e-5)
+    np.testing.assert_allclose(reference.shares[0], np.full(10, 0.1))
+
+
+def test_a_loss_of_just_the_tolerance_is_none_and_the_worse_of_two_counts():
+    def lost(now, last, first, metric="recall"):
+        key = ("s", "m", metric)
+        return compare({key: now}, {key: last}, {key: first}, 0.25)[0]
+
+    assert not lost(0.5, 0.75, 0.75).regression
+    assert lost(0.49, 0.75, 0.5).regression
+    assert lost(0.49, 0.5, 0.75).regression
+    assert lost(0.5, 0.75, 0.625).loss == 0.25
+    assert lost(0.75, 0.5, 0.5).loss == -0.25
+    assert lost(0.5, 0.125, 0.25, "fpr").loss == 0.375
+
+
+def test_only_windows_of_any_attack_are_compared_and_what_is_undefined_is_left_out():
+    found = figures([ROW, ROW | {"attack": "DoS", "f1": 0.1}, ROW | {"model": "vgae", "roc_auc": None}])
+    assert found["test_01", "gat", "f1"] == 0.9
+    assert {metric for _, model, metric in found if model == "vgae"} == {"f1", "precision", "recall", "fpr", "flagged"}
 
 
 def test_a_feature_that_never_varied_has_a_finite_index(dataset):

@@ -48,3 +48,39 @@ def test_blocks_are_contiguous():
 
 def test_a_capture_of_no_windows_has_no_roles():
     assert assign_roles(0, PreprocessingConfig()).tolist() == []
+
+
+def blocks(roles) -> list[int]:
+    """Roles of the runs of windows, without the gaps between them."""
+    used = roles[roles != GAP]
+    return [int(used[0]), *(int(role) for before, role in zip(used, used[1:], strict=False) if role != before)]
+
+
+@pytest.mark.parametrize(
+    ("validation", "calibration", "expected"),
+    [
+        (0.2, 0.2, [TRAIN, VALIDATION, TRAIN, CALIBRATION, TRAIN, VALIDATION, TRAIN, CALIBRATION, TRAIN]),
+        (0.3, 0.1, [TRAIN, VALIDATION, TRAIN, CALIBRATION, TRAIN, VALIDATION, TRAIN, VALIDATION, TRAIN]),
+        (0.1, 0.3, [TRAIN, CALIBRATION, TRAIN, VALIDATION, TRAIN, CALIBRATION, TRAIN, CALIBRATION, TRAIN]),
+        (0.0, 0.2, [TRAIN, CALIBRATION, TRAIN, CALIBRATION, TRAIN]),
+        (0.2, 0.0, [TRAIN, VALIDATION, TRAIN, VALIDATION, TRAIN]),
+    ],
+)
+def test_blocks_of_both_kinds_take_turns_and_have_their_number(validation, calibration, expected):
+    config = PreprocessingConfig(validation_fraction=validation, calibration_fraction=calibration, split_blocks=10)
+    assert blocks(assign_roles(1000, config)) == expected
+
+
+def test_blocks_are_equal_and_the_gap_is_taken_from_the_later_one():
+    config = PreprocessingConfig(validation_fraction=0.1, calibration_fraction=0.1, split_blocks=10, gap_windows=3)
+    roles = assign_roles(1000, config)
+    changes = np.flatnonzero(np.diff(roles)) + 1
+    assert changes.tolist() == [200, 203, 300, 303, 700, 703, 800, 803]
+    assert set(roles[[200, 202, 300, 302, 700, 802]]) == {GAP}
+
+
+def test_a_short_capture_has_fewer_blocks_each_of_four_gaps():
+    config = PreprocessingConfig(validation_fraction=0.25, calibration_fraction=0.25, split_blocks=20, gap_windows=2)
+    assert blocks(assign_roles(4 * 8, config)) == [TRAIN, VALIDATION, TRAIN, CALIBRATION]
+    assert blocks(assign_roles(4 * 8 - 1, config)) == [VALIDATION, TRAIN, CALIBRATION]
+    assert set(assign_roles(7, config).tolist()) == {TRAIN}  # one block
