@@ -92,7 +92,7 @@ def plan_ablation(
     chosen = chosen_factors(factors)
     for factor in chosen:
         _refuse_clash(factor, overrides)
-    planned = plan_protocol(protocol, data_dir, tuple(datasets) if datasets else None, overrides, paths)
+    planned = plan_protocol(protocol, data_dir, None if datasets is None else tuple(datasets), overrides, paths)
     levels = {run_name(factor, name): level for factor in chosen for name, level in FACTORS[factor].items()}
     plan = AblationPlan(planned, chosen, {**levels, BASE: {}})
     for run in plan.levels:

@@ -119,6 +119,8 @@ def datasets_of_tonight(
             expected[name] = dataset_folder(name, data_dir, paths)
     if chosen is None:
         return expected
+    if not chosen:
+        raise ConfigError("no dataset is given to re-evaluate on; name some, or leave the list out for all that there are")
     for name in chosen:
         dataset_entry(name)
     return {name: expected.get(name) for name in chosen}

@@ -61,6 +61,8 @@ def plan_protocol(
     """
     if protocol not in PROTOCOLS:
         raise ConfigError(f"unknown protocol {protocol!r}; there are: {', '.join(PROTOCOLS)}")
+    if datasets is not None and not datasets:
+        raise ConfigError("no dataset is given; name some, or leave the list out for all that lie below the data folder")
     names = datasets or (tuple(name for name in catalog() if _lies_in(name, data_dir)) if data_dir else ("demo",))
     if not names:
         raise ConfigError(f"no dataset of the catalogue lies in {data_dir}; expected folders such as {data_dir}/hcrl_sa")

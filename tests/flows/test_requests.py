@@ -267,3 +267,17 @@ def test_command_and_form_explain_the_list_of_distillation_alike(kdgat, monkeypa
     rule = "in the same order; a shorter list is padded with no-kd. with-kd needs a teacher; dqn cannot have one."
     assert rule in " ".join(properties["distillation"]["description"].split())
     assert rule in " ".join(kdgat("run", "--help").out.replace("│", " ").split())
+
+
+def test_a_list_that_is_given_to_a_flow_and_empty_is_an_error_too(tmp_path):
+    from tasks.ablation import plan_ablation
+    from tasks.nightly import datasets_of_tonight
+    from tasks.protocol import plan_protocol
+
+    paths = Paths(tmp_path)
+    with pytest.raises(ConfigError, match="no dataset is given"):
+        plan_protocol("official", None, (), {}, paths)
+    with pytest.raises(ConfigError, match="no dataset is given"):
+        plan_ablation("official", None, [], None, {}, paths)
+    with pytest.raises(ConfigError, match="no dataset is given to re-evaluate on"):
+        datasets_of_tonight([], None, [])
