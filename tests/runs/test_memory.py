@@ -1,6 +1,6 @@
 import pytest
 
-from kdgat_models.runs.memory import HIGHEST, LOWEST, START, START_DISTILLED, StageKey, learn, lesson, lessons
+from kdgat_models.runs.memory import HIGHEST, LOWEST, START, START_DISTILLED, Lesson, StageKey, learn, lesson, lessons
 from kdgat_models.runs.store import RunStore
 
 KEY = StageKey("vgae", "small", "vgae", "demo", False)
@@ -49,3 +49,58 @@ def test_keys_do_not_learn_from_each_other(store):
     for other in (KEY._replace(dataset="demo-2"), KEY._replace(scale="large"), KEY._replace(distilled=True)):
         assert lesson(store, other).peak_mb is None
     assert [row["next_request_mb"] for row in lessons(store)] == [lesson(store, KEY).request_mb]
+
+
+def test_the_highest_of_the_last_five_successes_counts(store):
+    for number, peak in enumerate([9000.0, 1000.0, 2000.0, 5000.0, 3000.0, 4000.0], 1):
+        learnt = learn(store, KEY, attempt(number), peak, out_of_memory=False)
+    assert learnt.peak_mb == 5000
+    peaks = [learn(store, KEY, attempt(number), 100.0, out_of_memory=False).peak_mb for number in range(7, 12)]
+    assert peaks == [5000, 5000, 4000, 4000, 100]
+
+
+def test_a_request_is_the_larger_of_share_and_margin(store):
+    assert Lesson(1000.0, 0.5).request_mb == 2000
+    assert Lesson(100.0, 0.5).request_mb == 356
+    assert Lesson(None, 0.5).request_mb is None
+
+
+def test_running_out_before_any_success_teaches_no_peak(store):
+    learnt = learn(store, KEY, attempt(1), 9000.0, out_of_memory=True)
+    assert learnt == (None, pytest.approx(START * 0.8))
+    assert lessons(store)[0] == {
+        **KEY._asdict(),
+        "attempts": 1,
+        "out_of_memory": 1,
+        "peak_mb": None,
+        "factor": pytest.approx(START * 0.8),
+        "next_request_mb": None,
+    }
+
+
+def test_each_attempt_is_a_row_that_says_what_it_asked_for_and_used(store):
+    learn(store, KEY, attempt(1), 6000.0, out_of_memory=False)
+    learn(store, KEY, attempt(2), 9000.0, out_of_memory=True)
+    rows = [{name: value for name, value in row.items() if name != "written_at"} for row in store.rows("memory")]
+    told = {**KEY._asdict(), "run_id": "r", "pipeline_run": "p", "requested_mb": 4000.0}
+    assert rows == [
+        {**told, "peak_mb": 6000.0, "outcome": "completed", "factor": pytest.approx(0.87)},
+        {**told, "peak_mb": 9000.0, "outcome": "out_of_memory", "factor": pytest.approx(0.696)},
+    ]
+
+
+def test_lessons_have_a_row_for_each_key_and_count_its_attempts(store):
+    other = KEY._replace(scale="large", distilled=True)
+    learn(store, KEY, attempt(1), 6000.0, out_of_memory=False)
+    learn(store, KEY, attempt(2), 7000.0, out_of_memory=True)
+    learn(store, other, attempt(1), 100.0, out_of_memory=False)
+    large, small = lessons(store)
+    assert (large["scale"], large["attempts"], large["out_of_memory"], large["next_request_mb"]) == ("large", 1, 0, 356)
+    assert large["factor"] == pytest.approx(START_DISTILLED + 0.02)
+    assert (small["scale"], small["attempts"], small["out_of_memory"], small["peak_mb"]) == ("small", 2, 1, 6000)
+
+
+@pytest.mark.parametrize("field", ["model_type", "scale", "stage", "dataset"])
+def test_a_key_whose_name_begins_like_another_is_another(store, field):
+    learn(store, KEY._replace(**{field: f"{getattr(KEY, field)}-no-x"}), attempt(1), 6000.0, out_of_memory=False)
+    assert lesson(store, KEY).peak_mb is None

@@ -1,0 +1,57 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from kdgat_models.runs.champions import Champion, champions, register, remove
+from kdgat_models.runs.store import RunStore
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
+CHAMPION = Champion(
+    dataset="demo",
+    variant="large",
+    models={"vgae": {"kind": "vgae", "digest": "d1"}, "fusion": None},
+    graphs={"kind": "graphs", "digest": "d2"},
+    raw="/data/demo",
+    config={"seed": 3, "vgae": {"hidden": [8, 4]}},
+    rows=[{"split": "test_01", "f1": 0.5}],
+    registered_at=NOW,
+)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore(tmp_path)
+
+
+def test_a_champion_is_read_as_it_was_registered(store):
+    assert champions(store) == []
+    register(store, CHAMPION)
+    assert champions(store) == [CHAMPION]
+    assert (CHAMPION.name, CHAMPION.slug) == ("demo/large", "demo-large")
+
+
+def test_the_last_registration_of_a_dataset_and_variant_holds_and_others_stay(store):
+    small, elsewhere = CHAMPION._replace(variant="small_kd"), CHAMPION._replace(dataset="set_01")
+    for champion in (small, CHAMPION, elsewhere, CHAMPION._replace(raw="/new")):
+        register(store, champion)
+    assert champions(store) == [CHAMPION._replace(raw="/new"), small, elsewhere]  # by name
+
+
+def test_a_removed_one_is_watched_no_longer_until_it_is_registered_again(store):
+    small = CHAMPION._replace(variant="small_kd")
+    register(store, CHAMPION)
+    register(store, small)
+    assert remove(store, "demo", "large")
+    assert champions(store) == [small]
+    assert not remove(store, "demo", "large")
+    assert not remove(store, "large", "demo")
+    register(store, CHAMPION)
+    assert champions(store) == [CHAMPION, small]
+
+
+def test_every_registration_is_kept(store):
+    register(store, CHAMPION)
+    register(store, CHAMPION)
+    remove(store, "demo", "large")
+    assert [row["removed"] for row in store.rows("champions")] == [False, False, True]
+    assert len(store.files("champions", "demo-large-*")) == 3
