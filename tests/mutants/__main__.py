@@ -14,10 +14,9 @@ import argparse
 import sys
 import tempfile
 import time
-from fnmatch import fnmatch
 from pathlib import Path
 
-from mutants.campaign import REPORTS, ROOT, TARGETS, Campaign, Result, matching
+from mutants.campaign import REPORTS, ROOT, TARGETS, Campaign, Result, fits, matching
 from mutants.equivalents import EQUIVALENTS, Equivalent, read
 from mutants.sources import changes_of, draw
 
@@ -27,7 +26,7 @@ REQUIRED = 0.85
 def main() -> int:
     options = _options()
     started = time.monotonic()
-    files = [file for file in matching(TARGETS, REPORTS) if fnmatch(file, options.only)]
+    files = [file for file in matching(TARGETS, REPORTS) if fits(file, options.only)]
     changes = [change for file in files for change in changes_of(ROOT, file)]
     mutants = draw(changes, options.sample, options.seed)
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
@@ -58,8 +57,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--seed", type=int, default=1, help="which mutants are drawn")
     parser.add_argument("--sample", type=int, default=250, help="how many")
-    parser.add_argument("--only", default="*", help="a pattern of files that are changed")
-    parser.add_argument("--tests", default="*", help="a pattern of files of tests that are run; all by default")
+    parser.add_argument("--only", default="*", help="patterns of files that are changed")
+    parser.add_argument("--tests", default="*", help="patterns of files of tests that are run; all by default")
     parser.add_argument("--workers", type=int, default=2)
     return parser.parse_args()
 

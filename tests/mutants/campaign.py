@@ -57,6 +57,11 @@ class Result(NamedTuple):
         return self.ended is None or self.ended.code in {0, 5}
 
 
+def fits(file: str, patterns: str) -> bool:
+    """Whether a file matches one of the patterns, which stand apart by blanks."""
+    return any(fnmatch(file, pattern) for pattern in patterns.split())
+
+
 def matching(patterns: tuple[str, ...], but: tuple[str, ...]) -> list[str]:
     """Files of the checkout, relative to it."""
     found = {path.relative_to(ROOT).as_posix() for pattern in patterns for path in ROOT.glob(pattern)}
@@ -75,7 +80,7 @@ class Campaign:
         self.kernels = folder / "kernels"
         self.reach = Reach(ROOT, matching(TARGETS, REPORTS))
         forked.warm_up()
-        self.tests = self._observe([file for file in matching(SUITE, PROCESSES) if fnmatch(file, tests)])
+        self.tests = self._observe([file for file in matching(SUITE, PROCESSES) if fits(file, tests)])
 
     def _observe(self, suite: list[str]) -> list[Case]:
         shards = [suite[number :: self.workers] for number in range(self.workers)]
