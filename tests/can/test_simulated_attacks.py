@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from config.catalog import dataset_entry, stated_vehicle
 from kdgat_models.can.simulate import (
     ATTACKS,
     DEMO,
@@ -312,6 +313,27 @@ def test_captures_of_a_vehicle_share_the_vehicle_and_not_the_drive():
     assert not {m.arbitration_id for m in make_vehicle("alpha", 300).messages} ^ set(
         simulate_capture(Episode("train", "alpha", None, 5), 3).arbitration_id
     )
+
+
+def test_the_demo_holds_what_its_splits_promise():
+    by_split = {split: [e for e in DEMO if e.split == split] for split in {episode.split for episode in DEMO}}
+    trained = {episode.attack for split, episodes in by_split.items() if split.startswith("train") for episode in episodes}
+    assert {episode.attack for episode in by_split["train_01_attack_free"]} == {None}
+    assert trained - {None} < set(ATTACKS)
+    for split, episodes in by_split.items():
+        assert set(dataset_entry("demo").splits) == set(by_split)
+        for episode in episodes:
+            assert episode.seconds >= 20
+            assert episode.vehicle in (("charlie", "delta") if "unknown_vehicle" in split else ("alpha", "bravo"))
+            assert stated_vehicle("demo", split, f"x-{episode.vehicle}") == episode.vehicle
+            if split.startswith("test"):
+                assert episode.attack in ATTACKS
+                assert (episode.attack in trained) == ("known_attack" in split and "unknown_attack" not in split)
+    assert [episode.attack for episode in by_split["test_05_suppress"] + by_split["test_06_masquerade"]] == [
+        "suppress",
+        "masquerade",
+    ]
+    assert {name: attack.__name__ for name, attack in ATTACKS.items()} == {name: name.lower() for name in ATTACKS}
 
 
 def test_the_demo_is_written_with_the_frames_that_were_simulated(tmp_path):

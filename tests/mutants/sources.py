@@ -14,7 +14,7 @@ from typing import NamedTuple
 import libcst as cst
 import libcst.matchers as m
 from libcst.metadata import CodeRange, MetadataWrapper, PositionProvider
-from mutmut.mutation.mutators import mutation_operators, operator_string
+from mutmut.mutation.mutators import mutation_operators, operator_arg_removal, operator_string
 
 MODULE_LEVEL = "<module>"
 
@@ -97,6 +97,15 @@ def _first_string_change(node: cst.BaseString) -> Iterator[cst.CSTNode]:
     yield from list(operator_string(node))[:1]
 
 
+def _argument_changes(node: cst.Call) -> Iterator[cst.CSTNode]:
+    """Arguments that are None or left out, but for those that check the program (`strict`) or place a warning."""
+    guards = [argument for argument in node.args if m.matches(argument, _GUARD)]
+    for changed in operator_arg_removal(node):
+        assert isinstance(changed, cst.Call)
+        if all(any(guard is argument for argument in changed.args) for guard in guards):
+            yield changed
+
+
 def _effect_dropped(node: cst.Expr) -> Iterator[cst.CSTNode]:
     if isinstance(node.value, cst.Call):
         yield cst.Pass()
@@ -114,8 +123,9 @@ _SPACE: dict[type, dict[str, cst.SimpleWhitespace]] = {
     cst.CompIf: {"whitespace_before_test": cst.SimpleWhitespace(" ")},
 }
 
+_OURS = {operator_string: _first_string_change, operator_arg_removal: _argument_changes}
 OPERATORS = [
-    *((kind, _first_string_change if operator is operator_string else operator) for kind, operator in mutation_operators),
+    *((kind, _OURS.get(operator, operator)) for kind, operator in mutation_operators),
     (cst.Expr, _effect_dropped),
     (cst.If, _condition_negated),
     (cst.While, _condition_negated),
@@ -124,8 +134,10 @@ OPERATORS = [
 
 # What no test of results can or should see: types, decorators (a kernel that is not compiled gives the same), imports and
 # docstrings. The words of an error are for people; that it is raised, and with a message, is mutated.
+_GUARD = m.Arg(keyword=m.Name("strict") | m.Name("stacklevel"))
 _LEFT_OUT = (
-    m.Annotation()
+    _GUARD
+    | m.Annotation()
     | m.Decorator()
     | m.Import()
     | m.ImportFrom()

@@ -65,6 +65,14 @@ def test_types_decorators_imports_docstrings_and_the_words_of_errors_are_left_al
     assert not any("XXtoo muchXX" in diff or "XXintXX" in diff for diff in diffs(toy))
 
 
+def test_checks_of_the_program_itself_are_left_alone(tmp_path):
+    (tmp_path / "toy.py").write_text("def pairs(a, b):\n    return zip(a, b, strict=True)\n")
+    assert set(diffs(tmp_path)) == {
+        f"- return zip(a, b, strict=True)\n+ return zip({changed}strict=True)"
+        for changed in ("None, b, ", "a, None, ", "b, ", "a, ")
+    }
+
+
 def test_every_mutant_is_the_file_with_one_change_and_compiles(toy):
     for diff, mutant in diffs(toy).items():
         compile(mutant.text, "toy", "exec")
