@@ -13,7 +13,7 @@ from config.schema import PipelineConfig
 from tasks.parameters import ALL_MODELS
 from tasks.plan import PipelinePlan, plan_pipeline
 
-# Space that a run is sure to write for a byte of captures, well below what was measured: 0.4 for validated frames and 2.6 for
+# Space that a run is sure to write for a byte of captures, well below what was measured: 0.3 for validated frames and 1.7 for
 # graphs with one copy, per byte of CSV. A compressed byte is several.
 WRITTEN_PER_BYTE, WRITTEN_PER_COMPRESSED_BYTE = 1.0, 4.0
 MODELS_MB = 100.0  # checkpoints, run store, Prefect's and MLflow's databases
