@@ -15,6 +15,7 @@ from kdgat_models.evaluation.protocol_report import (
     macro_rows,
 )
 from kdgat_models.evaluation.protocol_tables import markdown
+from kdgat_models.evaluation.thresholds import false_alarm_threshold
 
 W = 10
 
@@ -73,6 +74,46 @@ def test_windows_that_were_calibrated_on_are_not_judged():
     judged = np.isfinite(thresholds)
     assert not judged[:1190].any()  # two minutes of the attack-free capture
     assert judged[1210:].all()
+
+
+def test_the_budget_is_one_false_alarm_in_a_thousand_normal_calibration_windows():
+    captures, trial = make_captures(), make_trial()
+    scores, known = trial.calibration["teacher"]
+    threshold = decide(trial, "teacher", captures).thresholds["budget"]
+    assert set(threshold) == {false_alarm_threshold(scores[known == 0], 0.001)}
+
+
+def test_normal_minutes_are_those_of_the_longest_attack_free_capture_of_the_same_vehicle():
+    captures, trial = make_captures(), make_trial()
+    short = CaptureFrames(captures.frames[0].timestamp[:20_000], captures.frames[0].label[:20_000])
+    facts = [captures.facts[0], captures.facts[1], {"name": "d/s/short", "vehicle": "v", "attack": "none"}]
+    other = {"name": "d/s/other", "vehicle": "w", "attack": "none"}
+    captures = Captures([*facts, other], [*captures.frames, short, captures.frames[0]], W)
+    windows = trial.windows
+    more = [np.zeros(2000, int), np.zeros(3000, int)]
+    together = JudgedWindows(
+        np.concatenate([windows.labels, *more]),
+        np.concatenate([windows.captures, more[0] + 2, more[1] + 3]),
+        np.concatenate([windows.first_frame, np.arange(2000) * W, np.arange(3000) * W]),
+    )
+    test = np.concatenate([trial.test["teacher"], np.full(5000, -3.0)])
+    thresholds = decide(trial._replace(windows=together, test={"teacher": test}), "teacher", captures).thresholds
+    judged = [np.isfinite(thresholds["adapted_normal"][together.captures == capture]) for capture in range(4)]
+    # Windows of 10 frames that end within 120 s of the first frame: 1200 of them.
+    assert [int((~of_capture).sum()) for of_capture in judged] == [1200, 0, 0, 1200]
+    assert not judged[0][:1200].any()
+
+
+def test_a_mean_over_folds_leaves_out_what_is_undefined():
+    captures, trial = make_captures(), make_trial()
+    rows = fold_rows([trial], "teacher", [decide(trial, "teacher", captures)], captures)
+    undefined = [{**row, "fold": "w", "roc_auc": None, "f1": 0.5, "f1_by_seed": [0.5]} for row in rows]
+    without = [{**row, "fold": "x", "f1": None} for row in rows]
+    macro = {row["regime"]: row for row in macro_rows(rows + undefined + without)}
+    source = next(row for row in rows if row["regime"] == "source")
+    assert macro["source"]["folds"] == 2
+    assert macro["source"]["roc_auc"] == source["roc_auc"]
+    assert macro["source"]["f1_by_seed"] == [pytest.approx((source["f1_by_seed"][0] + 0.5) / 2)]
 
 
 def test_a_capture_that_begins_under_attack_is_not_calibrated_and_says_so():
