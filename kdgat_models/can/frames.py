@@ -62,7 +62,7 @@ def read_frames(path: Path) -> Frames:
         with pq.ParquetFile(path, memory_map=True) as file:
             _check_fields(file.schema_arrow)
             return _frames(file.read())
-    except (pa.ArrowException, OSError, CaptureError) as error:
+    except (pa.ArrowException, OSError, ValueError, CaptureError) as error:  # ValueError: names of columns that are no UTF-8
         raise CaptureError(
             f"{path} is not a capture as ingest writes it: {error}. Remove it and ingest the recording again"
         ) from error

@@ -179,6 +179,38 @@ def test_blocks_change_neither_lines_nor_digest(capture):
         capture(HEADER + rows + "x\n", block_bytes=1000)
 
 
+REMOTE = "Timestamp: {time}        ID: {id}    {flags}    DLC: {dlc}    {data}"
+
+
+def test_the_digest_tells_apart_what_differs_in_any_column(capture):
+    """Times, IDs, DLCs, payloads, labels and flags: two captures have one digest only if they are the same traffic."""
+    columns = {"time": "1.5", "id": "081", "data": "40", "label": "0"}
+    others = {"time": "1.4", "id": "082", "data": "41", "label": "1"}
+    texts = {"": "{time},{id},{data},{label}".format(**columns)}
+    texts |= {name: "{time},{id},{data},{label}".format(**columns | {name: other}) for name, other in others.items()}
+    texts |= {"dlc": "1.5,081,4000,0", "empty": "1.5,081,,0"}
+    two = [f"0.5,001,AABB,0\n{text}\n2,002,CC,1\n" for text in texts.values()]
+    digests = [capture(HEADER + text).digest for text in two]
+    fields = {"time": "1.5", "id": "0081", "dlc": "0", "flags": "000", "data": ""}
+    for name, value in (("flags", "000"), ("flags", "100"), ("dlc", "1 40")):
+        line = REMOTE.format(**fields | {name: value})
+        digests.append(capture("\n".join([REMOTE.format(**fields), line, ""])).digest)
+    # the same bytes, cut into payloads elsewhere, and the same two frames the other way round
+    digests += [capture(HEADER + text).digest for text in ("1,081,40,0\n1,081,4142,0\n", "1,081,4041,0\n1,081,42,0\n")]
+    digests += [capture(HEADER + text).digest for text in ("1,081,,0\n1,082,,0\n", "1,082,,0\n1,081,,0\n")]
+    assert len(set(digests)) == len(digests)
+
+
+def test_a_remote_frame_has_another_digest_than_an_empty_frame_with_the_same_dlc(capture):
+    empty, remote = (REMOTE.format(time="1.5", id="0081", flags=flags, dlc="0", data="") for flags in ("000", "100"))
+    assert capture(f"{empty}\n").digest != capture(f"{remote}\n").digest
+
+
+def test_the_digest_is_of_the_frames_and_not_of_the_file(capture):
+    plain = capture(HEADER + "1,081,4a,0\n2,82,,1\n")
+    assert capture(HEADER + "1.0,0x081,4A,0\r\n2e0,082,,1", "other.csv").digest == plain.digest
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(

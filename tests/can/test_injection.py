@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from config.errors import ConfigError
+from kdgat_models.can import injection
 from kdgat_models.can.frames import MAX_EXTENDED_ID, MAX_STANDARD_ID, Frames
 from kdgat_models.can.injection import DURATION_S, FAMILIES, FORGERIES, GAP_S, LEAD_S, inject
 from kdgat_models.can.simulate import Episode, simulate_capture
@@ -242,6 +243,35 @@ def test_every_forgery_makes_as_many_payloads_as_asked_for(clean, forgery):
         assert payload.shape == (count, 8)
         assert payload.dtype == np.uint8
     assert np.array_equal(sent, before)
+
+
+def numbered(seconds: int = 60) -> Frames:
+    """One ID, 100 frames a second; each payload is the number of its frame, so that it says when it was sent."""
+    count = seconds * 100
+    payload = np.arange(count, dtype=">u8").view(np.uint8).reshape(count, 8)
+    ids, dlc, label = np.full(count, 0x10, np.uint32), np.full(count, 8, np.uint8), np.zeros(count, np.uint8)
+    return Frames(np.arange(count) / 100, ids, dlc, payload, label)
+
+
+@pytest.mark.parametrize("family", ["single", "flood", "spoof", "masquerade", "new_id"])
+def test_payloads_are_forged_of_what_was_sent_before_the_attack_began(family, monkeypatch):
+    """An attacker cannot record the future: neither does what it sends again, nor what it changes, come from there."""
+    known = []
+
+    def overheard(sent, recent, dlc, count, rng):
+        known.append((sent[:, -8:].copy().view(">u8").ravel(), int(recent.copy().view(">u8")[0])))
+        return np.tile(recent, (count, 1))
+
+    monkeypatch.setattr(injection, "FORGERIES", (overheard,))
+    frames = frozen(numbered())
+    recording = injection._indexed(frames)
+    for seed, begin in enumerate((0.005, 0.5, 7.25, 30.0, 55.0)):
+        FAMILIES[family](recording, injection.Segment(begin, begin + 4, 0x10), rng(seed))
+        sent, recent = known[-1]
+        before = int(np.searchsorted(frames.timestamp, begin))
+        assert np.array_equal(sent, np.arange(before))  # all that was sent, and nothing that is still to come
+        assert before - injection.HEARD <= recent < before
+    assert len(known) == 5
 
 
 def test_a_victim_that_has_not_been_heard_yet_is_forged_from_its_first_frame(clean):
