@@ -34,13 +34,13 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "graphs": ("preprocessing", "augmentation"),
     "vgae": ("identity", "vgae", "training", "auxiliary", "curriculum", "seed"),
     "gat": ("identity", "gat", "training", "auxiliary", "curriculum", "loss", "seed"),
-    "fusion": ("identity", "dqn", "training", "fusion", "seed"),
+    "fusion": ("identity", "dqn", "training", "fusion", "decision", "seed"),
     "evaluation": ("decision",),
     "drift": (),
     "pool": ("preprocessing", "augmentation"),
     "trial": ("seed",),
-    "protocol": (),
-    "ablation_score": ("seed",),
+    "protocol": ("decision",),
+    "ablation_score": ("decision", "seed"),
     "ablation": (),
 }
 IDENTITY = ("dataset", "model_type", "scale")

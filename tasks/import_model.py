@@ -22,6 +22,7 @@ from kdgat_models.files import digest_files, digest_json, write_json
 from kdgat_models.fusion.inputs import BaseModels
 from kdgat_models.fusion.method import FusionMethod, fused_scores
 from kdgat_models.graphs.dataset import GraphDataset
+from kdgat_models.graphs.finite import Origin
 from kdgat_models.graphs.reference import REFERENCE
 from kdgat_models.importing.names import model_type_of
 from kdgat_models.importing.pickles import State, read_state
@@ -154,10 +155,13 @@ def _fusion(
     method = restore(made)
     assert isinstance(method, FusionMethod)
     networks = {name: restore(model) for name, model in models.items()}
-    base = BaseModels.of(dataset, networks, {name: model.threshold for name, model in models.items()})
+    base = BaseModels.of(dataset, networks, {name: model.figure(config.decision.rule) for name, model in models.items()})
     windows = calibration_windows(dataset.train)
     inputs, _ = base.run(dataset.train_data(), windows)
-    thresholds = choose_thresholds(fused_scores(method, inputs), labels_of(dataset, windows)) | base.saved_scales()
+    thresholds = (
+        choose_thresholds(fused_scores(method, inputs, Origin(dataset.train, windows)), labels_of(dataset, windows))
+        | base.saved_scales()
+    )
     return made._replace(thresholds=thresholds), {"graphs": graphs, **artifacts}
 
 

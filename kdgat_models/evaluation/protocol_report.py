@@ -11,17 +11,21 @@ from kdgat_models.evaluation.adaptation import Adaptation, Source, from_capture,
 from kdgat_models.evaluation.bootstrap import ScoredWindows, interval, time_blocks
 from kdgat_models.evaluation.episodes import CaptureWindows, Events, capture_events, pool
 from kdgat_models.evaluation.metrics import window_metrics
-from kdgat_models.evaluation.thresholds import EVEN_ODDS, choose_thresholds
+from kdgat_models.evaluation.thresholds import EVEN_ODDS, FALSE_ALARM_BUDGETS, choose_thresholds
 
 Scores = NDArray[np.float64]
 
 # How a threshold comes about. None has seen a label of the target.
 REGIMES = {
-    "source": "highest F1 on recorded calibration windows of the training captures; of all that are as good, the nearest to "
-    "even odds (teacher, student, GAT, boosting) or the middle (scores that are no log-odds)",
+    "source": "by `decision.rule` on recorded calibration windows of the training captures: {rule}",
     "budget": "at most 0.1 % of normal windows, conformal, on the same calibration windows",
     "adapted_normal": "source, moved by the first two minutes of one attack-free capture of the target vehicle",
     "adapted_capture": "source, moved by the unflagged bulk of the unlabelled capture so far",
+}
+RULES = {
+    "f1": "highest F1; of all that are as good, the nearest to even odds (teacher, student, GAT, boosting) or the middle "
+    "(scores that are no log-odds)",
+    **{f"fpr_{budget:g}": f"at most {budget:.1%} of normal windows, conformal" for budget in FALSE_ALARM_BUDGETS},
 }
 NORMAL_SECONDS = 120.0
 BLOCK_WINDOWS = 50
@@ -72,14 +76,14 @@ class Captures(NamedTuple):
     window_size: int
 
 
-def decide(trial: Trial, detector: str, captures: Captures) -> Decisions:
-    """Choose the thresholds of a detector in a trial, by every regime."""
+def decide(trial: Trial, detector: str, captures: Captures, rule: str = "f1") -> Decisions:
+    """Choose the thresholds of a detector in a trial, by every regime; `rule` is that of `source`, one of RULES."""
     scores, labels = trial.calibration[detector]
     known = np.isfinite(scores)
     chosen = choose_thresholds(scores[known], labels[known], EVEN_ODDS if detector in trial.log_odds else None)
-    source = Source.of(chosen["f1"], scores[known & (labels == 0)])
+    source = Source.of(chosen[rule], scores[known & (labels == 0)])
     test, windows = trial.test[detector], trial.windows
-    thresholds = {"source": np.full(len(test), chosen["f1"]), "budget": np.full(len(test), chosen[PERCENT_FALSE_ALARMS])}
+    thresholds = {"source": np.full(len(test), chosen[rule]), "budget": np.full(len(test), chosen[PERCENT_FALSE_ALARMS])}
     notes: list[str] = []
     normal = _normal_minutes(windows, captures)
     given = np.full(len(test), np.nan)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kdgat_models.evaluation.protocol_report import REGIMES
+from kdgat_models.evaluation.protocol_report import REGIMES, RULES
 
 SHOWN = ("source", "adapted_normal", "adapted_capture")  # in the tables; the budget is in report.json too
 
@@ -13,7 +13,7 @@ def markdown(report: dict[str, Any]) -> str:
         f"# {report['protocol']}, version {report['version']}",
         report["states"],
         f"Datasets: {', '.join(report['datasets'])}. Seeds: {report['seeds']}. Windows of {report['window_size']} frames.",
-        "## Thresholds\n\n" + "\n".join(f"- **{name}**: {text}" for name, text in REGIMES.items()),
+        "## Thresholds\n\n" + "\n".join(f"- **{name}**: {text}" for name, text in regimes(report["rule"]).items()),
         "## Mean over folds\n\n" + _macro_table(report),
         "## F1 / ROC-AUC by fold (threshold: source)\n\n" + _fold_table(report, "source"),
         "## F1 / ROC-AUC by fold (threshold: adapted_normal)\n\n" + _fold_table(report, "adapted_normal"),
@@ -26,6 +26,11 @@ def markdown(report: dict[str, Any]) -> str:
     if report["notes"]:
         parts.append("## Not calibrated, or without a clock\n\n" + "\n".join(f"- {note}" for note in report["notes"]))
     return "\n\n".join(parts) + "\n"
+
+
+def regimes(rule: str) -> dict[str, str]:
+    """How the thresholds of each regime come about under a decision rule."""
+    return {name: text.format(rule=RULES[rule]) for name, text in REGIMES.items()}
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:

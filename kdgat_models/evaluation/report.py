@@ -11,11 +11,12 @@ from kdgat_models.graphs.store import GraphStore
 
 
 class Detector(NamedTuple):
-    """Scores of one model on the windows of a split, and its threshold."""
+    """Scores of one model on the windows of a split, its threshold, and the temperature that makes log-odds of its scores."""
 
     model: str
     scores: NDArray[np.float64]
     threshold: float
+    temperature: float | None = None
 
 
 def split_report(split: str, store: GraphStore, detectors: list[Detector]) -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@ def ablation_score(
 ) -> Artifact:
     """Score what `fusion` makes of both models, or the classifier alone if there is none.
 
-    The threshold is the one of highest F1 on calibration windows, for a fusion too.
+    The threshold is that of `decision.rule` on calibration windows, for a fusion too.
     """
     dataset = GraphDataset(graphs.path)
     store, fold = dataset.train, read_fold(graphs.path)
@@ -38,7 +38,7 @@ def ablation_score(
         scores, own = [_alone(dataset, gat, windows) for windows in (calibration, test)], EVEN_ODDS
     else:
         scores = [_fused(dataset, gat, vgae, fusion, windows) for windows in (calibration, test)]
-    threshold = choose_thresholds(scores[0], store.label[calibration], own)["f1"]
+    threshold = choose_thresholds(scores[0], store.label[calibration], own)[config.decision.rule]
     metrics = window_metrics(store.label[test], scores[1], threshold)
     emit("log", message=f"scored {len(test)} windows of {len(fold.test)} captures")
     content = {"fold": fold.name, "seed": config.seed, "threshold": threshold, **metrics}

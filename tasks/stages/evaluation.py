@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from config.paths import METRICS
 from config.schema import PipelineConfig
 from kdgat_models.errors import DatasetError, SchemaError
+from kdgat_models.evaluation.calibration import probability
 from kdgat_models.evaluation.report import ALL, Detector, split_report
 from kdgat_models.files import atomic_path, digest_json, write_json
 from kdgat_models.fusion.features import EXTRACTORS, extract, suspects
@@ -92,7 +93,13 @@ class _Scorer:
             inputs, extracted = self.base.run(data, windows)
             fused = [Detector("fusion", fused_scores(self.method, inputs, Origin(store, windows)), self.threshold)]
         return [
-            Detector(name, extracted[name].scores, model.checkpoint.figure(self.rule)) for name, model in self.models.items()
+            Detector(
+                name,
+                extracted[name].scores,
+                model.checkpoint.figure(self.rule),
+                model.checkpoint.thresholds.get("temperature"),
+            )
+            for name, model in self.models.items()
         ] + fused
 
     def suspects(self, store: GraphStore) -> NDArray[np.uint32] | None:
@@ -107,6 +114,9 @@ def _write_scores(path: Path, store: GraphStore, detectors: list[Detector], accu
     captures = np.array([capture.name for capture in store.captures])
     columns = {"capture": captures[store.capture], "start_time": store.start_time, "label": store.label}
     columns |= {detector.model: detector.scores for detector in detectors}
+    for model, scores, _, temperature in detectors:
+        if temperature is not None:
+            columns[f"{model}_probability"] = probability(scores, temperature)
     if accused is not None:
         columns["suspect"] = accused  # arbitration ID; it means something where the window is flagged
     with atomic_path(path) as temporary:

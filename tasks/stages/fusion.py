@@ -32,7 +32,7 @@ def fusion(config: PipelineConfig, folder: Path, graphs: Artifact, vgae: Artifac
         "log",
         message="fusion learns from the validation windows; it stops, and its thresholds are chosen, by calibration windows",
     )
-    base = _base_models(dataset, vgae, gat)
+    base = _base_models(dataset, vgae, gat, config.decision.rule)
     train, held_out = (fusion_data(base, dataset, dataset.train.windows(role)) for role in (VALIDATION, CALIBRATION))
     method = new_network(config, dataset)
     assert isinstance(method, FusionMethod)
@@ -48,13 +48,13 @@ def fusion(config: PipelineConfig, folder: Path, graphs: Artifact, vgae: Artifac
     return publish_model(config, folder, dataset, method, result, thresholds, inputs)
 
 
-def _base_models(dataset: GraphDataset, vgae: Artifact, gat: Artifact) -> BaseModels:
-    """The two base models, with the scale of the autoencoder's score."""
+def _base_models(dataset: GraphDataset, vgae: Artifact, gat: Artifact, rule: str) -> BaseModels:
+    """The two base models; their views are one half at the thresholds of the decision rule."""
     models = {
         name: load_model(artifact, dataset, name, torch.device("cpu")) for name, artifact in (("vgae", vgae), ("gat", gat))
     }
     return BaseModels.of(
         dataset,
         {name: model.network for name, model in models.items()},
-        {name: model.checkpoint.threshold for name, model in models.items()},
+        {name: model.checkpoint.figure(rule) for name, model in models.items()},
     )

@@ -48,7 +48,7 @@ def protocol(config: PipelineConfig, folder: Path, pool: Artifact, trials: list[
         for detector in (*MODELS, *BASELINES):
             having = [trial for trial in same_fold if detector in trial.test]
             if having:
-                decided = [decide(trial, detector, captures) for trial in having]
+                decided = [decide(trial, detector, captures, config.decision.rule) for trial in having]
                 rows += fold_rows(having, detector, decided, captures)
                 notes += [
                     f"{detector}, seed {trial.seed}: {n}" for trial, d in zip(having, decided, strict=True) for n in d.notes
@@ -76,6 +76,7 @@ def _report(
         "protocol": known.name,
         "version": known.version,
         "states": known.states,
+        "rule": config.decision.rule,
         "datasets": sorted({fact.dataset for fact in facts}),
         "window_size": config.preprocessing.window_size,
         "seeds": len({meta.seed for meta in metas}),

@@ -5,6 +5,7 @@ import pytest
 
 from kdgat_models.evaluation.protocol_report import (
     REGIMES,
+    RULES,
     CaptureFrames,
     Captures,
     JudgedWindows,
@@ -15,7 +16,7 @@ from kdgat_models.evaluation.protocol_report import (
     macro_rows,
 )
 from kdgat_models.evaluation.protocol_tables import markdown
-from kdgat_models.evaluation.thresholds import false_alarm_threshold
+from kdgat_models.evaluation.thresholds import choose_thresholds, false_alarm_threshold
 
 W = 10
 
@@ -58,6 +59,17 @@ def test_a_restless_vehicle_raises_false_alarms_until_the_threshold_is_adapted()
     fpr = {row["regime"]: row["fpr"] for row in fold_rows([trial], "teacher", [decided], captures)}
     assert fpr["source"] > 0.1
     assert fpr["adapted_normal"] < fpr["source"] / 10
+
+
+@pytest.mark.parametrize("rule", sorted(RULES))
+def test_the_threshold_of_the_source_is_that_of_the_rule(rule):
+    captures, trial = make_captures(), make_trial()
+    scores, known = trial.calibration["teacher"]
+    expected, decided = choose_thresholds(scores, known), decide(trial, "teacher", captures, rule).thresholds
+    assert len(set(expected.values())) == len(RULES) == 4
+    assert set(decided["source"]) == {expected[rule]}
+    assert set(decided["budget"]) == {expected["fpr_0.001"]}
+    assert np.nanmin(decided["adapted_normal"]) >= expected[rule]
 
 
 def test_only_log_odds_are_cut_at_even_odds():
@@ -145,7 +157,14 @@ def test_the_report_is_readable_also_where_a_figure_is_undefined():
     decided = decide(trial, "teacher", captures)
     rows = fold_rows([trial], "teacher", [decided], captures)
     report = {
-        **{"protocol": "leave-one-vehicle-out", "version": 1, "states": "What.", "datasets": ["d"], "seeds": 1},
+        **{
+            "protocol": "leave-one-vehicle-out",
+            "version": 1,
+            "states": "What.",
+            "rule": "fpr_0.05",
+            "datasets": ["d"],
+            "seeds": 1,
+        },
         **{"window_size": W, "detectors": ["teacher"], "models": ["teacher"], "baselines": [], "parameters": {"teacher": 1}},
         "folds": [{"name": "v", "train": ["d/s/x", "d/s/x#1"], "test": ["d/s/DoS-1"], "left_out": {"d/s/y": "shares content"}}],
         "names": [fact["name"] for fact in captures.facts],
@@ -153,6 +172,7 @@ def test_the_report_is_readable_also_where_a_figure_is_undefined():
         "captures": list(capture_rows(trial, "teacher", decided, captures)),
     }
     text = markdown(report)
+    assert "training captures: at most 5.0% of normal windows" in text
     assert "nan" not in text.lower()
     assert "| d/s/DoS-1 | 100 | 1.0000 / 1.0000 |" in text
     assert "left out: d/s/y shares content" in text

@@ -1,22 +1,32 @@
 """From base models to the inputs of fusion and to suspects, and on which windows a fusion is trained, stopped and cut."""
 
+import json
+
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from conftest import tiny
 from torch import nn
 
+from config.paths import Paths
 from kdgat_models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from kdgat_models.evaluation.ablation import SCORE
+from kdgat_models.evaluation.protocols import Fold
 from kdgat_models.evaluation.thresholds import choose_thresholds
 from kdgat_models.fusion.features import EXTRACTORS, extract, suspects
 from kdgat_models.fusion.inputs import BaseModels, following_rows, fusion_data
 from kdgat_models.fusion.method import FusionInputs, ScoreScale, fused_scores
 from kdgat_models.fusion.weighted_avg import WeightedAverage
+from kdgat_models.graphs.dataset import GraphDataset
 from kdgat_models.graphs.splits import CALIBRATION, VALIDATION
 from kdgat_models.networks.gat import GAT
 from kdgat_models.registry import build, restore
 from tasks.artifact import Artifact
+from tasks.protocol import fold_artifact
 from tasks.stages import common
+from tasks.stages.ablation_score import ablation_score
+from tasks.stages.evaluation import evaluation
 from tasks.stages.fusion import fusion
 
 
@@ -153,6 +163,43 @@ def test_a_fusion_is_cut_by_recorded_calibration_windows_and_keeps_the_scales_of
     assert mine == pytest.approx(cuts["recorded calibration"], rel=1e-5)
     assert mine != pytest.approx(cuts["all calibration"], rel=1e-5)
     assert mine != pytest.approx(cuts["validation"], rel=1e-5)
+
+
+def test_the_views_of_a_fusion_are_one_half_at_the_thresholds_of_the_rule(demo_graphs, base_models, tmp_path):
+    config = tiny("dqn", **{"fusion.max_epochs": 1, "fusion.steps_per_epoch": 1, "decision.rule": "fpr_0.05"})
+    fusion(config, tmp_path, demo_graphs, base_models["vgae"], base_models["gat"])
+    made = load_checkpoint(tmp_path, "dqn")
+    for name, artifact in base_models.items():
+        base = load_checkpoint(artifact.path).thresholds
+        assert made.thresholds[f"{name}_threshold"] == base["fpr_0.05"] != base["f1"]
+
+
+def test_a_level_of_an_ablation_is_cut_by_the_rule(dataset, demo_graphs, base_models, networks, tmp_path):
+    names = [capture.name for capture in dataset.train.captures if capture.recorded]
+    fold = fold_artifact(
+        "leave-one-attack-out", Fold("x", tuple(names[1:]), tuple(names[:1]), {}), demo_graphs, Paths(tmp_path)
+    )
+    store = GraphDataset(fold.path).train
+    windows = recorded_calibration(store)
+    scores = extract(networks["gat"], EXTRACTORS["gat"], dataset.train_data(), windows).scores
+    expected = choose_thresholds(scores, store.label[windows], 0.0)
+    for rule in ("f1", "fpr_0.05"):
+        folder = tmp_path / rule
+        folder.mkdir()
+        made = ablation_score(tiny("gat", **{"decision.rule": rule}), folder, fold, base_models["gat"], None, None)
+        assert json.loads((made.path / SCORE).read_text())["threshold"] == pytest.approx(expected[rule], rel=1e-5)
+    assert expected["f1"] != pytest.approx(expected["fpr_0.05"], rel=1e-5)
+
+
+def test_an_evaluation_writes_the_calibrated_probability_of_each_window(demo_graphs, base_models, tmp_path):
+    evaluation(tiny("dqn"), tmp_path, "large", demo_graphs, base_models["vgae"], base_models["gat"], None)
+    temperature = load_checkpoint(base_models["gat"].path).thresholds["temperature"]
+    for file in (tmp_path / "scores").glob("*.parquet"):
+        table = pq.read_table(file)
+        expected = 1 / (1 + np.exp(-table["gat"].to_numpy() / temperature))
+        np.testing.assert_allclose(table["gat_probability"].to_numpy(), expected, rtol=1e-9)
+        assert "vgae_probability" not in table.column_names  # its scores are no log-odds
+    assert temperature != 1
 
 
 def test_a_fusion_learns_from_validation_windows_and_is_stopped_by_calibration_windows(

@@ -30,7 +30,7 @@ CHANGES = {
     "curriculum": ({"windows_per_epoch": 300}, {"vgae", "gat"}),
     "loss": ({"name": "focal"}, {"gat"}),
     "fusion": ({"max_epochs": 4}, {"fusion"}),
-    "decision": ({"rule": "fpr_0.001"}, {"evaluation"}),
+    "decision": ({"rule": "fpr_0.001"}, {"fusion", "evaluation", "protocol", "ablation_score"}),
     "resources": ({"gat_gb": 9.0}, set()),
 }
 OF_NO_SECTION = {"dataset", "model_type", "scale"}
