@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SLURM_PACKAGES := slurm-wlm munge chromium chromium-driver iproute2
 
-.PHONY: run serve test test-slurm mutants lint clean bench
+.PHONY: constraints run serve test test-slurm mutants lint clean bench
 
 run: $(VENV)/installed
 	$(BIN)/kdgat run
@@ -49,6 +49,13 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
+
+# The newest versions that pyproject.toml allows, pinned. Run the tests before you commit them.
+constraints:
+	$(PYTHON) -m venv $(VENV)/renewal
+	$(VENV)/renewal/bin/python -m pip install --quiet --disable-pip-version-check packaging
+	$(VENV)/renewal/bin/python deployments/renew_constraints.py
+	rm -rf $(VENV)/renewal
 
 clean:
 	rm -rf $(VENV) experiments .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -24,20 +24,6 @@ from config.schema import PipelineConfig
 from config.secrets import WITH_PASSWORD
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-STAGES = (
-    "ingest",
-    "graphs",
-    "vgae",
-    "gat",
-    "fusion",
-    "evaluation",
-    "drift",
-    "pool",
-    "trial",
-    "protocol",
-    "ablation_score",
-    "ablation",
-)
 # Stages in which no model is trained, and the folders of what they make.
 SHARED_STAGES = {"ingest": "captures", "graphs": "graphs", "pool": "pool", "protocol": "protocol", "ablation": "ablation"}
 COMPLETE = "artifact.json"  # written last: a run folder that has it is whole

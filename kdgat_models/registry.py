@@ -18,7 +18,6 @@ from kdgat_models.networks.vgae import VGAE
 class ModelEntry(NamedTuple):
     """One model type."""
 
-    section: str  # of PipelineConfig
     from_config: Callable[[PipelineConfig, int, dict[str, Any]], nn.Module]  # config, num_ids, schema description
     stage: str
     extractor: FusionFeatureExtractor | None  # None: the model is not an input of fusion
@@ -37,9 +36,9 @@ def _fusion(config: PipelineConfig, num_ids: int, schema: dict[str, Any]) -> nn.
 
 
 REGISTRY: dict[str, ModelEntry] = {
-    "vgae": ModelEntry("vgae", _vgae, "vgae", EXTRACTORS["vgae"]),
-    "gat": ModelEntry("gat", _gat, "gat", EXTRACTORS["gat"]),
-    "dqn": ModelEntry("dqn", _fusion, "fusion", None),
+    "vgae": ModelEntry(_vgae, "vgae", EXTRACTORS["vgae"]),
+    "gat": ModelEntry(_gat, "gat", EXTRACTORS["gat"]),
+    "dqn": ModelEntry(_fusion, "fusion", None),
 }
 
 

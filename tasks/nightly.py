@@ -126,7 +126,7 @@ def datasets_of_tonight(
     return {name: expected.get(name) for name in chosen}
 
 
-@task(name="find-captures", task_run_name="find {dataset}")
+@task(name="find-captures-tonight", task_run_name="find {dataset} tonight")
 def find_tonight(dataset: str, folder: Path | None) -> Artifact | str:
     """The captures of a dataset as they are now, or why there are none."""
     try:

@@ -40,7 +40,7 @@ class PipelinePlan(NamedTuple):
     config: PipelineConfig  # for the stages that all variants share: without what is aimed at one of them
 
 
-def plan_pipeline(
+def plan_pipeline(  # noqa: PLR0913  all of them by name
     dataset: str,
     paths: Paths,
     *,

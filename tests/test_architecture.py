@@ -106,3 +106,25 @@ def test_an_assertion_of_what_a_user_gave_would_be_found(line):
     statement = ast.parse(line).body[0]
     assert isinstance(statement, ast.Assert)
     assert not narrows_a_type(statement.test)
+
+
+def test_no_two_tasks_or_flows_have_one_name():
+    names = [
+        ast.literal_eval(word.value)
+        for node, _ in nodes_of("tasks", "flows")
+        if isinstance(node, ast.FunctionDef)
+        for decorator in node.decorator_list
+        if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) in ("task", "flow")
+        for word in decorator.keywords
+        if word.arg == "name"
+    ]
+    assert len(names) > 20
+    assert sorted(names) == sorted(set(names))
+
+
+def test_ruff_bounds_the_number_of_parameters(tmp_path):
+    """A bound that an ignored rule carries would be dead."""
+    (tmp_path / "many.py").write_text("def many(a, b, c, d, e, f, g, h):\n    return a, b, c, d, e, f, g, h\n")
+    command = ["ruff", "check", "--no-cache", "--config", str(CHECKOUT / "pyproject.toml"), str(tmp_path / "many.py")]
+    result = subprocess.run([sys.executable, "-m", *command], capture_output=True, text=True, check=False)
+    assert "PLR0913" in result.stdout

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from config.schema import PreprocessingConfig
 
 GAP, TRAIN, VALIDATION, CALIBRATION = 0, 1, 2, 3
-ROLE_NAMES = {GAP: "gap", TRAIN: "train", VALIDATION: "validation", CALIBRATION: "calibration"}
 
 
 def assign_roles(windows: int, config: PreprocessingConfig) -> NDArray[np.uint8]:

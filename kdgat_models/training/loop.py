@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from config.schema import TrainingConfig
 from kdgat_models.errors import TrainingError
-from kdgat_models.training.memory import peak_memory_mb
 from kdgat_models.training.objective import Draws, Objective
 from kdgat_models.training.precision import mixed_precision
 from kdgat_models.training.state import EpochReport, LoopState, load_state, save_state
@@ -25,7 +24,6 @@ class FitResult(NamedTuple):
     best_value: float
     history: tuple[EpochReport, ...]  # of all epochs, also those before a kill
     seconds: float  # of this process
-    peak_memory_mb: float
     peak_gpu_memory_mb: float
 
 
@@ -77,7 +75,6 @@ def fit(
         state.best_value,
         state.history,
         round(time.monotonic() - started, 3),
-        peak_memory_mb(),
         torch.cuda.max_memory_allocated() / 2**20 if device.type == "cuda" else 0.0,
     )
 
