@@ -15,3 +15,8 @@ def is_secret(name: str, value: str = "") -> bool:
 def without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
     """What of `environment` a process may have that only computes."""
     return {name: value for name, value in environment.items() if not is_secret(name, value)}
+
+
+def without_other_secrets(environment: Mapping[str, str], prefix: str) -> dict[str, str]:
+    """As `without_secrets`, but with all variables of the tool whose names begin with `prefix`, such as PREFECT_."""
+    return without_secrets(environment) | {name: value for name, value in environment.items() if name.startswith(prefix)}

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from config.access import access_key, key_file
 from config.errors import ConfigError
 from config.paths import CHECKOUT, Paths, without_password
-from config.secrets import without_secrets
+from config.secrets import without_other_secrets
 from kdgat_models.errors import KdgatError
 from tasks import tracking_ui
 from tasks.running import API_URL, CLIENT_KEY, LOCKED, SERVER_KEY, answers, strike_out, write_down
@@ -102,7 +102,10 @@ class Service:
 
     def _server(self) -> Part:
         address = ["--host", self.host, "--port", str(self.port)]
-        environment = _only("PREFECT_") | {name: os.environ.get(name, value) for name, value in LOCKED.items()}
+        locked = {name: os.environ.get(name, value) for name, value in LOCKED.items()}
+        environment = without_other_secrets(os.environ, "PREFECT_") | locked
+            name: os.environ.get(name, value) for name, value in LOCKED.items()
+        }
         return Part(
             "server",
             [sys.executable, "-m", "prefect", "server", "start", *address],
@@ -115,7 +118,7 @@ class Service:
 
     def _tracking_ui(self) -> Part:
         port = (self.mlflow or "").rpartition(":")[2]
-        environment = _only("MLFLOW_") | {tracking_ui.KEY: self._key}
+        environment = without_other_secrets(os.environ, "MLFLOW_") | {tracking_ui.KEY: self._key}
         return Part("mlflow", [sys.executable, "-m", "tasks.tracking_ui", port], environment)
 
     def _announce(self) -> None:
@@ -211,12 +214,6 @@ def _check_free(host: str, port: int, option: str) -> None:
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except OSError as error:
         raise ConfigError(f"cannot listen on {host} port {port}: {error}; choose another {option}") from error
-
-
-def _only(prefix: str) -> dict[str, str]:
-    """This process's environment without secrets, but for those of the tool that is meant."""
-    own = {name: value for name, value in os.environ.items() if name.startswith(prefix)}
-    return without_secrets(os.environ) | own
 
 
 def _flow_name(entrypoint: str) -> str:

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from config.secrets import without_other_secrets
 from kdgat_models.errors import KdgatError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class TemporaryServer:
         """Start it; `logs` is the folder of its log."""
         logs.mkdir(parents=True, exist_ok=True)
         self._log = logs / LOG
+        own = without_other_secrets(os.environ, "PREFECT_")
         with socket.socket() as address, self._log.open("ab") as log:
             address.bind(("127.0.0.1", 0))  # bound here, so that nobody else can take the port
             self.url = f"http://127.0.0.1:{address.getsockname()[1]}/api"
@@ -41,7 +43,7 @@ class TemporaryServer:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"},
+                env={**own, "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"},
                 start_new_session=True,
             )
 

@@ -13,7 +13,10 @@ from tasks.running import lock_temporary_server
 lock_temporary_server()
 found = {"key": os.environ.get("PREFECT_API_AUTH_STRING")}
 if sys.argv[2:]:
-    import httpx
+    import httpx, psutil
+    from flows.embedded import _server_of_our_own
+    _server_of_our_own().wait()
+    (server,) = psutil.Process().children()
     from prefect.client.orchestration import get_client
     with get_client(sync_client=True) as client:
         made = client.create_flow_from_name("ours")
@@ -22,6 +25,7 @@ if sys.argv[2:]:
         auth = tuple(found["key"].split(":"))
         foreign = {"Origin": "http://evil.example"}
         found |= {
+            "secrets of others": "MLFLOW_TRACKING_PASSWORD" in server.environ(),
             "without": ask("GET", f"/flows/{made}"),
             "wrong": ask("GET", f"/flows/{made}", auth=("kdgat", "guessed")),
             "right": ask("GET", f"/flows/{made}", auth=auth),
@@ -40,9 +44,9 @@ def locked(root, *start, **environment):
 
 
 def test_the_temporary_server_asks_for_the_key_of_the_root(tmp_path):
-    found = locked(tmp_path, "start")
+    found = locked(tmp_path, "start", MLFLOW_TRACKING_PASSWORD="secret")
     assert found.pop("key") == (tmp_path / "access" / "key").read_text().strip()
-    assert found == {"without": 401, "wrong": 401, "right": 200, "foreign": 403}
+    assert found == {"secrets of others": False, "without": 401, "wrong": 401, "right": 200, "foreign": 403}
 
 
 def test_a_key_that_the_user_has_set_stays(tmp_path):
