@@ -104,8 +104,6 @@ class Service:
         address = ["--host", self.host, "--port", str(self.port)]
         locked = {name: os.environ.get(name, value) for name, value in LOCKED.items()}
         environment = without_other_secrets(os.environ, "PREFECT_") | locked
-            name: os.environ.get(name, value) for name, value in LOCKED.items()
-        }
         return Part(
             "server",
             [sys.executable, "-m", "prefect", "server", "start", *address],

@@ -37,7 +37,7 @@ class Service:
         own = os.environ | environment
         self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=own)
         log.close()
-        await_that(lambda: self.text().count("ready;") > written, "the service is ready", 300, self.text)
+        await_that(lambda: self.text().count("ready;") > written, "the service is ready", 600, self.text)
 
     def stop(self) -> None:
         assert self.process is not None
@@ -87,7 +87,7 @@ class Service:
             ["bash", "-c", f'eval "$({serve})" && exec "$@"', "bash", *prefect],
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=600,
             check=False,
             env=os.environ | {"PREFECT_HOME": str(self.root / "shell")},
         )
@@ -101,7 +101,7 @@ class Service:
         """Whether `stage` has started since there were `count` attempts."""
         return any(row["stage"] == stage for row in self.rows()[count:])
 
-    def ends(self, identifier: str, state: str, seconds: float = 300) -> dict:
+    def ends(self, identifier: str, state: str, seconds: float = 1200) -> dict:
         """The run, once it has ended, which must be in `state`."""
 
         def ended():
@@ -133,7 +133,7 @@ class Service:
         return max(found, key=lambda child: child.create_time()).pid
 
 
-def await_that(condition, what, seconds=120.0, log=lambda: ""):
+def await_that(condition, what, seconds=300.0, log=lambda: ""):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}\n{log()}"
