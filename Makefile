@@ -27,7 +27,7 @@ test-slurm: $(VENV)/installed
 
 # Some 20 minutes on two idle cores; exit code 1 below 85 %. What it does and how: tests/mutants/__main__.py.
 SEED ?= 1
-SAMPLE ?= 250
+SAMPLE ?= 200
 ONLY ?= *
 TESTS ?= *
 mutants: $(VENV)/installed

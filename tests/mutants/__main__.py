@@ -56,7 +56,7 @@ def report(results: list[Result], equivalents: list[Equivalent]) -> float:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--seed", type=int, default=1, help="which mutants are drawn")
-    parser.add_argument("--sample", type=int, default=250, help="how many")
+    parser.add_argument("--sample", type=int, default=200, help="how many")
     parser.add_argument("--only", default="*", help="patterns of files that are changed")
     parser.add_argument("--tests", default="*", help="patterns of files of tests that are run; all by default")
     parser.add_argument("--workers", type=int, default=2)
