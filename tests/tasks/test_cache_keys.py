@@ -102,6 +102,7 @@ def test_inputs_count_by_name_and_by_content_not_by_place_or_order():
     first, second = artifact("d1"), artifact("d2")
     assert key("fusion", vgae=first, gat=second) == key("fusion", gat=second, vgae=first)
     assert key("fusion", vgae=first, gat=second) != key("fusion", vgae=second, gat=first)
+    assert key("fusion", vgae=first) != key("fusion", gat=first)
     assert key("fusion", vgae=first, gat=None) != key("fusion", vgae=first)
     assert key("fusion", vgae=artifact("d1", path="/elsewhere")) == key("fusion", vgae=first)
     assert key("graphs", quarantine="error") != key("graphs", quarantine="keep")
