@@ -9,7 +9,7 @@ import typer
 
 from config.errors import ConfigError
 from config.variants import MEANINGS
-from flows.cli_options import DataDir, Json, Root, Runner, existing, listed, prepare, start_flow
+from flows.cli_options import DataDir, Json, Root, Runner, existing, listed, name_broken, prepare, start_flow
 from flows.show import show, table
 from tasks.compute import check_runner
 
@@ -41,7 +41,8 @@ def list_champions(root: Root = Path("experiments"), as_json: Json = False) -> N
     from kdgat_models.runs.champions import champions
     from kdgat_models.runs.store import RunStore
 
-    found = champions(RunStore(existing(root).store))
+    store = RunStore(existing(root).store)
+    found = champions(store)
     rows = []
     for champion in found:
         f1 = {f"{split} {model}": value for (split, model, metric), value in figures(champion.rows).items() if metric == "f1"}
@@ -54,6 +55,7 @@ def list_champions(root: Root = Path("experiments"), as_json: Json = False) -> N
         show(table("Champions", lines))
     else:
         show("no champion is registered: `kdgat champion register DATASET VARIANT`")
+    name_broken(store)
 
 
 @app.command()

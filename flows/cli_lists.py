@@ -10,7 +10,7 @@ import typer
 from config.catalog import catalog
 from config.errors import ConfigError
 from config.resolver import list_auxiliaries, list_models, resolve
-from flows.cli_options import Json, Root, existing
+from flows.cli_options import Json, Root, existing, name_broken
 from flows.show import plain, show, table
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def leaderboard(
         )
     else:
         show(f"no evaluation in {root} yet: run `kdgat run`")
+    name_broken(store)
 
 
 def _check_dataset(store: "RunStore", table: str, dataset: str | None) -> None:
@@ -86,13 +87,15 @@ def memory(root: Root = Path("experiments"), as_json: Json = False) -> None:
     from kdgat_models.runs.memory import lessons
     from kdgat_models.runs.store import RunStore
 
-    rows = lessons(RunStore(existing(root).store))
+    store = RunStore(existing(root).store)
+    rows = lessons(store)
     if as_json:
         print(json.dumps(rows, indent=2))
     elif rows:
         show(table("Memory: next request = peak / factor (or peak + 256 MB)", rows))
     else:
         show(f"no stage has run in {root} yet: run `kdgat run`")
+    name_broken(store)
 
 
 RUN_COLUMNS = """started_at, pipeline_run[:8] as pipeline, dataset, variant, stage, attempt, status, reason,
@@ -113,10 +116,11 @@ def runs(
     sql = f"select {RUN_COLUMNS}, error from attempts where ? is null or dataset = ? order by started_at desc limit ?"
     rows = store.query(sql, (dataset, dataset, last))[::-1]
     for row in rows:
-        row["started_at"] = f"{row['started_at']:%Y-%m-%d %H:%M:%S}"
+        row["started_at"] = f"{row['started_at']:%Y-%m-%d %H:%M:%S}" if row["started_at"] else None
     if as_json:
         print(json.dumps(rows, indent=2))
     elif rows:
         show(table("Attempts", rows, [name for name in rows[0] if name != "error"]))
     else:
         show(f"no stage has run in {root} yet: run `kdgat run`")
+    name_broken(store)

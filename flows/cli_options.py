@@ -6,13 +6,16 @@ from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from config.errors import ConfigError
 from config.paths import Paths, tool_environment
 from tasks.running import API_URL, CLIENT_KEY, client_settings, running_service
+
+if TYPE_CHECKING:
+    from kdgat_models.runs.store import RunStore
 
 
 class OnBadRows(StrEnum):
@@ -81,6 +84,14 @@ def existing(root: Path) -> Paths:
     if not absolute.is_dir():
         raise ConfigError(f"{absolute} is a file; --root names the folder that `kdgat run` wrote to")
     return Paths(absolute)
+
+
+def name_broken(store: "RunStore") -> None:
+    """End with exit code 1 if a file of the run store was left out because it is broken; the message is on standard error."""
+    for sentence in store.warnings():
+        print(f"kdgat: {sentence}", file=sys.stderr)
+    if store.broken:
+        raise typer.Exit(1)
 
 
 def start_flow(module: str, name: str, parameters: dict[str, Any], quiet: bool) -> Any:

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -97,7 +98,10 @@ def registered(paths: Paths) -> list[Champion]:
     Raises:
         ConfigError: there are none.
     """
-    found = champions(RunStore(paths.store))
+    store = RunStore(paths.store)
+    found = champions(store)
+    for sentence in store.warnings():
+        warnings.warn(sentence, stacklevel=2)
     if not found:
         raise ConfigError("no champion is registered; do so with `kdgat champion register DATASET VARIANT`")
     return found

@@ -49,6 +49,8 @@ def supervise(stage: str, config: PipelineConfig, variant: str | None, inputs: d
     logger = get_run_logger()
     require_whole(paths, inputs, logger.warning)
     execution = _begin(paths, store, stage, config, variant, key, compute)
+    for sentence in store.warnings():
+        logger.warning("%s", sentence)
     write_json(execution.folder.path / INPUTS, {name: _jsonable(value) for name, value in inputs.items()})
     store.write_run("start", {**execution.row, "status": "running"})
     progress = reporting.Progress(reporting.listener(stage, variant, logger), time.time())

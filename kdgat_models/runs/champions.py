@@ -46,7 +46,13 @@ def remove(store: RunStore, dataset: str, variant: str) -> bool:
 def champions(store: RunStore) -> list[Champion]:
     """All registered champions, by name."""
     last = {(row["dataset"], row["variant"]): row for row in store.rows("champions")}
-    return [_champion(row) for _, row in sorted(last.items()) if not row["removed"]]
+    found = []
+    for (dataset, variant), row in sorted(last.items()):
+        try:
+            found += [] if row["removed"] else [_champion(row)]
+        except (ValueError, TypeError) as error:
+            store.broken[store.folder / "champions"] = f"what it says of {dataset}/{variant} cannot be read: {error}"
+    return found
 
 
 def _champion(row: Mapping[str, Any]) -> Champion:

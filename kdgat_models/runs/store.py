@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 
 EMPTY = "_schema.parquet"  # that older versions wrote for tables without rows
 
+UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
+NEVER_NULL = {
+    "memory": ("run_id", "stage", "peak_mb", "outcome", "factor", "written_at"),
+    "champions": ("dataset", "variant", "written_at"),
+}
+MOST_ROWS = 10_000_000  # of one file: one run writes no thousandth of it
+UNDATED = datetime.min.replace(tzinfo=UTC)
+
 # A run is known by its last row; a pipeline that is killed leaves its start row, which says so.
 LAST = (
     "select * exclude (rank) from (select *, row_number() over (partition by {key} order by written_at desc) rank "
@@ -38,6 +46,7 @@ class RunStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.broken: dict[Path, str] = {}  # files that were found broken and left out, and why
 
     def write(self, table: str, name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
         """Write `rows` as the file `{name}.parquet` of `table`, atomically; a file of that name is replaced.
@@ -51,7 +60,8 @@ class RunStore:
             raise ValueError(f"table {table} has no column {sorted(unknown)}")
         path = self.folder / table / f"{name}.parquet"
         with atomic_path(path) as temporary:
-            pq.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema), temporary)
+            table_of_rows = pa.Table.from_pylist([dict(row) for row in rows], schema)
+            pq.write_table(table_of_rows, temporary, write_page_checksum=True)
         return path
 
     def write_run(self, phase: str, row: Mapping[str, Any]) -> Path:
@@ -61,28 +71,34 @@ class RunStore:
         return self.write("runs", name, [stamped])
 
     def files(self, table: str, pattern: str = "*") -> list[Path]:
-        """Files of `table` whose names, without suffix, match `pattern`; none if nothing was ever written."""
+        """Files of `table` whose names, without suffix, match `pattern`; none if nothing was ever written, no broken ones."""
         folder = self.folder / table
-        if not folder.exists():
+        if not folder.exists() or folder in self.broken:
+            return []
+        if not folder.is_dir():
+            self.broken[folder] = "it is a file where a folder should be"
             return []
         named = [path for path in folder.iterdir() if path.suffix == ".parquet" and not path.name.startswith((".", EMPTY))]
-        return sorted(path for path in named if fnmatchcase(path.stem, pattern))
+        return sorted(path for path in named if fnmatchcase(path.stem, pattern) and path not in self.broken)
 
     def rows(self, table: str, pattern: str = "*") -> list[dict[str, Any]]:
-        """Rows of the files of `table` whose names match, oldest first; needs no database."""
-        files = self.files(table, pattern)
-        found = [row for file in files for row in pq.read_table(file, schema=TABLES[table]).to_pylist()]
-        return sorted(found, key=lambda row: row["written_at"])
+        """Rows of the files of `table` whose names match, oldest first; needs no database. Broken files are left out."""
+        found = [row for file in self.files(table, pattern) for row in self._rows_of(table, file)]
+        return sorted(found, key=lambda row: row.get("written_at") or UNDATED)
 
     def connect(self) -> "duckdb.DuckDBPyConnection":
-        """An in-process DuckDB with one read-only view per table; tables without files are empty."""
+        """An in-process DuckDB with one read-only view per table; tables without files are empty.
+
+        Files that are no tables of ours are left out and noted in `broken`.
+        """
         import duckdb  # here, because writers need no database, and loading it beside Prefect's threads leaks at exit
 
         connection = duckdb.connect()
         for table, schema in TABLES.items():
             connection.register(f"empty_{table}", schema.empty_table())
             source = f"empty_{table}"
-            files = ", ".join("'" + escape(str(file)).replace("'", "''") + "'" for file in self.files(table))
+            whole = [file for file in self.files(table) if self._has_our_columns(table, file)]
+            files = ", ".join("'" + escape(str(file)).replace("'", "''") + "'" for file in whole)
             if files:  # the empty table brings the columns that files of older versions lack
                 read = f"select * from read_parquet([{files}], union_by_name = true)"
                 source = f"({read} union all by name select * from empty_{table})"
@@ -92,11 +108,64 @@ class RunStore:
         return connection
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
-        """Rows of a query over the views."""
+        """Rows of a query over the views. Broken files are left out and noted in `broken`."""
+        import duckdb
+
+        try:
+            return self._query(sql, parameters)
+        except (duckdb.Error, ValueError, OverflowError):  # a file may be torn behind a head that is whole
+            before = len(self.broken)
+            for table in TABLES:
+                for file in self.files(table):
+                    self._rows_of(table, file)
+            if len(self.broken) == before:
+                raise
+            return self._query(sql, parameters)
+
+    def _query(self, sql: str, parameters: Sequence[Any]) -> list[dict[str, Any]]:
         with self.connect() as connection:
             cursor = connection.execute(sql, list(parameters))
             names = [column[0] for column in cursor.description or []]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def _has_our_columns(self, table: str, file: Path) -> bool:
+        try:
+            with pq.ParquetFile(file) as parquet:
+                _check_columns(table, parquet.schema_arrow)
+        except UNREADABLE as error:
+            self.broken[file] = str(error)
+        return file not in self.broken
+
+    def _rows_of(self, table: str, file: Path) -> list[dict[str, Any]]:
+        """All rows of a file; none if it is broken."""
+        try:
+            with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
+                _check_columns(table, parquet.schema_arrow)
+                if parquet.metadata.num_rows > MOST_ROWS:
+                    raise ValueError(f"it claims {parquet.metadata.num_rows} rows")
+                rows = parquet.read().to_pylist()
+            if any(row.get(name) is None for row in rows for name in NEVER_NULL.get(table, (TABLES[table].names[0],))):
+                raise ValueError("it has rows without a key")
+        except UNREADABLE as error:
+            self.broken[file] = str(error)
+            return []
+        return [{name: row.get(name) for name in TABLES[table].names} for row in rows]
+
+    def warnings(self) -> list[str]:
+        """One sentence for each file that was left out."""
+        return [f"{file} is broken and was left out: {why}. Move it away" for file, why in self.broken.items()]
+
+
+def _check_columns(table: str, found: pa.Schema) -> None:
+    """ValueError unless the columns are those of `table`, of which older versions lack some and later ones have more."""
+    schema = TABLES[table]
+    if schema.names[0] not in found.names:
+        raise ValueError(f"it has no column {schema.names[0]}, but {', '.join(found.names)}")
+    for name in schema.names:
+        if found.get_all_field_indices(name)[1:]:
+            raise ValueError(f"it has the column {name} more than once")
+        if name in found.names and found.field(name).type != schema.field(name).type:
+            raise ValueError(f"its column {name} is of type {found.field(name).type}, expected {schema.field(name).type}")
 
 
 LEADERBOARD = """

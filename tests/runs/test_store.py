@@ -1,7 +1,11 @@
+import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from kdgat_models.runs.store import RunStore, leaderboard
@@ -35,9 +39,6 @@ def test_a_run_is_known_by_its_last_row(tmp_path):
 
 
 def test_attempts_are_told_apart_and_files_of_an_older_version_are_read(tmp_path):
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     store = RunStore(tmp_path)
     for number, status in ((1, "failed"), (2, "completed")):
         store.write_run("start", run_row("a", attempt=number))
@@ -85,11 +86,98 @@ def test_parallel_writers_need_no_lock_and_lose_nothing(tmp_path):
     assert RunStore(tmp_path).query("select count(*) as n from metrics") == [{"n": 80}]
 
 
-def test_a_reader_sees_only_whole_files(tmp_path):
+def killed_while_writing(folder, started, go):
+    store = RunStore(folder)
+    write = pq.write_table
+
+    def write_and_wait(table, where, **options):
+        write(table, where, **options)
+        started.set()
+        go.wait()
+
+    pq.write_table = write_and_wait
+    store.write("metrics", "1", [metric("1", "large", "gat", 0.2)])
+
+
+def test_a_writer_that_is_killed_leaves_the_old_file_and_a_reader_sees_only_whole_ones(tmp_path):
     store = RunStore(tmp_path)
     store.write("metrics", "1", [metric("1", "large", "gat", 0.99)])
-    (tmp_path / "metrics" / ".2.parquet.half").write_bytes(b"PAR1 half a file")
-    assert store.query("select count(*) as n from metrics") == [{"n": 1}]
+    context = multiprocessing.get_context("fork")
+    started, go = context.Event(), context.Event()
+    writer = context.Process(target=killed_while_writing, args=(tmp_path, started, go))
+    writer.start()
+    assert started.wait(60)
+    assert len(list((tmp_path / "metrics").iterdir())) == 2  # the old one and the one that is being written
+    assert store.query("select value from metrics") == [{"value": 0.99}]
+    writer.kill()
+    writer.join()
+    assert store.query("select value from metrics") == [{"value": 0.99}]
+    assert [row["value"] for row in store.rows("metrics")] == [0.99]
+    assert store.broken == {}
+
+
+def torn(file):
+    file.write_bytes(file.read_bytes()[:-20])
+
+
+def emptied(file):
+    file.write_bytes(b"")
+
+
+def of_another_kind(file):
+    file.write_text("no Parquet at all")
+
+
+def a_folder(file):
+    file.unlink()
+    file.mkdir()
+
+
+def of_other_columns(file):
+    pq.write_table(pa.table({"something": [1, 2]}), file)
+
+
+def of_another_type(file):
+    table = pq.read_table(file)
+    pq.write_table(table.set_column(table.column_names.index("run_id"), "run_id", pa.array([7])), file)
+
+
+def torn_behind_a_whole_head(file):
+    content = bytearray(file.read_bytes())
+    content[4:60] = bytes(56)
+    file.write_bytes(content)
+
+
+BREAK = [torn, emptied, of_another_kind, a_folder, of_other_columns, of_another_type, torn_behind_a_whole_head]
+
+
+@pytest.mark.parametrize("damage", BREAK)
+def test_a_broken_file_is_named_and_the_rest_is_read(tmp_path, damage):
+    for name in ("1", "2"):
+        RunStore(tmp_path).write("metrics", name, [metric(name, "large", "gat", 0.5)])
+    file = tmp_path / "metrics" / "2.parquet"
+    damage(file)
+    for read in (
+        lambda store: [row["run_id"] for row in store.rows("metrics")],
+        lambda store: [row["run_id"] for row in store.query("select run_id, value, name from metrics")],
+        lambda store: [row["run_id"] for row in leaderboard(store)],
+    ):
+        store = RunStore(tmp_path)
+        assert read(store) == ["1"]
+        assert list(store.broken) == [file]
+        assert str(file) in store.warnings()[0]
+
+
+def test_a_file_in_place_of_a_table_is_named(tmp_path):
+    (tmp_path / "runs").write_text("a file")
+    store = RunStore(tmp_path)
+    assert store.query("select * from runs") == store.rows("runs") == []
+    assert list(store.broken) == [tmp_path / "runs"]
+
+
+def test_a_query_that_is_wrong_itself_is_an_error_of_its_own(tmp_path):
+    with pytest.raises(duckdb.Error, match="nonsense"):
+        RunStore(tmp_path).query("select nonsense from runs")
 
 
 def test_types_do_not_drift_between_files(tmp_path):
