@@ -13,7 +13,7 @@ from config.overrides import parse_overrides
 from config.paths import Paths, default_root, without_password
 from config.resolver import resolve
 from config.variants import DEFAULT_VARIANTS, MEANINGS
-from flows import cli_ablation, cli_champions, cli_cluster, cli_import, cli_lists, cli_protocol, cli_serve
+from flows import cli_ablation, cli_cache, cli_champions, cli_cluster, cli_import, cli_lists, cli_protocol, cli_serve
 from flows.cli_options import (
     AimedOverrides,
     BadRows,
@@ -205,6 +205,7 @@ for command in (cli_lists.datasets, cli_lists.models, cli_lists.leaderboard, cli
 app.command()(cli_import.import_model)
 app.command()(cli_ablation.ablate)
 app.add_typer(cli_cluster.app, name="cluster")
+app.add_typer(cli_cache.app, name="cache")
 app.add_typer(cli_champions.app, name="champion")
 app.command()(cli_champions.nightly)
 app.command()(cli_serve.serve)

@@ -6,6 +6,7 @@ A store is a folder with `{column}.bin` files and `manifest.json` (dtypes, shape
 import hashlib
 import json
 import math
+import os
 from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
@@ -109,7 +110,7 @@ class GraphStore:
         Raises:
             CheckpointError: there is none, or its manifest or what it says of each graph cannot be true; names file and field.
         """
-        if not (folder / MANIFEST).is_file():
+        if not os.path.isfile(folder / MANIFEST):  # also if the path is none that a file can have
             raise CheckpointError(f"no graphs in {folder}: it has no {MANIFEST}; build them again")
         manifest = read_record(folder / MANIFEST, StoreManifest)
         self.folder = folder
