@@ -4,11 +4,14 @@ import shutil
 
 import numpy as np
 import pytest
+from conftest import tiny
 
 from config.paths import COMPLETE, DAMAGED
-from kdgat_models.errors import CheckpointError
+from kdgat_models.errors import CaptureError, CheckpointError
 from tasks.artifact import Artifact, read_artifact
+from tasks.raw import raw_artifact
 from tasks.seals import BLOCK, SEAL, SMALL, damages, renew, sampled_places, seal
+from tasks.stages.ingest import ingest
 
 LARGE = 3 * SMALL
 
@@ -144,3 +147,12 @@ def test_a_damaged_artifact_cannot_be_opened(artifact):
     flip(artifact.path / "note.txt", 0)
     with pytest.raises(CheckpointError, match=r"is damaged: note\.txt is no longer what was published"):
         read_artifact(artifact.path, "graphs")
+
+
+def test_captures_that_change_between_being_found_and_being_read_are_an_error(demo_csv, tmp_path):
+    data = shutil.copytree(demo_csv, tmp_path / "raw")
+    raw = raw_artifact("demo", data)
+    capture = next(data.glob("train_01_attack_free/*.csv"))
+    capture.write_text("".join(capture.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(CaptureError, match="were changed while they were read"):
+        ingest(tiny(), tmp_path / "captures", raw, "error")
