@@ -191,7 +191,8 @@ def test_fusion_has_no_teacher(tmp_path):
 
 def test_the_vocabulary_of_graphs_that_are_built_is_found(tmp_path, demo_csv, demo_captures, demo_graphs):
     """As a run leaves them: records of what was made of these captures, with these settings."""
-    from tasks.caching import cache_key, pointer
+    from tasks.caching import cache_key
+    from tasks.damage import pointer
     from tasks.preview import ids_at_hand
     from tasks.raw import raw_artifact
 

@@ -36,3 +36,4 @@ def changed(artifact, file, **values):
     """Write other values into a JSON file of a run folder."""
     path = artifact.path / file
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+    artifact.publish()  # as if it had been made like this
