@@ -104,7 +104,7 @@ def test_a_writer_that_is_killed_leaves_the_old_file_and_a_reader_sees_only_whol
     store.write("metrics", "1", [metric("1", "large", "gat", 0.99)])
     context = multiprocessing.get_context("fork")
     started, go = context.Event(), context.Event()
-    writer = context.Process(target=killed_while_writing, args=(tmp_path, started, go))
+    writer = context.Process(target=killed_while_writing, args=(tmp_path, started, go), daemon=True)
     writer.start()
     assert started.wait(60)
     assert len(list((tmp_path / "metrics").iterdir())) == 2  # the old one and the one that is being written
