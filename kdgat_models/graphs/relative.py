@@ -6,12 +6,15 @@ norm of the ID itself, in its own capture, and a window sees the mean and the ex
 """
 
 import math
+from collections.abc import Callable
+from pathlib import Path
 
 import numba
 import numpy as np
 
 from kdgat_models.can.clock import FRAMES_PER_SECOND, tells_time
 from kdgat_models.can.frames import Frames
+from kdgat_models.files import digest_files
 from kdgat_models.graphs.relative_measures import (
     EARLY,
     EARLY_SURPRISE,
@@ -91,30 +94,6 @@ def compute(frames: Frames, topology: Topology, state: RelativeState | None = No
         edges,
     )
     return Features(nodes, edges), state._replace(measures=measures[-W:].copy(), next_frame=end)
-
-
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _windows(windows, frames, state, measures, node_columns, edge_columns, nodes, edges):
-    """Observe frame by frame; at the end of each window, write its nodes and edges."""
-    starts, W, at = windows
-    clock, slot, dlc, payload = frames
-    norms, slots, pairs, bus = state
-    node_offsets, node_slots, frame_node = node_columns
-    edge_offsets, source, target, frame_edge = edge_columns
-    count = np.zeros(W, np.int64)
-    for g in range(len(starts)):
-        end = starts[g] + W
-        while at < end:
-            observe(at, clock, slot, dlc, payload, norms, pairs, bus, measures)
-            at += 1
-        n0, n1 = node_offsets[g], node_offsets[g + 1]
-        e0, e1 = edge_offsets[g], edge_offsets[g + 1]
-        rows, times = measures[starts[g] : end], clock[starts[g] : end]
-        newcomers = _aggregate(rows, frame_node[g], count[: n1 - n0], nodes[n0:n1])
-        span = max(times[W - 1] - times[0], TINY_GAP)
-        _describe_ids(count, node_slots[n0:n1], span, norms, slots, nodes[n0:n1])
-        _describe_bus(times[W - 1] - bus[1], span, newcomers, norms, slots, bus, nodes[n0:n1])
-        _describe_edges(rows, times, span, frame_edge[g], source[e0:e1], target[e0:e1], edges[e0:e1])
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
@@ -225,5 +204,42 @@ def _describe_edges(rows, times, span, frame_edge, source, target, out):
         row[2] = math.log2(row[2])
         row[4] = 1.0 if source[e] == target[e] else 0.0
 
+
+def _compiled(code: str) -> Callable[..., None]:
+    """The kernel of `compute`. `code` is a digest of the files that its compiled functions come from.
+
+    Numba keeps machine code on disk and takes it as long as the file of the outermost function, its byte code and what it
+    encloses are the same. What it calls lies in other files too: without the digest, a change there would not be compiled.
+    """
+
+    @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+    def _windows(windows, frames, state, measures, node_columns, edge_columns, nodes, edges):
+        """Observe frame by frame; at the end of each window, write its nodes and edges."""
+        _ = code
+        starts, W, at = windows
+        clock, slot, dlc, payload = frames
+        norms, slots, pairs, bus = state
+        node_offsets, node_slots, frame_node = node_columns
+        edge_offsets, source, target, frame_edge = edge_columns
+        count = np.zeros(W, np.int64)
+        for g in range(len(starts)):
+            end = starts[g] + W
+            while at < end:
+                observe(at, clock, slot, dlc, payload, norms, pairs, bus, measures)
+                at += 1
+            n0, n1 = node_offsets[g], node_offsets[g + 1]
+            e0, e1 = edge_offsets[g], edge_offsets[g + 1]
+            rows, times = measures[starts[g] : end], clock[starts[g] : end]
+            newcomers = _aggregate(rows, frame_node[g], count[: n1 - n0], nodes[n0:n1])
+            span = max(times[W - 1] - times[0], TINY_GAP)
+            _describe_ids(count, node_slots[n0:n1], span, norms, slots, nodes[n0:n1])
+            _describe_bus(times[W - 1] - bus[1], span, newcomers, norms, slots, bus, nodes[n0:n1])
+            _describe_edges(rows, times, span, frame_edge[g], source[e0:e1], target[e0:e1], edges[e0:e1])
+
+    return _windows
+
+
+_FILES = ("relative.py", "relative_measures.py", "relative_state.py")
+_windows = _compiled(digest_files(Path(__file__).with_name(file) for file in _FILES))
 
 RELATIVE = FeatureSchema("relative", 1, NODE_FEATURES, EDGE_FEATURES, compute, bounded=False)

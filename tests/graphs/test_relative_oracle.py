@@ -1,5 +1,11 @@
 """Schema `relative` against its definitions in plain Python (`relative_oracle.py`): every measure, node and edge feature."""
 
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 import relative_oracle as oracle
@@ -89,3 +95,29 @@ def test_the_mean_surprise_of_the_bus_follows_the_last_20_000_frames():
     for place in range(1, len(sender)):
         of_edge.setdefault((sender[place - 1], sender[place]), []).append(expected[place])
     np.testing.assert_allclose(means.edges[:, 0], [np.mean(values) for values in of_edge.values()], rtol=1e-4, atol=1e-5)
+
+
+def test_a_change_in_another_file_of_the_kernels_is_compiled_though_machine_code_is_kept(tmp_path):
+    """Numba looks at the file of the outermost function alone: without more, a change of a measure would change nothing."""
+    root = Path(__file__).parents[2]
+    for package in ("config", "kdgat_models"):
+        shutil.copytree(root / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    program = (
+        "import numpy as np; from kdgat_models.can.frames import Frames; from kdgat_models.graphs.relative import *;"
+        "from kdgat_models.graphs.topology import build_topology;"
+        "f = Frames(np.arange(4) * .1, np.ones(4, np.uint32), np.full(4, 8, np.uint8), *np.zeros((2, 4, 8), np.uint8));"
+        "f = f._replace(label=f.label[:, 0].copy()); t = build_topology(f, np.array([0]), 4);"
+        "print(compute(f, t)[0].nodes[0, MEASURES.index('dlc_change')])"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+
+    def dlc_changes() -> float:
+        done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment, capture_output=True, check=True)
+        return float(done.stdout)
+
+    assert dlc_changes() == 0
+    measures = tmp_path / "kdgat_models" / "graphs" / "relative_measures.py"
+    text = measures.read_text()
+    assert "dlc != norm.dlc" in text
+    measures.write_text(text.replace("dlc != norm.dlc", "dlc == norm.dlc"))
+    assert dlc_changes() == 0.75  # of the four frames, the first has nothing to compare with

@@ -97,12 +97,13 @@ def cache_without(kernels: list[Function], cache: Path, folder: Path) -> Path:
     numba would take it for that of their mutants: it compares the byte code of one function, in which neither constants
     nor the functions that it calls stand.
     """
-    stale = tuple(f"{Path(kernel.file).stem}.{kernel.name}-" for kernel in kernels)
+    stale = {(Path(kernel.file).stem, kernel.name) for kernel in kernels}
     if not stale:
         return cache
     folder.mkdir()
     for path in cache.rglob("*.nb?"):
-        if not path.name.startswith(stale):
+        module, *_, name = path.name.split("-")[0].split(".")  # FILE.[OUTER.locals.]NAME-
+        if (module, name) not in stale:
             copy = folder / path.relative_to(cache)
             copy.parent.mkdir(parents=True, exist_ok=True)
             os.link(path, copy)
