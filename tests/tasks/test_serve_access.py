@@ -18,6 +18,7 @@ from served import Service, leftovers
 
 from config.paths import CHECKOUT
 
+pytestmark = pytest.mark.timeout(3600)  # guards against hanging; the machine may be slow
 OVERRIDES = {
     "command": "touch {mark}",
     "env": {"KDGAT_ROOT": "/elsewhere"},
