@@ -100,7 +100,7 @@ class Campaign:
             observer.write(self.folder / f"{number}.json")
             return code
 
-        return lambda: (number, Fork(work, self.folder / f"shard{number}.log", Limits(3600, 7200)))
+        return lambda: (number, Fork(work, self.folder / f"shard{number}.log", Limits(3600)))
 
     def results(self, drawn: list[Mutant]) -> Iterator[Result]:
         chosen = [(mutant, self._affordable(mutant)) for mutant in drawn]
@@ -137,4 +137,4 @@ class Campaign:
 
         changed = self.reach.kernels(mutant)
         cpu_s = 30 + 4 * sum(test.whole_cpu_s for test in tests) + COMPILING_S * bool(changed)
-        return lambda: ((mutant, tests), Fork(work, folder / "log", Limits(cpu_s, 60 + 20 * cpu_s)))
+        return lambda: ((mutant, tests), Fork(work, folder / "log", Limits(cpu_s)))

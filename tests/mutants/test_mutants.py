@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -157,7 +158,7 @@ def ended(folder, mutant_text, tests=(), kernels=None):
         replace_source(folder / "toy.py", mutant_text)
         return run_pytest(list(tests), ["test_toy.py"], folder / "made", [], kernels or folder / "kernels", stop=True)
 
-    fork = Fork(work, folder / "log", Limits(cpu_s=20, wall_s=600))
+    fork = Fork(work, folder / "log", Limits(cpu_s=20))
     while not (end := fork.poll()):
         time.sleep(0.05)
     return end.code
@@ -202,20 +203,27 @@ def test_a_mutant_that_never_ends_is_killed_when_its_cpu_time_is_over(tmp_path):
         while True:
             pass
 
-    fork = Fork(work, tmp_path / "log", Limits(cpu_s=0, wall_s=600))
+    fork = Fork(work, tmp_path / "log", Limits(cpu_s=0))
     while not (end := fork.poll()):
         time.sleep(0.05)
     assert end.code == -signal.SIGXCPU
 
 
+def test_a_mutant_that_waits_for_what_never_comes_is_killed(tmp_path):
+    fork = Fork(lambda: threading.Event().wait() or 0, tmp_path / "log", Limits(cpu_s=600, idle_s=2))
+    while not (end := fork.poll()):
+        time.sleep(0.05)
+    assert end.code == -signal.SIGKILL
+
+
 def test_forks_die_with_the_campaign(tmp_path):
     def campaign() -> int:
-        inner = Fork(lambda: time.sleep(600) or 0, tmp_path / "inner", Limits(60, 600))
+        inner = Fork(lambda: time.sleep(600) or 0, tmp_path / "inner", Limits(60))
         (tmp_path / "pid").write_text(str(inner.pid))
         os.kill(os.getpid(), signal.SIGKILL)
         return 0
 
-    outer = Fork(campaign, tmp_path / "log", Limits(60, 600))
+    outer = Fork(campaign, tmp_path / "log", Limits(60))
     while not outer.poll():
         time.sleep(0.05)
     pid = int((tmp_path / "pid").read_text())
