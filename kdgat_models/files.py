@@ -109,7 +109,7 @@ def digest_files(paths: Iterable[Path]) -> str:
     for path in paths:
         with path.open("rb") as file:
             content = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).digest()
-        digest.update(path.name.encode() + b"\0" + content)
+        digest.update(os.fsencode(path.name) + b"\0" + content)
     return digest.hexdigest()
 
 

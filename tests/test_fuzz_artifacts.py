@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from artifact_mutations import alter, altered_bytes, altered_json
 from conftest import tiny
-from mutations import alter, altered_bytes, altered_json
 from torch import nn
 
 from config.errors import KdgatError

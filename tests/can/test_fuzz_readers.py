@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from mutations import Case, case
+from capture_mutations import Case, case
 from plain_reader import Row, data_rows, plain_row, recognised
 from test_captures import healthy
 

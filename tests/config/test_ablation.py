@@ -65,7 +65,8 @@ def test_a_setting_of_another_factor_holds_for_all_levels(tmp_path):
 def test_an_unknown_fold_is_told_the_known_ones(tmp_path):
     planned = plan(tmp_path, "loss")
     facts = [
-        {"name": f"demo/train/{v}-{a}", "dataset": "demo", "role": "train", "vehicle": v, "attack": a, "group": v + a}
+        {"name": f"demo/train/{v}-{a}", "dataset": "demo", "split": "train", "role": "train", "attack": a, "path": "x.parquet"}
+        | {"vehicle": v, "group": v + a}
         for v in ("alpha", "bravo")
         for a in ("none", "flooding")
     ]

@@ -11,6 +11,7 @@ from kdgat_models.errors import CaptureError
 from kdgat_models.graphs.build import build_store, named
 from kdgat_models.graphs.store import GraphStore
 from tasks.artifact import Artifact
+from tasks.raw import raw_artifact
 from tasks.stages.ingest import ingest
 
 ROWS = "".join(f"{i / 100:.2f},{i % 7:03X},{i:04X},{i % 2}\n" for i in range(250))
@@ -23,7 +24,7 @@ def dataset_with(folder: Path, *names: str) -> Artifact:
     for number, name in enumerate(names):
         header = "timestamp,arbitration_id,data_field,attack\n"
         (split / name).write_text(header + ROWS + f"{10 + number},001,00,1\n", encoding="ascii")
-    return Artifact(kind="raw", path=folder, digest="0")
+    return raw_artifact("demo", folder)
 
 
 def test_captures_may_have_odd_names(tmp_path):
