@@ -5,7 +5,7 @@ Layout below the root (`--root`, else KDGAT_ROOT, else ./experiments):
     {dataset}/{model_type}_{scale}_{stage}[_{aux}]/{run_id}/    one version of one trained or evaluated thing
     {dataset}/captures/{run_id}/  {dataset}/graphs/{run_id}/    prepared data
     {dataset}/raw/                                              the simulated demo dataset
-    runs/{flow run}/slurm_logs/                                 what belongs to one run of a flow
+    runs/{flow run}/slurm_logs/  runs/{flow run}/alive.lock     what belongs to one run of a flow; held while it lives
     slurm/{profile}.yaml                                        SLURM profiles of your own
     store/{table}/*.parquet                                     run store, see kdgat_models.runs
     cache/  prefect/  mlflow/                                   state of the tools

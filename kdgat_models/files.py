@@ -1,8 +1,10 @@
 """Files that are whole if they exist: written under a temporary name in the same folder, fsynced, renamed."""
 
+import fcntl
 import hashlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,23 +24,62 @@ WRONG_FIELDS = 5  # that an error names, at most
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it becomes `path`, on failure it is removed.
 
-    The file exists and is empty; it has the permissions that the umask leaves of 0666, as any new file.
+    The file exists and is empty; it has the permissions that the umask leaves of 0666, as any new file. This process holds it:
+    if it is killed, `remove_if_left` knows.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _new_file(path)
+    temporary, descriptor = _new_file(path)
     try:
         yield temporary
         put_in_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(descriptor)
 
 
-def _new_file(path: Path) -> Path:
+def _new_file(path: Path) -> tuple[Path, int]:
     while True:
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         with suppress(FileExistsError):
-            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-            return temporary
+            descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+            if hold(descriptor):
+                return temporary, descriptor
+            os.close(descriptor)
+
+
+def hold(descriptor: int) -> bool:
+    """Lock an open file until it is closed or its process is gone; False: somebody has just removed it as left behind.
+
+    A file system without locks is no error: there, nothing is ever known to be left behind.
+    """
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return os.fstat(descriptor).st_nlink > 0
+
+
+def is_left(path: Path) -> bool:
+    """Whether a file that was held is there, and nobody holds it any more."""
+    with suppress(OSError), path.open("r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
+
+
+def remove_if_left(path: Path) -> bool:
+    """Remove a file that nobody holds any more; whether it was removed."""
+    with suppress(OSError), path.open("r+b") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
+        return True
+    return False
+
+
+TEMPORARY = re.compile(r"\..+\.[0-9a-z_]{8}")  # as `atomic_path` calls its files, and did in earlier versions
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file has the name of one that is not whole yet."""
+    return TEMPORARY.fullmatch(path.name) is not None
 
 
 def put_in_place(temporary: Path, path: Path) -> None:

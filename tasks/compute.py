@@ -20,6 +20,7 @@ from config.errors import ConfigError
 from config.paths import Paths
 from kdgat_models.errors import StageError, StageInterrupted, StageOutOfMemory
 from tasks.child import StageCall, StageOutcome, run_in_child
+from tasks.cleanup import MARK, alive, clean_up
 from tasks.runner import EventHandler, Needs, Placement, Runner, Tier
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Compute:
         with self.runner.slot(needs):
             tier = self.runner.tier(needs)
             while True:
-                submission = Submission(self.runner, tier, call, on_event)
+                submission = Submission(self.runner, tier, call, on_event, f"{self.folder.name}-{uuid.uuid4().hex}")
                 with suppress(_NeverStartedError):
                     return submission.outcome()
 
@@ -87,9 +88,9 @@ class _NeverStartedError(Exception):
 class Submission:
     """One stage on its way to a worker, and on it."""
 
-    def __init__(self, runner: Runner, tier: Tier, call: StageCall, on_event: EventHandler) -> None:
+    def __init__(self, runner: Runner, tier: Tier, call: StageCall, on_event: EventHandler, ticket: str) -> None:
         self.runner, self.tier, self.call, self.on_event = runner, tier, call, on_event
-        self.ticket = uuid.uuid4().hex
+        self.ticket = ticket  # names the flow run, and this submission among all
         self.placement: Placement | None = None
         self._gone_since = 0.0
         self._news_at = time.monotonic() + NEWS_S
@@ -179,7 +180,7 @@ def on_worker(call: StageCall, ticket: str) -> StageOutcome | StageError:
 
 
 def _mark(call: StageCall, ticket: str) -> Path:
-    return Path(call.folder) / f".started-{ticket}"
+    return Path(call.folder) / f"{MARK}{ticket}"
 
 
 def check_runner(name: str) -> str:
@@ -208,14 +209,16 @@ def _make_runner(kind: str, profile: str, run_folder: Path, name: str) -> Runner
 
 @contextmanager
 def open_compute(runner: str, paths: Paths, pipeline_run: str) -> Iterator[Compute]:
-    """A `Compute` that is closed at the end, whatever happened."""
+    """A `Compute` that is closed at the end, whatever happened. What killed runs have left is cleaned up first."""
+    clean_up(paths)
     compute = Compute(runner, paths.pipeline(pipeline_run), f"kdgat-{pipeline_run[:8]}")
-    OPEN.append(compute)
-    try:
-        yield compute
-    finally:
-        compute.close()
-        OPEN.remove(compute)
+    with alive(paths, pipeline_run):
+        OPEN.append(compute)
+        try:
+            yield compute
+        finally:
+            compute.close()
+            OPEN.remove(compute)
 
 
 def close_open() -> None:

@@ -17,7 +17,7 @@ TABLES: dict[str, pa.Schema] = {
             ("auxiliary", pa.string()),
             ("seed", pa.int64()),
             ("status", pa.string()),  # running, completed, failed
-            # completed, error, out_of_memory, walltime, preempted, cancelled, node_failure, lost; stopped: with its flow
+            # completed, error, out_of_memory, walltime, preempted, cancelled, node_failure, lost; stopped, killed: its flow
             ("reason", pa.string()),
             ("epochs", pa.int32()),  # that this attempt trained
             ("job", pa.string()),  # of SLURM
