@@ -44,7 +44,8 @@ def evaluate_protocol(
     plan = plan_protocol(protocol, data_dir, datasets, all_settings(overrides, 0, resources), paths)
     with one_at_a_time(paths, "protocol", protocol, plan.datasets), open_compute(runner, paths, current_run()) as compute:
         submit = Submitter(compute)
-        pools = [pooled(plan, on_bad_rows, submit, method) for method in ("relative", "published")]
+        captures = ingested(plan, on_bad_rows, submit)
+        pools = [pooled(plan, captures, submit, method) for method in ("relative", "published")]
         pool, reference = submit.results(*pools)
         trials = []
         for fold, graphs, reference_graphs in fold_artifacts(protocol, pool, reference, paths):
@@ -54,12 +55,16 @@ def evaluate_protocol(
         return submit.results(report)
 
 
-def pooled(plan: ProtocolPlan, on_bad_rows: str, submit: Submit, method: str) -> Any:
-    """Ingest all datasets and put their graphs into one store."""
-    captures = [
+def ingested(plan: ProtocolPlan, on_bad_rows: str, submit: Submit) -> list[Any]:
+    """Ingest all datasets, each once."""
+    return [
         submit("ingest", plan.ingest(dataset), None, raw=find_raw(dataset, plan.data_dir), on_bad_rows=on_bad_rows)
         for dataset in plan.datasets
     ]
+
+
+def pooled(plan: ProtocolPlan, captures: list[Any], submit: Submit, method: str) -> Any:
+    """Put the graphs of all datasets into one store."""
     config = plan.config("vgae", "small", 0, method=method)
     return submit("pool", config, None, captures=captures, datasets=list(plan.datasets))
 

@@ -89,10 +89,9 @@ class Submitter:
         """The error in words. What is no error of ours leaves its traceback in a file."""
         if isinstance(error, KdgatError):
             return str(error)
-        said = f"{type(error).__name__}: {error}"
         if isinstance(error, OSError):
-            return said
-        log = self._compute.folder / ERRORS
+            return str(error) if error.filename else f"{error}, below {self._compute.folder.parents[1]}"
+        said, log = f"{type(error).__name__}: {error}", self._compute.folder / ERRORS
         return f"{said} (traceback in {log})" if _written(log, error) else said
 
 

@@ -6,40 +6,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from pathlib import Path
+from typing import Any, NamedTuple
 
-import psutil
-import pyarrow.parquet as pq
 import pytest
-from conftest import TINY
+from kill_moments import MOMENTS, SIGNALS, STAGES, completed, started_since
+from pipeline_runs import await_nobody, command, executions, kdgat, one_message, start
 
 from config.paths import tool_environment
 from kdgat_models.can.simulate import write_demo
+from kdgat_models.files import is_left, is_temporary
 from kdgat_models.runs.store import RunStore
-
-STAGES = ["ingest", "graphs", "autoencoder", "balanced", "fusion_dqn", "evaluation"]
-SIDE_BY_SIDE = {"autoencoder", "balanced"}  # neither waits for the other
-
-
-def command(root: Path, data: Path, *more: str, verb: str = "run") -> list[str]:
-    settings = [f"--set={name}={list(value) if isinstance(value, tuple) else value}" for name, value in TINY.items()]
-    return [sys.executable, "-m", "flows.cli", verb, "--root", str(root), "--data-dir", str(data), *settings, *more]
-
-
-def kdgat(root: Path, data: Path, *more: str, verb: str = "run") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(root, data, *more, verb=verb), capture_output=True, text=True, timeout=400, check=False)
-
-
-def executions(root: Path) -> list[tuple[str, str | None]]:
-    """(stage, variant) of every execution that was started, in order."""
-    tables = [pq.read_table(file) for file in (root / "store" / "runs").glob("*-start.parquet")]
-    rows = sorted((row for table in tables for row in table.to_pylist()), key=lambda row: row["started_at"])
-    return [(row["stage"], row["variant"]) for row in rows]
-
-
-def executions_of(stage: str, root: Path) -> int:
-    return [name for name, _ in executions(root)].count(stage)
 
 
 @pytest.fixture(scope="module")
@@ -163,92 +140,95 @@ def test_the_leaderboard_and_evaluate_read_what_was_trained(finished, data):
     assert executions(root) == before
 
 
+class Killed(NamedTuple):
+    """A root in which a run was ended again and again, and then let through."""
+
+    root: Path
+    metrics: list[dict[str, Any]]
+    terminated: dict[str, tuple[int, str, float]]  # by the moment: exit code, standard error, seconds
+    completed_again: list[str]  # stages that were started although they had been completed
+
+
 @pytest.fixture(scope="module")
-def killed_at_each_stage(tmp_path_factory, data):
-    """A root in which a run was killed at each stage in turn, and then let through."""
+def killed(tmp_path_factory, data):
     root = tmp_path_factory.mktemp("killed")
-    for stage in STAGES:
-        _kill_at(stage, command(root, data, "--variants", "large"), root)
+    words = command(root, data, "--variants", "large")
+    terminated, again, done = {}, [], set()
+    for number, (moment, reached) in enumerate(MOMENTS.items()):
+        for told, code in SIGNALS.items():
+            run = start(words, root)
+            run.await_moment(reached, moment)
+            ended = run.end(told, whole_group=bool(number % 2))
+            assert ended[0] == code, f"{moment}: {ended}"
+            await_nobody(root)
+            if told == signal.SIGTERM:
+                terminated[moment] = ended
+            again += [stage for stage in started_since(root, run.since) if stage in done]
+            done = completed(root)
+    last = time.time()
     result = kdgat(root, data, "--variants", "large", "--json")
     assert result.returncode == 0, result.stderr[-3000:]
-    return root, json.loads(result.stdout)
+    again += [stage for stage in started_since(root, last) if stage in done]
+    await_nobody(root)
+    return Killed(root, json.loads(result.stdout), terminated, again)
 
 
-def _kill_at(stage: str, arguments: list[str], root: Path) -> None:
-    before = executions_of(stage, root)
-    process = subprocess.Popen(
-        arguments,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        env=os.environ | {"KDGAT_ROOT": str(root)},
+LONG = pytest.mark.timeout(3600)  # seventeen runs: six minutes on two idle cores
+
+
+@LONG
+def test_runs_that_are_killed_end_with_the_metrics_of_an_undisturbed_one(killed, finished):
+    (disturbed,), (undisturbed, *_) = killed.metrics, finished[1]
+    assert disturbed["rows"] == undisturbed["rows"]
+
+
+@LONG
+def test_no_stage_that_was_finished_is_repeated_after_a_kill(killed):
+    assert killed.completed_again == []
+    counted = RunStore(killed.root / "store").query(
+        "select stage, count(*) as n from attempts where status='completed' group by 1"
     )
-    deadline = time.monotonic() + 180
-    while executions_of(stage, root) == before:
-        assert process.poll() is None, f"the run ended before {stage}"
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    _await_nobody(root)
+    assert {row["stage"]: row["n"] for row in counted} == dict.fromkeys(STAGES, 1)
 
 
-def _await_nobody(root: Path) -> None:
-    """Every process of the run is gone, those too that have a session of their own."""
-    deadline = time.monotonic() + 30
-    while left := [process for process in psutil.process_iter() if _belongs(process, root)]:
-        assert time.monotonic() < deadline, f"still running: {left}"
-        time.sleep(0.1)
+@LONG
+def test_a_run_that_is_told_to_end_says_so_in_one_message(killed):
+    assert killed.terminated.keys() == MOMENTS.keys()
+    for code, errors, seconds in killed.terminated.values():
+        assert code == 143
+        assert "run the same command again to go on" in one_message(errors, lines=100)
+        assert seconds < 60, "it does not wait for a server that is gone"
+    print({moment: round(seconds, 1) for moment, (_, _, seconds) in killed.terminated.items()})
 
 
-def _belongs(process: psutil.Process, root: Path) -> bool:
-    try:
-        return process.pid != os.getpid() and process.environ().get("KDGAT_ROOT") == str(root)
-    except psutil.Error:
-        return False
+@LONG
+def test_nothing_is_left_of_killed_runs_once_another_has_gone_through(killed):
+    files = [path for path in killed.root.rglob("*") if path.is_file()]
+    assert [path for path in files if is_temporary(path) and "prefect" not in path.parts] == []
+    assert [path for path in files if path.name.startswith(".started-") or path.name == "alive.lock"] == []
+    assert [path for run in (killed.root / "runs").glob("*") for path in run.iterdir() if path.name in ("dask", "tls")] == []
+    locks = [path for path in files if path.suffix == ".lock" and path.is_relative_to(killed.root / "cache")]
+    assert locks
+    assert all(is_left(lock) for lock in locks), "nobody holds them"
+    assert RunStore(killed.root / "store").query("select * from attempts where status = 'running'") == []
 
 
-def test_a_kill_at_any_stage_repeats_what_was_running_alone(killed_at_each_stage):
-    root, _ = killed_at_each_stage
-    started = Counter(stage for stage, _ in executions(root))
-    assert {stage: started[stage] for stage in STAGES if stage not in SIDE_BY_SIDE} == {
-        stage: 2 for stage in STAGES if stage not in SIDE_BY_SIDE
-    }
-    assert all(2 <= started[stage] <= 3 for stage in SIDE_BY_SIDE), "a kill at either may find the other running"
-    completed = RunStore(root / "store").query("select stage, count(*) as n from runs where status = 'completed' group by 1")
-    assert {row["stage"]: row["n"] for row in completed} == dict.fromkeys(STAGES, 1)
-
-
-def test_killed_runs_end_with_the_metrics_of_an_undisturbed_one(killed_at_each_stage, finished):
-    _, (disturbed,) = killed_at_each_stage
-    _, undisturbed = finished
-    assert disturbed["rows"] == undisturbed[0]["rows"]
-
-
-@pytest.mark.parametrize("during", ["the start of Prefect's server", "graphs"])
-def test_ctrl_c_ends_everything_soon_and_says_how_to_go_on(tmp_path, data, during):
+@pytest.mark.parametrize(
+    ("number", "code", "moment"),
+    [(signal.SIGINT, 130, "graphs"), (signal.SIGHUP, 129, "the start of Prefect's server")],
+)
+def test_ctrl_c_and_a_closed_terminal_end_everything_soon_and_say_how_to_go_on(tmp_path, data, number, code, moment):
     root = tmp_path / "root"
-    environment = os.environ | {"KDGAT_ROOT": str(root)}
-    process = subprocess.Popen(
-        command(root, data, "--variants", "large"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env=environment,
-    )
-    while not (executions_of(during, root) if during == "graphs" else psutil.Process(process.pid).children()):
-        assert process.poll() is None
-        time.sleep(0.1)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "run the same command again to go on" in errors
-    _await_nobody(root)
+    run = start(command(root, data, "--variants", "large"), root)
+    run.await_moment(MOMENTS[moment], moment)
+    ended, errors, _ = run.end(number, whole_group=True)
+    assert ended == code
+    assert "run the same command again to go on" in one_message(errors, lines=100)
+    await_nobody(root)
 
 
-def test_a_lost_artifact_is_made_again(killed_at_each_stage, data):
-    root, _ = killed_at_each_stage
+def test_a_lost_artifact_is_made_again(killed, data):
+    root = killed.root
     import shutil
 
     before = executions(root)

@@ -51,7 +51,7 @@ def test_two_pipelines_at_once_compute_each_stage_once_and_agree(run, undisturbe
 def test_a_stage_that_needs_more_than_its_first_tier_ends_on_the_second_and_a_cancelled_worker_is_replaced(
     run, undisturbed, slurm
 ):
-    pipeline = run("--set=resources.vgae_gb=0.35", **EPOCHS)
+    pipeline = run("--set=resources.vgae_gb=0.3", **EPOCHS)
     pipeline.until(training(pipeline, "balanced"), "the classifier trains")
     running = [job for job, state, partition, _ in slurm.queue() if partition == "gpu" and state == "RUNNING"]
     slurm.run("scancel", *running)
@@ -61,8 +61,8 @@ def test_a_stage_that_needs_more_than_its_first_tier_ends_on_the_second_and_a_ca
         "balanced": ["cancelled", "completed"],
     }
     vgae = [row for row in pipeline.rows() if row["stage"] == "autoencoder"]
-    assert [row["memory_requested_mb"] for row in vgae] == [0.35 * 1024, 2 * 0.35 * 1024]
-    assert vgae[0]["peak_memory_mb"] > 0.35 * 1024
+    assert [row["memory_requested_mb"] for row in vgae] == [0.3 * 1024, 2 * 0.3 * 1024]
+    assert vgae[0]["peak_memory_mb"] > 0.3 * 1024
     again = [row for row in pipeline.rows() if row["stage"] == "balanced"][1]
     assert 0 < again["epochs"] < 8, "it went on after its last epoch"
 
