@@ -18,6 +18,17 @@ from sandbox import free_ports
 from kdgat_models.runs.store import RunStore
 
 
+class Patient(httpx.HTTPTransport):
+    """Asks again when the server is too busy, which it says by 503, as Prefect's own client does."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        deadline = time.monotonic() + 600
+        while (answer := super().handle_request(request)).status_code == 503 and time.monotonic() < deadline:
+            answer.close()
+            time.sleep(1)
+        return answer
+
+
 class Service:
     """A `kdgat serve` in a process of its own, and Prefect's API."""
 
@@ -59,7 +70,7 @@ class Service:
         if self._client is None:
             name = str(uuid.uuid4())
             user, _, password = self.key.partition(":")
-            self._client = httpx.Client(base_url=f"{self.url}/api", auth=(user, password), timeout=60)
+            self._client = httpx.Client(base_url=f"{self.url}/api", auth=(user, password), timeout=300, transport=Patient())
             token = self._client.get("/csrf-token", params={"client": name}).raise_for_status().json()["token"]
             self._client.headers.update({"Prefect-Csrf-Token": token, "Prefect-Csrf-Client": name})
         return self._client
