@@ -106,9 +106,8 @@ def test_a_root_that_is_a_file_or_has_a_name_that_is_too_long_is_one_message(tmp
     assert "too long" in one_message(kdgat(*verb, "--root", str(tmp_path / ("x" * 800))))
 
 
-@pytest.mark.parametrize("verb", ["leaderboard", "runs"])
-def test_a_file_where_the_run_store_should_have_a_folder_is_one_message(tmp_path, verb):
+@pytest.mark.parametrize(("verb", "table"), [("leaderboard", "metrics"), ("runs", "runs")])
+def test_a_file_where_the_run_store_should_have_a_folder_is_one_message(tmp_path, verb, table):
     (tmp_path / "store").mkdir()
-    (tmp_path / "store" / "runs").write_text("")
-    (tmp_path / "store" / "metrics").write_text("")
-    assert f"{tmp_path}/store/" in one_message(kdgat(verb, "--root", str(tmp_path)))
+    (tmp_path / "store" / table).write_text("")
+    assert f"{tmp_path}/store/{table}" in one_message(kdgat(verb, "--root", str(tmp_path)))
