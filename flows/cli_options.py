@@ -49,10 +49,21 @@ Runner = Annotated[str, typer.Option(help="Where stages run: local, slurm or slu
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
+LONGEST = 480  # bytes of the root's path: SQLite opens no database whose path has more than 504
+OWN = ("prefect", "mlflow", "store", "cache", "runs")  # folders of the root, whatever the dataset
+
+
 def prepare(root: Path) -> None:
     """Point all tools at the root, before any of them is imported, and Prefect at a `kdgat serve` that runs below it."""
     absolute = root.expanduser().resolve()
     os.environ.update(tool_environment(absolute))
+    if len(os.fsencode(absolute)) > LONGEST:
+        raise ConfigError(
+            f"the path {absolute} is too long: databases need one of at most {LONGEST} bytes. Choose another --root"
+        )
+    for folder in (absolute / name for name in OWN):
+        if folder.is_file():
+            raise ConfigError(f"{folder} is a file, and should be a folder. Move it, or choose another folder with --root")
     try:
         Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=absolute) as file:  # a folder may be there and yet not be written to, or the disk be full

@@ -63,7 +63,8 @@ class TemporaryServer:
             except httpx.HTTPError:
                 time.sleep(0.1)
         lines = [line.strip() for line in self._log.read_text(errors="replace").splitlines() if line.strip()]
-        raise KdgatError(f"Prefect's server does not start; the log {self._log} ends:\n" + "\n".join(lines[-3:]))
+        errors = [line for line in lines if "Error: " in line] or lines
+        raise KdgatError(f"Prefect's server does not start; its log is {self._log}\n" + "\n".join(errors[-1:]))
 
     def stop(self) -> None:
         """End it; it is given a moment to write what it was told."""
@@ -89,7 +90,7 @@ def _main(descriptor: int) -> None:
 
 
 def _end_with_parent(serving: "list[Server]") -> None:
-    sys.stdin.buffer.read()  # returns when the other end is closed
+    os.read(0, 1)  # returns when the other end is closed
     if serving:
         serving[0].should_exit = True
         time.sleep(STOP_S)
