@@ -45,19 +45,26 @@ def test_extraction_gives_no_score_that_is_not_finite(dataset, last_parameter, m
         extract(network, EXTRACTORS[model], dataset.train_data(), windows)
 
 
-def test_a_score_alone_that_is_not_finite_is_found(dataset):
-    """Features that are fine do not excuse it."""
+class Overflowing:
+    """The features of the classifier, with one part of them beyond all bounds."""
+
+    names = EXTRACTORS["gat"].names
+
+    def __init__(self, part: str) -> None:
+        self.part = part
+
+    def __call__(self, network, batch):
+        extraction = EXTRACTORS["gat"](network, batch)
+        return extraction._replace(**{self.part: getattr(extraction, self.part) * 1e38 * 1e38})
+
+
+@pytest.mark.parametrize(
+    ("part", "message"), [("score", "the score is"), ("features", "(p_normal|p_attack) is inf in window 0")]
+)
+def test_a_score_or_a_feature_alone_that_is_not_finite_is_found(dataset, part, message):
     network = build(tiny("gat"), dataset.vocabulary.num_ids, dataset.schema)
-
-    class Overflowing:
-        names = EXTRACTORS["gat"].names
-
-        def __call__(self, network, batch):
-            extraction = EXTRACTORS["gat"](network, batch)
-            return extraction._replace(score=extraction.score * 1e38 * 1e38)
-
-    with pytest.raises(NonFiniteError, match="the score is"):
-        extract(network, Overflowing(), dataset.train_data(), np.arange(3))
+    with pytest.raises(NonFiniteError, match=message):
+        extract(network, Overflowing(part), dataset.train_data(), np.arange(3))
 
 
 def test_nobody_is_accused_by_a_logit_that_is_not_finite(dataset):
