@@ -1,7 +1,6 @@
 """What a file system may refuse is one message and exit code 1."""
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
