@@ -24,7 +24,7 @@ from tasks import tracking_ui
 from tasks.running import API_URL, CLIENT_KEY, LOCKED, SERVER_KEY, answers, strike_out, write_down
 
 POOL = "kdgat"
-START_S, STOP_S, POLL_S = 180.0, 45.0, 0.5
+START_S, STOP_S, POLL_S = 600.0, 45.0, 0.5  # the first only guards against hanging: a busy machine takes minutes
 BACKOFF_S = (1.0, 60.0)  # before a part that died is started again: first, most
 PREFECT_FILE = CHECKOUT / "deployments" / "prefect.yaml"
 POOL_FILE = PREFECT_FILE.with_name("work_pool.json")

@@ -48,7 +48,12 @@ class Service:
         own = os.environ | environment
         self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=own)
         log.close()
-        await_that(lambda: self.text().count("ready;") > written, "the service is ready", 600, self.text)
+        await_that(lambda: self._is_ready(written), "the service is ready", 900, self.text)
+
+    def _is_ready(self, written: int) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, f"it has ended\n{self.text()}"
+        return self.text().count("ready;") > written
 
     def stop(self) -> None:
         assert self.process is not None
