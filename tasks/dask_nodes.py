@@ -7,6 +7,11 @@ scheduler forwards requests to workers. There is no setting for none.
 from typing import Any
 
 import distributed
+from distributed import proctitle
+
+# Where setproctitle is installed, Dask names its workers "dask worker [...]". SLURM's proctrack/linuxproc reads the names of
+# processes up to the first blank, loses such a process, and can then neither end a job nor cancel it.
+proctitle.setproctitle_mod = None
 
 
 class _WithoutHttp:

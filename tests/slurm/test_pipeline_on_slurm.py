@@ -15,16 +15,11 @@ def training(pipeline, stage):
     return lambda: any(pipeline.root.glob(f"demo/*_{stage}/*/last_epoch.safetensors"))
 
 
-def is_worker(process: psutil.Process) -> bool:
-    """Whether it is a Dask worker; where setproctitle is installed, Dask puts a title in the place of its words."""
-    words = " ".join(process.cmdline())
-    return "distributed.cli.dask_worker" in words or words.startswith("dask worker")
-
-
 def assert_no_secret_in_jobs(slurm, root):
     """Neither in a job's environment and arguments, nor in its script and logs."""
-    workers = [process for process in psutil.process_iter() if is_worker(process)]
+    workers = [process for process in psutil.process_iter() if "distributed.cli.dask_worker" in process.cmdline()]
     assert workers
+    assert not any(" " in worker.name() for worker in workers), "SLURM loses a process whose name has a blank"
     for worker in workers:
         assert SECRET not in str(worker.environ())
         assert SECRET not in str(worker.cmdline())
