@@ -1,5 +1,6 @@
 """The pipeline on a real SLURM, and what clusters do to it. Metrics must be those of an undisturbed run on this machine."""
 
+import re
 import signal
 import stat
 import time
@@ -13,6 +14,12 @@ ONCE = {stage: ["completed"] for stage in STAGES}
 def training(pipeline, stage):
     """Whether `stage` is in the middle of its training: an epoch is done, and the stage is not."""
     return lambda: any(pipeline.root.glob(f"demo/*_{stage}/*/last_epoch.safetensors"))
+
+
+def job_of(pipeline, stage):
+    """The SLURM job in which `stage` runs, as its log says."""
+    (log,) = pipeline.root.glob(f"demo/*_{stage}/*/stage.log")
+    return re.findall(r"starts on .* in job (\d+)", log.read_text())[-1]
 
 
 def assert_no_secret_in_jobs(slurm, root):
@@ -54,8 +61,7 @@ def test_a_stage_that_needs_more_than_its_first_tier_ends_on_the_second_and_a_ca
 ):
     pipeline = run("--set=resources.vgae_gb=0.3", **EPOCHS)
     pipeline.until(training(pipeline, "balanced"), "the classifier trains")
-    running = [job for job, state, partition, _ in slurm.queue() if partition == "gpu" and state == "RUNNING"]
-    slurm.run("scancel", *running)
+    slurm.run("scancel", job_of(pipeline, "balanced"))
     assert pipeline.result() == undisturbed
     assert pipeline.attempts() == ONCE | {
         "autoencoder": ["out_of_memory", "completed"],
