@@ -11,7 +11,7 @@ from distributed import proctitle
 
 # Where setproctitle is installed, Dask names its workers "dask worker [...]". SLURM's proctrack/linuxproc reads the names of
 # processes up to the first blank, loses such a process, and can then neither end a job nor cancel it.
-proctitle.setproctitle_mod = None
+proctitle.setproctitle_mod = None  # pyright: ignore[reportPrivateImportUsage]
 
 
 class _WithoutHttp:
