@@ -80,7 +80,7 @@ def padded_payload(payload: pa.Array) -> NDArray[np.uint8]:
         return np.zeros((0, PAYLOAD_BYTES), np.uint8)
     _, offsets, data = payload.buffers()
     starts = np.frombuffer(offsets, np.int32)[payload.offset : payload.offset + len(payload) + 1]
-    values = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
+    values = np.frombuffer(data, np.uint8)
     sizes = np.diff(starts)
     if sizes.max() > PAYLOAD_BYTES or sizes.min() < 0 or starts[0] < 0 or starts[-1] > len(values):  # else `_pad` strays
         row = int(sizes.argmax())
@@ -90,7 +90,7 @@ def padded_payload(payload: pa.Array) -> NDArray[np.uint8]:
 
 @numba.njit(cache=True, nogil=True)
 def _pad(offsets: NDArray[np.int32], values: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    padded = np.zeros((max(len(offsets) - 1, 0), PAYLOAD_BYTES), np.uint8)
+    padded = np.zeros((len(offsets) - 1, PAYLOAD_BYTES), np.uint8)
     for row in range(len(padded)):
         for column in range(offsets[row + 1] - offsets[row]):
             padded[row, column] = values[offsets[row] + column]

@@ -68,6 +68,86 @@ def test_units_report_changes_at_once_and_stay_with_them(seed):
     assert moved + changed <= 2 * 20 / EVENT_GAP_S[0]
 
 
+PERIOD = 0.125  # s, exact
+
+
+def one_sender(seconds: float, dlc: int = 8) -> Frames:
+    """One ID at a steady period, whose payload never changes."""
+    count = int(seconds / PERIOD)
+    payload = np.tile(np.where(np.arange(8) < dlc, 0xA5, 0).astype(np.uint8), (count, 1))
+    ids, label = np.full(count, 7, np.uint32), np.zeros(count, np.uint8)
+    return Frames(np.arange(count) * PERIOD, ids, np.full(count, dlc, np.uint8), payload, label)
+
+
+def events_of(frames: Frames, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Row of each event, by which share of the period its frame is early, and how the payload differs from then on [n, 8]."""
+    varied = vary(frames, np.random.default_rng(seed))
+    early = -np.diff(varied.timestamp - frames.timestamp) / PERIOD
+    changed = varied.payload[1:] ^ varied.payload[:-1]
+    rows = np.flatnonzero((early > 1e-6) | changed.any(axis=1))
+    return rows + 1, early[rows], changed[rows]
+
+
+def test_events_come_as_often_as_stated_and_move_and_change_as_many_frames():
+    """About 2200 events: shares are known to a hundredth."""
+    rows, early, changed = events_of(one_sender(10_000), 0)
+    moves, changes = early > 1e-6, changed.any(axis=1)
+    # One event in 25 does neither and is not seen, nor is a mask without bits.
+    assert len(rows) == pytest.approx(10_000 / 4.5 * 0.96, rel=0.05)
+    assert moves.mean() == pytest.approx(0.8 / 0.96, abs=0.03)
+    assert changes[moves].mean() == pytest.approx(0.8, abs=0.06)
+    assert 0.1 - 1e-6 <= early[moves].min() < 0.11
+    assert 0.89 < early[moves].max() <= 0.9 + 1e-6
+    assert early[moves].mean() == pytest.approx(0.5, abs=0.02)
+    gaps = np.diff(rows) * PERIOD
+    assert gaps.min() >= 1.0 - PERIOD
+    assert np.quantile(gaps, 0.9) < 8.0 + PERIOD
+
+
+def test_an_event_changes_one_to_three_bytes_anywhere_and_a_quarter_of_their_bits():
+    _, _, changed = events_of(one_sender(10_000), 1)
+    changed = changed[changed.any(axis=1)]
+    count = (changed > 0).sum(axis=1)
+    assert set(count.tolist()) == {1, 2, 3}
+    assert np.bincount(count)[1:] / len(count) == pytest.approx([1 / 3] * 3, abs=0.08)
+    assert (changed > 0).sum(axis=0) / (changed > 0).sum() == pytest.approx([1 / 8] * 8, abs=0.03)
+    bits = np.unpackbits(changed[changed > 0][:, None], axis=1)
+    assert bits.mean(axis=0) == pytest.approx([0.26] * 8, abs=0.04)  # a little more, since bytes without any are not seen
+
+
+@pytest.mark.parametrize("dlc", [0, 1, 2])
+def test_only_bytes_that_are_sent_change(dlc):
+    _, early, changed = events_of(one_sender(1000, dlc), 2)
+    assert not changed[:, dlc:].any()
+    assert changed.any() == bool(dlc)
+    assert np.count_nonzero(early > 1e-6) > 100
+
+
+def test_the_first_event_comes_after_one_to_eight_seconds():
+    first = [events_of(one_sender(12), seed)[0] for seed in range(600)]
+    begins = np.array([rows[0] for rows in first if len(rows)]) * PERIOD
+    assert 1.0 <= begins.min() < 1.2
+    assert begins.mean() == pytest.approx(4.75, abs=0.4)  # one in 25 is not seen, so that the second is
+
+
+@pytest.mark.parametrize(("frames", "varies"), [(20, False), (21, True)])
+def test_an_id_needs_more_than_twenty_frames_to_report_changes(frames, varies):
+    seldom = Frames(*(column[:frames] for column in one_sender(10)))._replace(timestamp=np.arange(frames) * 1.0)
+    assert any(not same(vary(seldom, np.random.default_rng(seed)), seldom) for seed in range(5)) == varies
+
+
+def test_an_id_that_is_first_heard_late_is_left_alone_until_then():
+    frames, late = one_sender(60), one_sender(8)
+    late = late._replace(timestamp=late.timestamp + 50, arbitration_id=late.arbitration_id + np.uint32(1))
+    both = Frames(*(np.concatenate(columns) for columns in zip(frames, late, strict=True)))
+    order = np.argsort(both.timestamp, kind="stable")
+    both = Frames(*(column[order] for column in both))
+    for seed in range(20):
+        after = of_id(vary(both, np.random.default_rng(seed)), 8)
+        assert after.timestamp[0] == 50
+        np.testing.assert_array_equal(after.payload[0], late.payload[0])
+
+
 def test_an_early_frame_stays_behind_the_one_before_it():
     frames = recorded(0)
     for identifier in np.unique(frames.arbitration_id):

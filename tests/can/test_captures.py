@@ -72,6 +72,7 @@ VALUES = [
     ("payload", 0, b"x" * 5_000_000, "has 5000000 bytes in frame 0"),
     ("payload", 17, b"1234", "has 4 bytes in frame 17, but its DLC is 8"),
     ("payload", 8, b"12", "has 2 bytes in frame 8, but its DLC is 8"),
+    ("payload", 8, b"1", "has 1 bytes in frame 8, but its DLC is 8"),
     ("dlc", 3, 9, "is 9 in frame 3; expected 0 to 8"),
     ("label", 39, 2, "is 2 in frame 39; expected 0 to 1"),
     ("arbitration_id", 5, 2**29, "is 536870912 in frame 5; expected 0 to 536870911"),
@@ -99,6 +100,20 @@ def test_an_altered_capture_is_an_error_that_names_file_and_field(tmp_path, tabl
         read_frames(tmp_path / "capture.parquet")
 
 
+def test_a_capture_has_the_columns_that_are_documented():
+    """Whoever reads the files with other tools relies on names and types, and that there are no nulls."""
+    assert {field.name: str(field.type) for field in ARROW_SCHEMA} == {
+        "timestamp": "double",
+        "arbitration_id": "uint32",
+        "dlc": "uint8",
+        "payload": "binary",
+        "label": "uint8",
+        "is_extended_id": "bool",
+        "is_remote_frame": "bool",
+    }
+    assert not any(field.nullable for field in ARROW_SCHEMA)
+
+
 @pytest.mark.parametrize("row_group_size", [1, 7, 1000])
 def test_a_healthy_capture_is_read_whatever_its_row_groups(tmp_path, row_group_size):
     table = healthy().append_column("note", pa.array(["x"] * N))  # what is not asked for does no harm
@@ -110,7 +125,10 @@ def test_a_healthy_capture_is_read_whatever_its_row_groups(tmp_path, row_group_s
     assert [column.dtype for column in frames] == [np.float64, np.uint32, np.uint8, np.uint8, np.uint8]
 
 
-UNSORTED = pa.Array.from_buffers(pa.binary(), 2, [None, pa.py_buffer(np.array([0, 8, 4], np.int32)), pa.py_buffer(b"x" * 8)])
+def with_offsets(*offsets: int) -> pa.Array:
+    """Payloads that begin and end in eight bytes where `offsets` say; pyarrow looks at the first and the last alone."""
+    buffers = [None, pa.py_buffer(np.array(offsets, np.int32)), pa.py_buffer(b"12345678")]
+    return pa.Array.from_buffers(pa.binary(), len(offsets) - 1, buffers)
 
 
 def test_payloads_of_a_slice_are_its_own():
@@ -118,6 +136,8 @@ def test_payloads_of_a_slice_are_its_own():
     assert padded_payload(whole[1:3]).tolist() == [[0] * 8, [1, 2, 0, 0, 0, 0, 0, 0]]
     assert padded_payload(whole[2:2]).shape == (0, PAYLOAD_BYTES)
     assert padded_payload(pa.array([], pa.binary())).shape == (0, PAYLOAD_BYTES)
+    assert padded_payload(pa.array([b"", b""], pa.binary())).tolist() == [[0] * 8] * 2
+    assert padded_payload(with_offsets(2, 2, 8)).tolist() == [[0] * 8, [*b"345678", 0, 0]]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +146,9 @@ def test_payloads_of_a_slice_are_its_own():
         (pa.array([b"1", b"x" * 9], pa.binary()), "9 bytes in frame 1"),
         (pa.array([b"1"], pa.large_binary()), "large_binary"),
         (pa.array([b"1", None], pa.binary()), "1 nulls"),
-        (UNSORTED, "8 bytes"),
+        (with_offsets(0, 8, 4), "8 bytes"),
+        (with_offsets(0, -1, 7)[1:], "8 bytes in frame 0"),
+        (with_offsets(0, 3, 9, 8)[:2], "6 bytes in frame 1"),
     ],
 )
 def test_the_compiled_loop_is_never_given_payloads_that_it_would_stray_from(payload, message):

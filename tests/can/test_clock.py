@@ -31,6 +31,7 @@ def test_the_clock_of_frames_levels_steps_back_and_counts_frames_where_there_is_
     clock, real = frame_clock(np.full(3, 7.0))
     assert (clock.tolist(), real) == ([0.0, 1 / FRAMES_PER_SECOND, 2 / FRAMES_PER_SECOND], False)
     assert frame_clock(np.full(3, 7.0), 4.0)[0].tolist() == [0.0, 0.25, 0.5]
+    assert frame_clock(np.full(4001, 7.0))[0][[2000, 4000]].tolist() == [1.0, 2.0]  # as documented
 
 
 def test_the_highest_timestamp_is_the_begin_of_the_year_2200():

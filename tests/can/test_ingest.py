@@ -37,6 +37,7 @@ def test_four_columns_become_typed_columns(capture, tmp_path):
         "is_remote_frame": False,
     }
     assert (report.frames, report.attack_frames, report.ids, report.rejected_rows) == (2, 1, 2, 0)
+    assert (report.source, report.reader, report.seconds) == ("capture.csv", "four_column_csv", 0.1)
 
 
 def test_hcrl_csv_has_as_many_bytes_as_the_dlc_says(capture, tmp_path):
@@ -80,8 +81,8 @@ def test_a_capture_that_tells_no_time_keeps_its_order_and_has_the_timestamp_0(ca
 
 
 def test_29_bit_ids_are_marked_extended(capture, tmp_path):
-    capture(HEADER + "1,18FEF100,00,0\n2,7FF,00,0\n")
-    assert pq.read_table(parquet(tmp_path))["is_extended_id"].to_pylist() == [True, False]
+    capture(HEADER + "1,18FEF100,00,0\n2,7FF,00,0\n3,800,00,0\n4,1FFFFFFF,00,0\n")
+    assert pq.read_table(parquet(tmp_path))["is_extended_id"].to_pylist() == [True, False, True, True]
 
 
 @pytest.mark.parametrize(
@@ -125,6 +126,28 @@ def test_bad_input_is_an_error_with_file_line_and_what_is_expected(capture, tmp_
 def test_the_error_shows_a_valid_line_and_the_way_on(capture):
     with pytest.raises(CaptureError, match=r"1513920167.161964,081(.|\n)*--on-bad-rows quarantine"):
         capture(HEADER + "1,081,40,9\n")
+
+
+def test_the_length_is_from_the_first_to_the_last_frame_in_microseconds(capture):
+    """Seconds since 1970 are not exact: 0.3 s between two of them come out as 0.2999999523."""
+    assert capture(HEADER + "1700000000.1,081,,0\n1700000000.2,082,,0\n1700000000.4,083,,0\n").seconds == 0.3
+    assert capture(HEADER + "1,081,,0\n1.000001,082,,0\n").seconds == 0.000001
+    rows = [f"{i / 2},{i % 7:03X},,{i % 2}\n" for i in range(300)]
+    report = capture(HEADER + "".join(rows), block_bytes=100)  # in many parts
+    assert (report.seconds, report.frames, report.attack_frames, report.ids) == (149.5, 300, 150, 7)
+
+
+def test_of_a_long_line_the_error_shows_120_characters(capture):
+    with pytest.raises(CaptureError, match=f"\n  the line: '{'z' * 120}'\n  a valid one: '1513920167.161964,081"):
+        capture(HEADER + "z" * 121 + "\n")
+
+
+def test_the_rejected_rows_lie_beside_the_capture_as_a_table_of_line_reason_and_text(capture, tmp_path):
+    capture(HEADER + "1,081,40,0\nx\n2,081,40,0\n" + 'a,"b"\n' * 300, on_bad_rows="quarantine", block_bytes=64)
+    rejected = (parquet(tmp_path).parent / "capture.rejected.csv").read_bytes()
+    why = "fields instead of 4 (timestamp,arbitration_id,data_field,attack)"
+    expected = ["line,reason,text", f'3,"1 {why}",x', *(f'{i},"2 {why}","a,""b"""' for i in range(5, 305)), ""]
+    assert rejected.decode() == "\r\n".join(expected)
 
 
 def test_a_torn_gzip_file_is_an_error(capture):
@@ -247,6 +270,10 @@ def test_what_is_written_is_read_back_exactly(tmp_path_factory, rows):
         ("DoS-kia", "DoS"),
         ("attack-free-kia", "none"),
         ("accessory-1", "none"),
+        ("Attack_free_dataset", "none"),
+        ("NORMAL", "none"),
+        ("DoS_data", "DoS"),
+        ("data_dump-1", "data_dump"),
         ("rpm-accessory-3", "rpm"),
         ("untargeted_payload_fuzzing-1", "untargeted_payload_fuzzing"),
         ("masquerade-untimed-4", "masquerade"),

@@ -71,6 +71,74 @@ def test_a_burst_that_is_longer_than_what_is_looked_ahead_counts_as_the_clock():
     assert verdicts(1.0, *(1e9 + i for i in range(200)), *(2.0 + i for i in range(100))) == [KEPT] * 201 + [BEHIND] * 100
 
 
+@pytest.mark.parametrize("jump", [50.0, 1e9])
+def test_a_burst_is_the_clock_from_the_length_on_that_it_fills_half_of_what_is_looked_ahead(jump):
+    """Of 64 frames after the first of a burst of k, k - 1 can be kept with it and 65 - k without: 33 with, 33 without at 32."""
+    for length, verdict in ((32, AHEAD), (33, KEPT)):
+        burst, followers = [jump + i / 100 for i in range(length)], [2.0 + i / 100 for i in range(100)]
+        assert verdicts(1.0, *burst, *followers)[1] == verdict
+
+
+def test_a_frame_that_makes_no_difference_stays_unless_it_is_more_than_a_minute_ahead():
+    assert kept([1.0, 61.0, 2.0]) == [1.0, 61.0]
+    assert kept([1.0, 61.0 + 2**-20, 2.0]) == [1.0, 2.0]
+    assert kept([1.0, 61.0, 2.0, 3.0]) == [1.0, 2.0, 3.0]
+    assert kept([1e9, 2.0]) == [1e9]  # nothing was kept before it
+
+
+def test_a_step_back_of_just_the_tolerance_is_kept():
+    latest = 2.0
+    lowest = latest - MAX_STEP_BACK_S
+    below = np.nextafter(lowest, 0)
+    assert verdicts(1.0, latest, lowest, 3.0) == [KEPT] * 4
+    assert verdicts(1.0, latest, below, 3.0) == [KEPT, KEPT, BEHIND, KEPT]
+    assert verdicts(1.0, latest, lowest, lowest, lowest) == [KEPT] * 5
+    assert verdicts(1.0, latest, below, below, below) == [KEPT, AHEAD, KEPT, KEPT, KEPT]
+
+
+def test_a_rejected_frame_is_told_what_contradicts_it():
+    def against(*times):
+        return decide(np.array(times), np.arange(len(times)), -np.inf, END).against.tolist()
+
+    assert against(1.0, 3.0, 2.0, 4.0)[2] == 3.0  # the latest that was kept
+    assert against(1.0, 900.0, 5.0, 2.0, 3.0, 4.0)[1:3] == [2.0, 2.0]  # the earliest of those that follow
+    assert against(1.0, 900.0, *(2.0 + i for i in range(70)), 1.5)[1] == 2.0  # as far as is looked ahead
+    decided = decide(np.array([1.0, 900.0, 2.0, 3.0]), np.arange(4), -np.inf, END)
+    assert decided.latest == 3.0
+
+
+def exact(times: list[float], latest: float) -> int:
+    """How many of the frames can be kept at most, by trying all choices."""
+    most = 0
+    for chosen in range(2 ** len(times)):
+        high, fits = latest, True
+        for i, time in enumerate(times):
+            if chosen >> i & 1:
+                fits &= time >= high - MAX_STEP_BACK_S
+                high = max(high, time)
+        most = max(most, chosen.bit_count() if fits else 0)
+    return most
+
+
+def first_verdict(times: list[float]) -> int:
+    """Verdict on the second frame, from the definition; the first is kept before it."""
+    latest, time, following = times[0], times[1], times[2:]
+    if time < latest - MAX_STEP_BACK_S:
+        return BEHIND
+    gain = exact(following, latest) - exact(following, max(time, latest)) - 1
+    contradicted = any(other < time - MAX_STEP_BACK_S for other in following)
+    return AHEAD if contradicted and (gain > 0 or (gain == 0 and time - latest > FAR_S)) else KEPT
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.sampled_from([5.0, 5.0005, 5.0015, 5.002, 6.0, 7.0, 50.0, 65.0, 65.5, 1e9, 1e9 + 1]), min_size=2, max_size=9)
+)
+def test_verdicts_are_those_of_the_definition_with_all_choices_tried(times):
+    found = decide(np.array(times[1:]), np.arange(len(times) - 1), times[0], END).verdict
+    assert found[0] == first_verdict(times)
+
+
 def test_no_verdict_waits_for_more_lines_than_are_looked_ahead():
     lines = np.array([2, 3, 4 + LOOK_AHEAD_LINES])
     time = np.array([1.0, 1e9, 2.0])

@@ -1,0 +1,132 @@
+"""What each format says of a line that is none of its own, and which format a file has by its first line."""
+
+import polars as pl
+import pytest
+
+from kdgat_models.can.ingest import reader_of
+from kdgat_models.can.lines import read_lines
+from kdgat_models.can.readers import READERS
+from kdgat_models.errors import CaptureError
+
+TEXT = "Timestamp: {time}  ID: {id}  {flags}  DLC: {dlc}  {data}"
+FIELDS = {"time": "1.5", "id": "0316", "flags": "000", "dlc": "2", "data": "05 21"}
+
+
+def text(**changed: str) -> str:
+    return TEXT.format(**FIELDS | changed)
+
+
+WRONG = {
+    "four_column_csv": {
+        "1,081": "2 fields instead of 4 (timestamp,arbitration_id,data_field,attack)",
+        "1,081,40,0,9": "5 fields instead of 4 (timestamp,arbitration_id,data_field,attack)",
+        "1.5s,081,40,0": "the timestamp is '1.5s'; expected seconds, not negative, not NaN",
+        "1e10,081,40,0": "the timestamp is '1e10'; expected seconds, at most 7258118400 (the year 2200), not milliseconds",
+        "1,,40,0": "the arbitration ID is ''; expected 1 to 8 hex digits",
+        "1,123456789,40,0": "the arbitration ID is '123456789'; expected 1 to 8 hex digits",
+        "1,20000000,40,0": "the arbitration ID is '20000000'; the highest is 1FFFFFFF (29 bits)",
+        "1,081,4g,0": "the payload is '4g'; expected hex digits",
+        "1,081, 404 ,0": "the payload '404' has an odd number of hex digits (3)",
+        "1,081,112233445566778899,0": "the payload '112233445566778899' has 9 bytes; a CAN frame carries at most 8",
+        " 1,081,40,2\r": "the label is '2'; expected 0 or 1",
+    },
+    "untimed_csv": {
+        "1,081,40,0": "4 fields instead of 3 (arbitration_id,data_field,attack)",
+        "081,40": "2 fields instead of 3 (arbitration_id,data_field,attack)",
+        "xyz,40,0": "the arbitration ID is 'xyz'; expected 1 to 8 hex digits",
+        "081,4,0": "the payload '4' has an odd number of hex digits (1)",
+        "081,40,T\r": "the label is 'T'; expected 0 or 1",
+    },
+    "hcrl_csv": {
+        "1,081,R": "3 fields; expected at least timestamp,ID,DLC,flag",
+        "-1,0316,2,05,21,R": "the timestamp is '-1'; expected seconds, not negative, not NaN",
+        "1,0316h,2,05,21,R": "the arbitration ID is '0316h'; expected 1 to 8 hex digits",
+        "1,0316,9,05,21,R": "the DLC is '9'; expected 0 to 8",
+        "1,0316,2,05,21,r": "the flag is 'r'; expected R (regular) or T (injected) at the end of the line",
+        "1,0316,2,05,2,R": "the payload byte is '2'; expected two hex digits",
+        "1,0316,1,05,21,T": "2 payload bytes, but the DLC is 1",
+        "1,0316,1,R\r": "0 payload bytes, but the DLC is 1",
+    },
+    "hcrl_text": {
+        "1,081,40,0": "expected 'Timestamp: seconds ID: hex 000 DLC: n bytes'",
+        text(time="soon"): "the timestamp is 'soon'; expected seconds, not negative, not NaN",
+        text(id="20000000"): "the arbitration ID is '20000000'; the highest is 1FFFFFFF (29 bits)",
+        text(flags="0000"): "the flags are '0000'; expected 000, or 100 for a remote frame",
+        text(flags="200"): "the flags are '200'; expected 000, or 100 for a remote frame",
+        text(dlc="9"): "the DLC is '9'; expected 0 to 8",
+        text(data="05 211"): "the payload byte is '211'; expected two hex digits",
+        text(data="05"): "1 payload bytes, but the DLC is 2",
+        text(dlc="0", data="05 \r"): "1 payload bytes, but the DLC is 0",
+    },
+}
+VALID = {
+    "four_column_csv": ["7258118400,1FFFFFFF,1122334455667788,1", "0,0,,0", "1.,0X81,\t40 ,0 \r"],
+    "untimed_csv": ["1FFFFFFF,1122334455667788,1", "0,,0"],
+    "hcrl_csv": ["7258118400,1fffffff,8,11,22,33,44,55,66,77,88,T", "0,0,0,R"],
+    "hcrl_text": [text(), text(flags="100", data=""), text(flags="011", dlc="0", data=""), text(flags="100")],
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_line_that_is_no_frame_is_told_its_first_fault_and_what_is_expected(name):
+    assert set(WRONG) == set(VALID) == set(READERS)
+    frames = READERS[name].parse(pl.Series([*WRONG[name], *VALID[name]]))
+    wrong = frames.select(pl.any_horizontal(pl.all().is_null())).to_series().to_list()
+    assert wrong == [True] * len(WRONG[name]) + [False] * len(VALID[name])
+    assert {line: READERS[name].diagnose(line) for line in WRONG[name]} == WRONG[name]
+
+
+def test_flags_and_labels_are_read_as_what_they_say():
+    def column(name, field, lines):
+        return READERS[name].parse(pl.Series(lines))[field].to_list()
+
+    flags = [text(flags=flags, data="") for flags in ("100", "000", "011")]
+    assert column("hcrl_text", "is_remote_frame", [text(flags="100"), text(flags="011"), text()]) == [True, False, False]
+    assert column("hcrl_text", "dlc", flags) == [2, None, None]  # only a remote frame announces what it does not carry
+    assert column("hcrl_text", "label", [text()]) == [0]
+    assert column("hcrl_csv", "label", ["1,1,0,R", "1,1,0,T"]) == [0, 1]
+    assert column("untimed_csv", "label", ["1,,0", "1,,1"]) == [0, 1]
+    assert column("untimed_csv", "is_remote_frame", ["1,,0"]) == [False]
+    assert column("four_column_csv", "arbitration_id", ["1,0x1F,,0", "1,0X1f,,0", "1,01F,,0"]) == [0x1F] * 3
+
+
+HEADERS = {
+    "four_column_csv": ["timestamp,arbitration_id,data_field,attack", " Timestamp, Arbitration_ID,\tData_Field ,Attack \r"],
+    "untimed_csv": ["arbitration_id,data_field,attack"],
+    "hcrl_csv": ["1478198376.389427,0316,2,05,21,R", " 1,0316,0,T "],
+    "hcrl_text": [text(), "  " + text(flags="100", data="")],
+}
+
+
+@pytest.mark.parametrize(("name", "line"), [(name, line) for name, lines in HEADERS.items() for line in lines])
+def test_the_first_line_tells_the_format_and_only_those_that_are_asked_for_are_tried(tmp_path, name, line):
+    (tmp_path / "x.csv").write_text(line + "\nnonsense\n")
+    assert reader_of(tmp_path / "x.csv", list(READERS)).name == name
+    assert reader_of(tmp_path / "x.csv", [name]).name == name
+    others = [other for other in READERS if other != name]
+    with pytest.raises(CaptureError, match=r"x\.csv line 1 is .*: not a known capture format") as caught:
+        reader_of(tmp_path / "x.csv", others)
+    shown = [f"  {other}: {READERS[other].header or READERS[other].example}" for other in others]
+    assert str(caught.value).splitlines()[1:] == shown
+
+
+def test_of_a_long_first_line_80_characters_are_shown(tmp_path):
+    (tmp_path / "x.csv").write_text("y" * 81 + "\n")
+    with pytest.raises(CaptureError, match=rf"line 1 is '{'y' * 80}': not a known"):
+        reader_of(tmp_path / "x.csv", list(READERS))
+
+
+def test_the_format_is_known_without_reading_on(tmp_path, monkeypatch):
+    """A capture may have a hundred gigabytes."""
+    (tmp_path / "x.csv").write_text("arbitration_id,data_field,attack\n" + "081,40,0\n" * 1_000_000)
+    taken = []
+
+    def first_of(source, block_bytes):
+        for part in read_lines(source, block_bytes):
+            taken.append(part.last)
+            yield part
+
+    monkeypatch.setattr("kdgat_models.can.ingest.read_lines", first_of)
+    assert reader_of(tmp_path / "x.csv", list(READERS)).name == "untimed_csv"
+    assert len(taken) == 1
+    assert taken[0] < 20_000
