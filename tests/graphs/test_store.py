@@ -147,6 +147,7 @@ def change(folder, column, row, value):
     [
         ("node_offsets", 0, 1),
         ("node_offsets", 3, 0),
+        ("node_offsets", 1, 0),  # a window without nodes
         ("node_offsets", -1, 2**40),
         ("edge_offsets", 3, -5),
         ("edge_offsets", -1, 7),
