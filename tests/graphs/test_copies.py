@@ -1,4 +1,4 @@
-"""Copies of attack-free training captures with synthetic attacks: which captures have them, and what decides what is in them."""
+"""Copies of attack-free training captures with synthetic attacks: which captures have them, and what decides on them."""
 
 import numpy as np
 import pytest
