@@ -71,7 +71,7 @@ class ScoreScale(NamedTuple):
         return cls(threshold, max(float(np.std(normal_scores)), 1e-6))
 
     def __call__(self, scores: NDArray[np.float64]) -> NDArray[np.float32]:
-        exponent = np.clip((np.asarray(scores) - self.threshold) / self.scale, -30, 30)
+        exponent = np.maximum((np.asarray(scores) - self.threshold) / self.scale, -30)  # exp(1e9) would overflow
         return (1 / (1 + np.exp(-exponent))).astype(np.float32)
 
 

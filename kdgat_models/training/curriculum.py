@@ -84,7 +84,7 @@ class Curriculum(Sampler):
 
     def chosen(self, epoch: int, generator: np.random.Generator) -> NDArray[np.int64]:
         ratio, percentile = self.stage(epoch)
-        allowed = self.ranked[: max(int(np.ceil(len(self.ranked) * percentile / 100)), 1)]
+        allowed = self.ranked[: int(np.ceil(len(self.ranked) * percentile / 100))]
         wanted = min(round(ratio * len(self.attack)), len(allowed))
         return np.concatenate([generator.choice(allowed, max(wanted, 1), replace=False), self.attack])
 

@@ -1,6 +1,7 @@
 """Training the classifier on the windows that a sampler chooses, alone or after a teacher."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +22,13 @@ from kdgat_models.training.objective import Draws, Objective, shuffled_batches, 
 from kdgat_models.training.precision import mixed_precision
 
 
+class _Teacher(NamedTuple):
+    """A tuple, so that it is no part of the module that holds it: it has no parameters to train or to keep."""
+
+    network: nn.Module
+    logits: Tensor  # [windows of the store, 2]; NaN where it was not asked yet
+
+
 class GatObjective(Objective[nn.Module]):
     """Minimises the loss of the windows' labels and, with a node head, that of which ID attacks.
 
@@ -39,9 +47,7 @@ class GatObjective(Objective[nn.Module]):
         super().__init__()
         self.network = network
         self.data, self.config, self.sampler = data, config, sampler
-        # A tuple, because the teacher is no part of this module: it has no parameters to train or to keep.
-        self._teacher = (teacher.eval().requires_grad_(False),) if teacher else None
-        self._teacher_logits = torch.full((len(data.store) if teacher else 0, 2), torch.nan)
+        self._teacher = _Teacher(teacher.eval(), torch.full((len(data.store), 2), torch.nan)) if teacher else None
         self.attack_share = len(sampler.attack) / (len(sampler.attack) + len(sampler.normal))
         self.settled_after = sampler.settled_after
         self.validation_windows = spread(data.store.windows(VALIDATION), config.training.validation_windows)
@@ -67,20 +73,10 @@ class GatObjective(Objective[nn.Module]):
             task = task + self.config.loss.node_weight * terms["node"]
         if self._teacher is None:
             return {"total": task, **terms}
-        teacher = self._logits_of_teacher(batch, graphs)
-        distillation = softened_divergence(output.logits, teacher, self.config.auxiliary.temperature)
+        taught = _taught(self._teacher, batch, graphs)
+        distillation = softened_divergence(output.logits, taught, self.config.auxiliary.temperature)
         total = blended(distillation, task, self.config.auxiliary)
         return {"total": total, "task": task, "distillation": distillation, **terms}
-
-    @torch.no_grad()
-    def _logits_of_teacher(self, batch: NDArray[np.int64], graphs: GraphBatch) -> Tensor:
-        assert self._teacher is not None
-        rows = torch.from_numpy(batch)
-        if self._teacher_logits[rows].isnan().any():
-            with mixed_precision(graphs.x.device, wanted=True):  # soft targets need no seventh digit
-                logits = classify(self._teacher[0].to(graphs.x.device), graphs).logits
-            self._teacher_logits[rows] = logits.float().cpu()
-        return self._teacher_logits[rows].to(graphs.x.device)
 
     def parts(self, batch: NDArray[np.int64], count: int) -> list[tuple[NDArray[np.int64], float]]:
         return window_parts(batch, count, np.ones_like(batch))
@@ -98,3 +94,14 @@ class GatObjective(Objective[nn.Module]):
 
     def _graphs(self, windows: NDArray[np.int64]) -> GraphBatch:
         return self.data.batch(windows).to(next(self.network.parameters()).device)
+
+
+@torch.no_grad()
+def _taught(teacher: _Teacher, batch: NDArray[np.int64], graphs: GraphBatch) -> Tensor:
+    """What the teacher says of a batch; it is asked for windows that it has not seen."""
+    device, rows = graphs.x.device, torch.from_numpy(batch)
+    if teacher.logits[rows].isnan().any():
+        with mixed_precision(device, wanted=True):  # soft targets need no seventh digit
+            logits = classify(teacher.network.to(device), graphs).logits
+        teacher.logits[rows] = logits.float().cpu()
+    return teacher.logits[rows].to(device)

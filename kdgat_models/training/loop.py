@@ -52,8 +52,7 @@ def fit(
         objective.network.compile(dynamic=True)
     optimizer = torch.optim.AdamW(objective.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     state = load_state(state_file, objective, optimizer) if state_file else LoopState.fresh()
-    half = config.amp if device.type == "cuda" else config.amp_on_cpu
-    split = BatchSplit(math.ceil(1 / config.batch_share) if device.type == "cuda" else 1, half)
+    split = BatchSplit.of(config, device)
     started = time.monotonic()
     while state.epoch < config.max_epochs and not _stopped(state, objective, config):
         begin = time.monotonic()
@@ -96,6 +95,13 @@ class BatchSplit:
         self.parts = parts
         self.half = half  # whether in half precision, where the device has it
 
+    @classmethod
+    def of(cls, config: TrainingConfig, device: torch.device) -> "BatchSplit":
+        """What the config asks for at first; only a GPU gets a share of a batch at a time."""
+        if device.type == "cuda":
+            return cls(math.ceil(1 / config.batch_share), config.amp)
+        return cls(1, config.amp_on_cpu)
+
     def backward(
         self, objective: Objective[Any], batch: Any, draws: Draws, device: torch.device, scaler: torch.amp.GradScaler
     ) -> dict[str, Tensor]:
@@ -109,7 +115,7 @@ class BatchSplit:
             try:
                 return self._backward(objective, batch, draws, device, scaler)
             except torch.OutOfMemoryError:
-                objective.zero_grad(set_to_none=True)
+                objective.zero_grad()
                 if len(objective.parts(batch, self.parts * 2)) == len(objective.parts(batch, self.parts)):
                     raise
             # Outside of the handler: the exception holds the frames, and with them the tensors that did not fit.
@@ -149,7 +155,7 @@ def _train_epoch(
         batches = list(objective.batches(epoch, draws))  # window numbers, not windows
         for batch in batches:
             _set_rate(optimizer, config, (epoch + steps / len(batches)) / config.max_epochs)
-            optimizer.zero_grad(set_to_none=True)
+            optimizer.zero_grad()
             losses = split.backward(objective, batch, draws, device, scaler)
             scaler.unscale_(optimizer)
             nn.utils.clip_grad_norm_(objective.parameters(), config.gradient_clip)
@@ -158,7 +164,7 @@ def _train_epoch(
             objective.after_step()
             steps += 1
             _add(totals, losses, epoch, steps)
-    return steps, {name: total / max(steps, 1) for name, total in totals.items()}
+    return steps, {name: total / steps for name, total in totals.items()}
 
 
 def learning_rate(config: TrainingConfig, progress: float) -> float:

@@ -35,7 +35,7 @@ class VgaeObjective(Objective[VGAE]):
                 "autoencoder on; both must exist. Add attack-free captures, or lower preprocessing.window_size"
             )
         # A tuple, because the teacher is no part of this module: it has no parameters to train or to keep.
-        self._teacher = (teacher.eval().requires_grad_(False),) if teacher else None
+        self._teacher = (teacher.eval(),) if teacher else None
         self.projection = nn.Linear(network.mu.out_features, teacher.mu.out_features) if teacher else nn.Identity()
 
     def batches(self, epoch: int, draws: Draws) -> Iterator[NDArray[np.int64]]:

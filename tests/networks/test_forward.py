@@ -3,22 +3,15 @@
 import numpy as np
 import pytest
 import torch
+from three_nodes import ATTRIBUTES, BATCH, EDGES, GRAPH, IDS, X
 from torch import nn
 
 from config import resolve
-from kdgat_models.graphs.batch import GraphBatch
 from kdgat_models.networks.gat import GAT, classify
 from kdgat_models.networks.layers import with_self_loops
 from kdgat_models.networks.pooling import POOLINGS
 from kdgat_models.networks.qnetwork import QNetwork
 from kdgat_models.networks.vgae import VGAE
-
-EDGES = torch.tensor([[0, 1, 1], [1, 0, 1]])  # one of them a loop; node 2 is alone
-ATTRIBUTES = torch.tensor([[1.0, -2.0], [0.5, 3.0], [2.0, 0.0]])
-X = torch.tensor([[1.0, 0.2, -3.0], [0.0, 1.5, 2.0], [4.0, -1.0, 0.3]])
-IDS = torch.tensor([1, 0, 2])
-GRAPH = torch.tensor([0, 0, 1])
-BATCH = GraphBatch(IDS, X, EDGES, ATTRIBUTES, GRAPH, torch.zeros(2, dtype=torch.long), torch.zeros(3, dtype=torch.long))
 
 
 def gat(seed=0, **options) -> GAT:

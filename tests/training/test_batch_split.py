@@ -88,3 +88,22 @@ def test_the_autoencoders_parts_weigh_as_much_as_their_nodes(dataset):
 def test_no_part_has_a_single_window():
     assert [len(part) for part, _ in window_parts(np.arange(5), 100, np.ones(5, int))] == [3, 2]
     assert len(window_parts(np.arange(1), 100, np.ones(1, int))) == 1
+
+
+@pytest.mark.parametrize(
+    ("windows", "count", "lengths"),
+    [(12, 1, [12]), (12, 3, [4, 4, 4]), (11, 3, [4, 4, 3]), (12, 0, [12]), (4, 2, [2, 2]), (6, 100, [2, 2, 2]), (1, 1, [1])],
+)
+def test_parts_hold_every_window_once_and_weigh_as_much_as_their_size(windows, count, lengths):
+    batch, size = 10 * np.arange(windows), np.arange(1, windows + 1)
+    parts = window_parts(batch, count, size)
+    assert [len(part) for part, _ in parts] == lengths
+    assert np.array_equal(np.concatenate([part for part, _ in parts]), batch)
+    ends = np.cumsum(lengths)
+    expected = [size[end - length : end].sum() / size.sum() for end, length in zip(ends, lengths, strict=True)]
+    assert [weight for _, weight in parts] == pytest.approx(expected)
+
+
+def test_an_objective_that_says_nothing_of_parts_has_its_batches_whole():
+    batch = np.arange(5)
+    assert Objective.parts(Limited(fits=1), batch, 4) == [(batch, 1.0)]

@@ -1,5 +1,7 @@
 """What the two base models minimise and are validated on, against the raw outputs of their networks and the labels."""
 
+from copy import copy
+
 import numpy as np
 import pytest
 import torch
@@ -7,11 +9,13 @@ from conftest import tiny
 from torch.nn import functional as F
 
 from config.schema import AuxiliaryConfig
+from kdgat_models.errors import DatasetError
 from kdgat_models.graphs.splits import TRAIN, VALIDATION
+from kdgat_models.graphs.store import GraphData
 from kdgat_models.networks.gat import classify
 from kdgat_models.networks.vgae import VgaeOutput
 from kdgat_models.registry import build
-from kdgat_models.training.curriculum import AllWindows
+from kdgat_models.training.curriculum import AllWindows, make_sampler
 from kdgat_models.training.distillation import vgae_divergence
 from kdgat_models.training.gat import GatObjective
 from kdgat_models.training.objective import Draws
@@ -215,3 +219,64 @@ def test_a_projection_is_learnt_and_the_teacher_is_not(dataset):
     assert objective.projection.weight.grad.abs().sum() > 0
     assert all(parameter.grad is None for parameter in teacher.parameters())
     assert not teacher.training
+
+
+def relabelled(dataset, role, label):
+    """The training data with this label in all windows of a role."""
+    data = dataset.train_data()
+    store = copy(data.store)
+    store.label = np.where(store.role == role, label, store.label).astype(store.label.dtype)
+    return GraphData(store, data.vocabulary)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_classifier_needs_both_kinds_of_windows_to_validate_on(dataset, label):
+    config = tiny("gat", **{"training.validation_windows": 10})
+    sampler = AllWindows(np.arange(3), np.arange(3, 6), config.curriculum)
+    message = f"needs normal and attack windows to validate on; {10 * label} of 10 are attacks. Use longer captures"
+    with pytest.raises(DatasetError, match=message):
+        GatObjective(new(config, dataset), relabelled(dataset, VALIDATION, label), config, sampler)
+
+
+@pytest.mark.parametrize("role", [TRAIN, VALIDATION])
+def test_an_autoencoder_needs_normal_windows_to_train_and_to_validate_on(dataset, role):
+    config = tiny("vgae", **{"training.validation_windows": 10})
+    normal = 0 if role == TRAIN else len(dataset.train.windows(TRAIN, label=0))
+    validated = 0 if role == VALIDATION else 10
+    with pytest.raises(DatasetError, match=f"{normal} normal windows to train and {validated} to validate .* both must exist"):
+        VgaeObjective(new(config, dataset), relabelled(dataset, role, 1), config)
+
+
+def test_windows_of_an_autoencoder_that_fit_into_an_epoch_are_all_in_it(dataset):
+    count = len(dataset.train.windows(TRAIN, label=0))
+    for most, expected in ((count, count), (count - 1, count - 1), (count + 1, count)):
+        config = tiny("vgae", **{"curriculum.windows_per_epoch": most, "training.min_steps_per_epoch": 1})
+        objective = VgaeObjective(new(config, dataset), dataset.train_data(), config)
+        assert len(np.unique(np.concatenate(list(objective.batches(0, Draws.of(0, 0)))))) == expected
+    whole = Draws.of(0, 0).numpy.permutation(objective.train_windows)  # nothing else is drawn
+    assert np.array_equal(np.concatenate(list(objective.batches(0, Draws.of(0, 0)))), whole)
+
+
+def test_early_stopping_of_a_classifier_waits_for_its_sampler(dataset):
+    config = tiny("gat", **{"curriculum.sampling": "curriculum", "curriculum.epochs": 7})
+    normal, attack = (dataset.train.windows(TRAIN, label) for label in (0, 1))
+    sampler = make_sampler(normal, attack, np.zeros(len(normal), np.float32), config.curriculum)
+    assert GatObjective(new(config, dataset), dataset.train_data(), config, sampler).settled_after == 7
+
+
+def test_parts_of_a_classifiers_batch_weigh_as_much_as_their_windows(dataset):
+    batch = mixed_batch(dataset)
+    parts = gat_objective(dataset).parts(batch, 4)
+    assert [(len(part), weight) for part, weight in parts] == [(n, pytest.approx(n / 14)) for n in (4, 4, 3, 3)]
+    assert np.array_equal(np.concatenate([part for part, _ in parts]), batch)
+
+
+@pytest.mark.parametrize("able", [True, False])
+def test_a_teacher_is_asked_in_half_precision_where_the_cpu_has_it_and_in_use(dataset, monkeypatch, able):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": able})
+    teacher, asked = new(tiny("gat"), dataset, seed=1).train(), []
+    teacher.register_forward_hook(lambda *_: asked.append((torch.is_autocast_enabled("cpu"), teacher.training)))
+    objective = gat_objective(dataset, teacher, "kd_standard")
+    losses = objective.loss(mixed_batch(dataset), Draws.of(0, 0))
+    assert asked == [(able, False)]
+    assert losses["distillation"].dtype == torch.float32
