@@ -60,7 +60,7 @@ def catalog() -> dict[str, DatasetEntry]:
 def dataset_entry(name: str) -> DatasetEntry:
     """The catalogue entry of `name`; a ConfigError names the nearest one otherwise."""
     if name not in catalog():
-        nearest = difflib.get_close_matches(name, catalog(), n=1)
+        nearest = difflib.get_close_matches(name, catalog())
         hint = f" Did you mean {nearest[0]}?" if nearest else ""
         raise ConfigError(f"unknown dataset {name!r}; `kdgat datasets` lists: {', '.join(catalog())}.{hint}")
     return catalog()[name]

@@ -8,16 +8,8 @@ from config.resolver import check_key, config_keys, merged, method_settings, nes
 from config.schema import CurriculumConfig, PipelineConfig, PreprocessingConfig, TrainingConfig
 
 SECTIONS = {"vgae": "vgae", "gat": "gat", "dqn": "dqn", "kd": "auxiliary", "fusion": "fusion"}
-SCALES = {"teacher": "large", "student": "small", "large": "large", "small": "small"}
-TOP_LEVEL = {
-    "model": "model_type",
-    "model_type": "model_type",
-    "model_size": "scale",
-    "scale": "scale",
-    "dataset": "dataset",
-    "modality": "modality",
-    "seed": "seed",
-}
+SCALES = {"teacher": "large", "student": "small"}
+TOP_LEVEL = {"model": "model_type", "model_size": "scale"}
 # Older names of fields, by their dotted name after the prefix was taken off.
 RENAMED = {
     "vgae.hidden_dims": "vgae.hidden",
@@ -78,7 +70,8 @@ def _current_name(key: str, model_type: str) -> str | None:
     prefix, _, field = key.partition("_")
     if prefix in SECTIONS and field:
         training = RENAMED_TRAINING.get(field, field)
-        if prefix in ("vgae", "gat", "dqn") and f"{prefix}.{field}" not in _known() and training in TrainingConfig.model_fields:
+        own = f"{prefix}.{field}" in config_keys(PipelineConfig)
+        if prefix in ("vgae", "gat", "dqn") and not own and training in TrainingConfig.model_fields:
             return f"training.{training}" if prefix == model_type else None
         name = RENAMED.get(f"{SECTIONS[prefix]}.{field}", f"{SECTIONS[prefix]}.{field}")
     else:
@@ -100,16 +93,7 @@ def _unprefixed(field: str) -> str:
 
 def _with_latent(result: dict[str, Any], latent: int | None) -> dict[str, Any]:
     """Older versions kept the latent width apart; now it is the last of `vgae.hidden`."""
-    hidden = list(result.get("vgae", {}).get("hidden", []))
     if latent is None:
         return result
-    if not hidden:
-        hidden = list(PipelineConfig().vgae.hidden[:2])
-    if len(hidden) == 2:
-        hidden.append(latent)
-    hidden[-1] = latent
-    return merged(result, {"vgae": {"hidden": hidden}})
-
-
-def _known() -> set[str]:
-    return set(config_keys(PipelineConfig)) | set(RENAMED)
+    hidden = result.get("vgae", {}).get("hidden") or PipelineConfig().vgae.hidden
+    return merged(result, {"vgae": {"hidden": [*hidden[:2], latent]}})

@@ -40,34 +40,42 @@ def parse_overrides(assignments: list[str], aimed: bool = False) -> dict[str, st
 
 def overrides_of(overrides: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
     """The settings of one variant that is known by `names`: those of all, and over them those that are aimed at it."""
-    own = {name.partition(":")[2]: value for name, value in overrides.items() if name.partition(":")[0] in names}
-    everywhere = {name: value for name, value in overrides.items() if ":" not in name and name not in own}
+    parts = [(*aim(name), value) for name, value in overrides.items()]
+    own = {setting: value for variant, setting, value in parts if variant in names}
+    everywhere = {setting: value for variant, setting, value in parts if not variant and setting not in own}
     return {**everywhere, **own}
+
+
+def aim(name: str) -> tuple[str, str]:
+    """The variant that a setting is aimed at, which is empty for all of them, and the setting."""
+    variant, _, setting = name.rpartition(":")
+    return variant, setting
 
 
 def check_overrides(overrides: Mapping[str, Any], part_of_run: Collection[str]) -> None:
     """Raise a ConfigError unless every setting is known and has an effect in a run of the variants `part_of_run`."""
     for name in overrides:
         _check_name(name, aimed=True)
-        variant, aimed, _ = name.partition(":")
-        if aimed and variant not in part_of_run:
+        variant, _ = aim(name)
+        if variant and variant not in part_of_run:
             raise ConfigError(f"{name} has no effect: {variant} is no part of this run, which has {', '.join(part_of_run)}")
 
 
 def _check_name(name: str, aimed: bool) -> None:
-    variant, colon, setting = name.rpartition(":")
-    if colon and not aimed:
+    variant, setting = aim(name)
+    is_aimed = ":" in name
+    if is_aimed and not aimed:
         raise ConfigError(
             f"{name}: only `kdgat run` and `kdgat evaluate` have variants to aim a setting at; leave out {variant}:"
         )
-    if colon and variant not in VARIANTS:
-        nearest = difflib.get_close_matches(variant, VARIANTS, n=1)
+    if is_aimed and variant not in VARIANTS:
+        nearest = difflib.get_close_matches(variant, VARIANTS)
         hint = f"; did you mean {nearest[0]}?" if nearest else ""
         raise ConfigError(f"unknown variant {variant!r} in {name}; there are: {', '.join(VARIANTS)}{hint}")
     check_key(setting)
     if setting in OPTIONS:
         raise ConfigError(f"{name} cannot be set: that is what {OPTIONS[setting]} is for")
-    if colon and setting.partition(".")[0] in SHARED:
+    if is_aimed and setting.split(".")[0] in SHARED:
         raise ConfigError(
             f"{setting} cannot be aimed at {variant}: all variants of a run share their graphs; leave out {variant}:"
         )

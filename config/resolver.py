@@ -109,7 +109,7 @@ def describe_errors(error: ValidationError, model: type[BaseModel]) -> str:
     lines = []
     for item in error.errors():
         name = ".".join(str(part) for part in item["loc"])
-        nearest = difflib.get_close_matches(name, config_keys(model), n=1) if item["type"] == "extra_forbidden" else []
+        nearest = difflib.get_close_matches(name, config_keys(model)) if item["type"] == "extra_forbidden" else []
         hint = f"; did you mean {nearest[0]}?" if nearest else ""
         lines.append(f"  {name} = {item['input']!r}: {item['msg']}{hint}")
     return "\n".join(lines)
@@ -121,8 +121,9 @@ def check_key(name: str) -> None:
     if name in known:
         return
     # A bare field name ("lr") is matched against last parts first: that is how people misspell a dotted name.
-    by_leaf = [key for key in known if key.rsplit(".", 1)[-1] == name.rsplit(".", 1)[-1]]
-    nearest = by_leaf or difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    leaf = name.rpartition(".")[2]
+    by_leaf = [key for key in known if key.rpartition(".")[2] == leaf]
+    nearest = by_leaf or difflib.get_close_matches(name, known, cutoff=0.4)
     hint = f"did you mean {nearest[0]}?" if nearest else f"there are: {', '.join(PipelineConfig.model_fields)}"
     raise ConfigError(f"unknown setting {name!r}; {hint}")
 
@@ -170,7 +171,7 @@ def _flat_keys(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 
 def _choice(what: str, given: str, known: list[str]) -> str:
     if given not in known:
-        nearest = difflib.get_close_matches(given, known, n=1)
+        nearest = difflib.get_close_matches(given, known)
         hint = f"; did you mean {nearest[0]}?" if nearest else ""
         raise ConfigError(f"unknown {what} {given!r}; there are: {', '.join(known)}{hint}")
     return given

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from config.schema import ResourcesConfig
 from kdgat_models.errors import StageError
 
+TAKEN_AWAY = ("preempted", "cancelled", "node_failure", "lost")
 FRUITLESS_WALLTIMES = 2  # attempts that may end at the walltime without having finished an epoch
 
 
@@ -58,11 +59,12 @@ def due(error: BaseException, past: Past, asked: Request, epochs: int, resources
     Out of memory: with more memory, until attempts or memory are used up. Walltime: on after the last epoch, as long as there
     are new ones. Taken away otherwise: again in the same tier, a limited number of times. All other errors would come again.
     """
-    reason = error.reason if isinstance(error, StageError) else "error"
-    if reason == "out_of_memory":
+    if not isinstance(error, StageError):
+        return False
+    if error.reason == "out_of_memory":
         return not asked.capped and past.count("out_of_memory") + 1 < resources.max_attempts
-    if reason == "walltime":
+    if error.reason == "walltime":
         return epochs > 0 or past.count("walltime", epochs=0) + 1 < FRUITLESS_WALLTIMES
-    if reason in ("preempted", "cancelled", "node_failure", "lost"):
-        return past.count("preempted", "cancelled", "node_failure", "lost") < resources.max_interruptions
+    if error.reason in TAKEN_AWAY:
+        return past.count(*TAKEN_AWAY) < resources.max_interruptions
     return False

@@ -5,8 +5,6 @@ Prefect keeps the records; the lock is the kernel's, so that a killed run never 
 """
 
 import ast
-import contextlib
-import hashlib
 import threading
 from functools import cache
 from importlib.metadata import version
@@ -78,7 +76,7 @@ def _content(value: Any) -> Any:
 @cache
 def code_version(module: str) -> str:
     """Digest of the source of `module` and of all of our modules that it imports, directly or not."""
-    seen: dict[str, bytes] = {}
+    seen: dict[str, str] = {}
     waiting = [module]
     while waiting:
         name = waiting.pop()
@@ -89,22 +87,19 @@ def code_version(module: str) -> str:
             continue
         seen[name] = source
         waiting += _imports(source)
-    digest = hashlib.blake2b(digest_size=16)
-    for name in sorted(seen):
-        digest.update(name.encode() + b"\0" + seen[name])
-    return digest.hexdigest()
+    return digest_json(seen)
 
 
-def _source(name: str) -> bytes | None:
+def _source(name: str) -> str | None:
     """Source of a module, found by its path: to import it would load torch only to read a file."""
     path = CHECKOUT.joinpath(*name.split("."))
     for file in (path.with_suffix(".py"), path / "__init__.py"):
         if file.is_file():
-            return file.read_bytes()
+            return file.read_text()
     return None
 
 
-def _imports(source: bytes) -> list[str]:
+def _imports(source: str) -> list[str]:
     names = []
     with PARSER:
         tree = ast.parse(source)
@@ -167,15 +162,18 @@ class KernelLockManager(LockManager):
         self._held: dict[str, tuple[str, FileLock]] = {}
         self._guard = threading.Lock()
 
+    def _file(self, key: str) -> Path:
+        return self.folder / f"{key}.lock"
+
     def acquire_lock(
         self, key: str, holder: str, acquire_timeout: float | None = None, hold_timeout: float | None = None
     ) -> bool:
         if self.is_lock_holder(key, holder):
             return True
         self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / f"{key}.lock", thread_local=False)
+        lock = FileLock(self._file(key), thread_local=False)
         try:
-            lock.acquire(timeout=-1 if acquire_timeout is None else acquire_timeout)
+            lock.acquire(timeout=acquire_timeout)
         except Timeout:
             return False
         with self._guard:
@@ -195,28 +193,23 @@ class KernelLockManager(LockManager):
         lock.release()
 
     def is_locked(self, key: str) -> bool:
-        if key in self._held:
-            return True
-        if not (self.folder / f"{key}.lock").exists():
+        if not self._file(key).exists():
             return False
-        lock = FileLock(self.folder / f"{key}.lock", thread_local=False)
         try:
-            lock.acquire(timeout=0)
+            with FileLock(self._file(key)).acquire(blocking=False):
+                return False
         except Timeout:
             return True
-        lock.release()
-        return False
 
     def is_lock_holder(self, key: str, holder: str) -> bool:
         return key in self._held and self._held[key][0] == holder
 
     def wait_for_lock(self, key: str, timeout: float | None = None) -> bool:
-        lock = FileLock(self.folder / f"{key}.lock", thread_local=False)
-        with contextlib.suppress(Timeout):
-            lock.acquire(timeout=-1 if timeout is None else timeout)
-            lock.release()
-            return True
-        return False
+        try:
+            with FileLock(self._file(key)).acquire(timeout=timeout):
+                return True
+        except Timeout:
+            return False
 
     async def await_for_lock(self, key: str, timeout: float | None = None) -> bool:
         return await anyio.to_thread.run_sync(self.wait_for_lock, key, timeout)

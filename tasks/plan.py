@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from config.catalog import dataset_entry
 from config.errors import ConfigError
-from config.overrides import check_overrides, overrides_of
+from config.overrides import aim, check_overrides, overrides_of
 from config.paths import Paths
 from config.resolver import resolve
 from config.schema import PipelineConfig, ResourcesConfig
@@ -206,7 +206,7 @@ def plan_evaluation(
     train = f"train with `kdgat run --dataset {dataset} --variants {','.join(missing)}`"
     if missing and (variants is not None or not chosen):
         raise ConfigError(f"{dataset} has no finished {', '.join(missing)} model in {paths.root} that fits; {train}")
-    if unused := {name.partition(":")[0] for name in settings if ":" in name} - {plan.name for plan in chosen}:
+    if unused := {aim(name)[0] for name in settings} - {plan.name for plan in chosen} - {""}:
         raise ConfigError(
             f"a setting is aimed at {', '.join(sorted(unused))}, of which {dataset} has no finished model; {train}"
         )

@@ -2,6 +2,7 @@
 
 import pytest
 
+from config.errors import ConfigError
 from config.legacy import RENAMED, RENAMED_TRAINING, TOP_LEVEL, is_legacy, migrate
 from config.resolver import config_keys
 from config.schema import PipelineConfig
@@ -127,6 +128,31 @@ def test_a_latent_width_leaves_the_rest_of_the_autoencoder_alone():
 def test_distillation_was_a_switch(use, expected):
     assert migrate({"use_kd": use}) == expected
     assert flat(migrate({"use_kd": use, "kd_alpha": 0.6})) == flat(expected) | {"auxiliary.alpha": 0.6}
+
+
+def test_the_name_of_a_section_is_no_older_name():
+    assert migrate({"gat": 8, "lr": 0.1}) == {"gat": 8, "training": {"lr": 0.1}}
+    with pytest.raises(ConfigError, match=r"unknown setting 'gat\.'"):
+        migrate({"gat_": 8})
+
+
+@pytest.mark.parametrize("prefix", ["kd", "fusion"])
+def test_only_models_have_settings_of_training_below_their_name(prefix):
+    with pytest.raises(ConfigError, match="unknown setting"):
+        migrate({f"{prefix}_gradient_clip": 3})
+
+
+def test_a_figure_that_a_model_has_itself_is_not_that_of_the_training():
+    assert migrate({"model": "dqn", "dqn_batch_size": 8, "dqn_patience": 3}) == {
+        "model_type": "dqn",
+        "dqn": {"batch_size": 8},
+        "training": {"patience": 3},
+    }
+
+
+def test_settings_of_another_model_are_left_out_and_those_after_them_are_not():
+    with pytest.warns(UserWarning, match="legacy setting 'vgae_patience' belongs to another model than 'gat'"):
+        assert migrate({"model": "gat", "vgae_patience": 3, "gat_hidden": 8}) == {"model_type": "gat", "gat": {"hidden": 8}}
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ def test_an_unknown_key():
     assert message(check_key, "trainig.lr") == "unknown setting 'trainig.lr'; did you mean training.lr?"
     # the last part alone is a field: of the first section that has it, also if the section is quite another
     assert message(check_key, "lr") == "unknown setting 'lr'; did you mean training.lr?"
+    assert message(check_key, "gat.seed") == "unknown setting 'gat.seed'; did you mean seed?"
     assert message(check_key, "a.b.window_size") == "unknown setting 'a.b.window_size'; did you mean preprocessing.window_size?"
     sections = ", ".join(PipelineConfig.model_fields)
     assert message(check_key, "0000") == f"unknown setting '0000'; there are: {sections}"
@@ -73,6 +74,22 @@ def test_a_field_too_many_is_told_the_nearest_and_others_are_not():
     (wrong,) = errors_of(TrainingConfig, {"patience": "x"})
     assert wrong.startswith("  patience = 'x': ")
     assert "did you mean" not in wrong
+
+
+def test_a_wrong_name_is_told_the_nearest_of_several_that_are_near():
+    assert (
+        message(check_key, "training.batch_shape")
+        == "unknown setting 'training.batch_shape'; did you mean training.batch_share?"
+    )
+    assert (
+        message(resolve, "gat", "large", **{"gat.fc_layer": 1}) == "unknown setting 'gat.fc_layer'; did you mean gat.fc_layers?"
+    )
+
+
+def test_model_and_scale_are_arguments_and_no_settings():
+    said = "cannot be overridden: gat large is what was asked for"
+    assert message(resolve, "gat", "large", scale="tiny") == f"scale {said}"
+    assert message(resolve, "gat", "large", scale="large", model_type="gat") == f"model_type and scale {said}"
 
 
 def test_lists_are_sorted_and_hold_what_there_are_files_for():

@@ -1,5 +1,6 @@
 """Settings that are aimed at a variant, and what each scale's own file says."""
 
+import re
 import shutil
 from typing import get_args
 
@@ -31,11 +32,15 @@ def test_the_order_of_aimed_and_other_settings_does_not_matter():
     ("assignment", "message"),
     [
         ("smal_kd:gat.hidden=8", r"unknown variant 'smal_kd'.*there are: large, small_kd.*did you mean small_kd\?"),
-        (":gat.hidden=8", "unknown variant ''"),
+        (":gat.hidden=8", f"^unknown variant '' in :gat.hidden; there are: {', '.join(VARIANTS)}$"),
+        ("large:small_kd:gat.hidden=8", "unknown variant 'large:small_kd' in large:small_kd:gat.hidden;"),
+        ("small_nokt:gat.hidden=8", r"; did you mean small_nokd\?$"),
         ("small_kd:gat.hiden=8", "did you mean gat.hidden"),
         ("small_kd:preprocessing.window_size=50", "preprocessing.window_size cannot be aimed at small_kd: all variants"),
         ("large:augmentation.copies=0", "cannot be aimed"),
         ("large:method=published", "cannot be aimed"),
+        ("large:modality=industrial", "cannot be aimed"),
+        ("large:preprocessing={}", "cannot be aimed"),
         ("scale=tiny", "what --variants is for"),
         ("dataset=demo", "what --dataset is for"),
         ("small_kd:model_type=gat", "what --models is for"),
@@ -60,6 +65,33 @@ def test_a_setting_aimed_at_a_variant_that_is_not_run_is_an_error():
         check_overrides({"small_kd:gat.hidden": 8}, ["large"])
 
 
+def test_a_name_ends_at_the_first_equals_sign_and_blanks_around_both_do_not_count():
+    assert parse_overrides([" method = a=b ", "seed=1"]) == {"method": "a=b", "seed": "1"}
+    assert parse_overrides(["small_kd:seed ="], aimed=True) == {"small_kd:seed": ""}
+    with pytest.raises(ConfigError, match=r"^override 'seed' has no value; write it as name=value"):
+        parse_overrides(["seed"])
+
+
+def test_a_name_that_nothing_sets_is_an_error_whether_it_is_aimed_or_not():
+    for name in ("gat.hiden", "large:gat.hiden"):
+        with pytest.raises(ConfigError, match=r"unknown setting 'gat.hiden'; did you mean gat.hidden\?"):
+            check_overrides({name: 8}, ["large"])
+
+
+def test_the_variants_of_a_run_are_listed_for_one_that_is_not_of_it():
+    check_overrides({"seed": 1, "large:seed": 2}, ["large", "tiny_kd"])
+    with pytest.raises(ConfigError) as error:
+        check_overrides({"large:seed": 2, "small_kd:seed": 3}, ["large", "tiny_kd"])
+    assert str(error.value) == "small_kd:seed has no effect: small_kd is no part of this run, which has large, tiny_kd"
+
+
+def test_a_variant_that_is_known_by_two_names_has_the_settings_of_both_and_of_all():
+    given = {"seed": 1, "a:seed": 2, "b:method": "x", "c:modality": "y", "dataset": "z"}
+    assert overrides_of(given, ["a", "b"]) == {"seed": 2, "method": "x", "dataset": "z"}
+    assert overrides_of(given, ["c"]) == {"seed": 1, "modality": "y", "dataset": "z"}
+    assert overrides_of(given, ()) == {"seed": 1, "dataset": "z"}
+
+
 def test_a_setting_that_is_given_twice_is_an_error():
     with pytest.raises(ConfigError, match=r"training.lr is set twice, to '1' and to '2'"):
         parse_overrides(["training.lr=1", "training.lr=2"])
@@ -74,8 +106,9 @@ def test_each_variant_is_known_by_its_scale_and_what_is_distilled():
     assert set(VARIANTS) == set(get_args(VariantName))
     for variant in VARIANTS.values():
         assert variant_of(variant.scale, variant.distilled) is variant
-        assert variant.name in MEANINGS
         assert variant.name.partition("_")[0] == variant.scale
+    assert set(re.findall(r"\b(?:large|small|tiny)\w*", MEANINGS)) == set(VARIANTS)
+    assert re.fullmatch(r"(?:\w[\w, ]+ \([\w ]+\)(?:; |, |$))+", MEANINGS), "each is followed by what it means"
     assert next(iter(VARIANTS)) == "large", "students come after those who may teach them"
     assert set(DEFAULT_VARIANTS) <= set(VARIANTS)
 

@@ -2,15 +2,21 @@
 
 import re
 from importlib.metadata import version
+from uuid import uuid4
 
 import pytest
 from conftest import tiny
+from prefect import Task
+from prefect.client.schemas import TaskRun
+from prefect.context import TaskRunContext
+from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
-from config.paths import CHECKOUT, SHARED_STAGES
+from config.paths import CHECKOUT, DAMAGED, SHARED_STAGES
 from config.schema import PipelineConfig
 from tasks import caching
 from tasks.artifact import Artifact
 from tasks.caching import SECTIONS, cache_key, code_version, stage_cache_policy
+from tasks.damage import pointer
 
 STAGES = sorted(SECTIONS)
 TRAINED = {"vgae", "gat", "fusion"}
@@ -138,7 +144,10 @@ def small_checkout(tmp_path, monkeypatch):
     """A stage that reaches a module by each way of importing, and modules that it does not reach."""
     files = {
         "tasks/stages/vgae.py": "import kdgat_models.plain\nfrom kdgat_models import named\n"
-        "from kdgat_models.package import thing\n",
+        "from kdgat_models.package import thing\nfrom tasks.artifact import Artifact\nfrom tasks.stages import reports\n"
+        "from tasks.caching import cached\nfrom . import beside\n",
+        "tasks/stages/reports.py": "",
+        "tasks/stages/other.py": "",
         "kdgat_models/plain.py": "import json, torch\n",
         "kdgat_models/named.py": "def later():\n    from kdgat_models.indirect import x\n",
         "kdgat_models/indirect.py": "import kdgat_models.plain\n",
@@ -166,7 +175,9 @@ def small_checkout(tmp_path, monkeypatch):
         ("kdgat_models/indirect.py", True),
         ("kdgat_models/package/__init__.py", True),
         ("kdgat_models/unused.py", False),
-        ("tasks/artifact.py", False),
+        ("tasks/artifact.py", True),
+        ("tasks/stages/reports.py", True),
+        ("tasks/stages/other.py", False),
         ("tasks/caching.py", False),
         ("torch.py", False),
     ],
@@ -187,6 +198,36 @@ def test_code_that_moves_between_modules_counts(small_checkout):
     named.write_text(first)
     code_version.cache_clear()
     assert code_version("tasks.stages.vgae") != before
+
+
+def test_a_module_of_another_name_with_the_same_text_is_other_code(small_checkout):
+    before = code_version("tasks.stages.vgae")
+    (small_checkout / "kdgat_models/plain.py").rename(small_checkout / "kdgat_models/plainer.py")
+    stage = small_checkout / "tasks/stages/vgae.py"
+    stage.write_text(stage.read_text().replace("kdgat_models.plain", "kdgat_models.plainer"))
+    code_version.cache_clear()
+    assert code_version("tasks.stages.vgae") != before
+
+
+def test_an_artifact_that_is_damaged_is_said_in_the_log_of_the_task_whose_key_is_asked_for(tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("KDGAT_ROOT", str(tmp_path))
+    made = tmp_path / "demo" / "gat_large_balanced" / "20260101T000000-0000000000"
+    made.mkdir(parents=True)
+    (made / "content.txt").write_text("as it was")
+    artifact(digest="d2", kind="gat", path=made).publish()
+    (made / "content.txt").write_text("and as it is")
+    expected = cache_key("gat", tiny("gat"), {"graphs": GRAPHS})
+    mark = pointer(tmp_path / "cache", expected)
+    mark.parent.mkdir(parents=True)
+    mark.write_text(str(made))
+    run = TaskRun(task_key="gat-1", dynamic_key="1", flow_run_id=uuid4(), name="gat of large 100%")
+    context = TaskRunContext.model_construct(task_run=run, task=Task(lambda: None, name="gat"), start_time=None)
+    with caplog.at_level("WARNING"), temporary_settings({PREFECT_LOGGING_TO_API_ENABLED: False}):
+        assert stage_cache_policy("gat").compute_key(context, {"config": tiny("gat"), "graphs": GRAPHS}, {}) == expected
+    (record,) = caplog.records
+    assert (record.levelname, record.task_run_id) == ("WARNING", str(run.id))
+    assert record.getMessage().startswith(f"{made.relative_to(tmp_path)} is damaged: content.txt ")
+    assert (made / DAMAGED).exists()
 
 
 def test_prefect_asks_for_that_key_of_a_tasks_inputs(tmp_path, monkeypatch):

@@ -91,7 +91,7 @@ def test_stages_that_are_submitted_side_by_side_read_their_code_at_once():
         time.sleep(1e-4)
 
     thresholds = gc.get_threshold()
-    source = (caching.CHECKOUT / "tasks" / "caching.py").read_bytes()
+    source = (caching.CHECKOUT / "tasks" / "caching.py").read_text()
     gc.callbacks.append(let_others_run)
     gc.set_threshold(50)
     try:

@@ -113,6 +113,13 @@ def test_a_dry_look_finds_damage_and_writes_nothing(paths, chain):
     assert (paths.cache / "records" / key).exists()
 
 
+def test_an_artifact_without_a_record_is_not_at_hand(paths, chain):
+    _, key = chain["graphs"]
+    (paths.cache / "records" / key).unlink()
+    assert cached(paths.cache, key) is None
+    assert cached(paths.cache, "0" * 32) is None
+
+
 def test_a_folder_that_was_withdrawn_is_not_run_in_again(paths, chain, said):
     fusion, _ = chain["fusion"]
     withdraw(paths, chain["vgae"][0].path, [Damage("content.txt", "is missing")], said.append)

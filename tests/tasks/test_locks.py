@@ -84,6 +84,16 @@ def test_acquiring_waits_without_end_where_no_time_is_given(locks):
     assert second.acquire_lock("k", "b")
 
 
+def test_a_lock_that_was_waited_for_or_looked_at_is_free_for_the_next(locks):
+    first, second = locks
+    first.folder.mkdir(parents=True)
+    for _ in range(2):
+        assert first.wait_for_lock("k", 0)
+        assert not first.is_locked("k")
+        assert second.wait_for_lock("k", 0)
+    assert not first.is_lock_holder("k", "a")
+
+
 def test_asynchronous_callers_get_what_the_others_get(locks):
     first, second = locks
 

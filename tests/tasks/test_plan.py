@@ -5,9 +5,10 @@ from trained import finished
 
 from config import ConfigError
 from config.paths import Paths
-from kdgat_models.errors import CheckpointError, MissingTeacherError
+from config.schema import ResourcesConfig
+from kdgat_models.errors import MissingTeacherError
 from tasks.caching import cache_key
-from tasks.plan import plan_evaluation, plan_pipeline
+from tasks.plan import all_settings, plan_evaluation, plan_pipeline
 
 ALL = ["vgae", "gat", "dqn"]
 ALONG = ["large", "small_kd"]  # teachers and students in one run
@@ -99,16 +100,6 @@ def test_a_shorter_distillation_is_padded_with_no_kd_and_a_warning(tmp_path, mod
     assert [m for m in student.trains if student.configs[m].auxiliary.distils] == models[:1]
 
 
-def test_fusion_with_kd_is_an_error_of_that_job_that_says_what_to_write(tmp_path):
-    with pytest.raises(ConfigError) as refused:
-        plan(tmp_path, variants=ALONG, distillation=["with-kd", "with-kd", "with-kd"])
-    assert str(refused.value).startswith("job 3, dqn + fusion + with-kd: fusion cannot be distilled")
-    assert "The other jobs are fine as asked (vgae with-kd, gat with-kd)." in str(refused.value)
-    assert str(refused.value).endswith("Write --models vgae,gat,dqn --distillation with-kd,with-kd,no-kd")
-    with pytest.raises(ConfigError, match=r"^job 1, dqn \+ fusion \+ with-kd: .*--models dqn --distillation no-kd$"):
-        plan(tmp_path, models=["dqn"], distillation=["with-kd"])
-
-
 @pytest.mark.parametrize("variants", [["large"], ["small_nokd"], ["large", "small_nokd"], ["tiny_nokd"]])
 def test_with_kd_and_no_variant_that_is_distilled_contradict_each_other(tmp_path, variants):
     with pytest.raises(ConfigError, match=rf"--variants {','.join(variants)} and --distillation with-kd,no-kd contradict"):
@@ -116,15 +107,6 @@ def test_with_kd_and_no_variant_that_is_distilled_contradict_each_other(tmp_path
     assert len(plan(tmp_path, variants=variants, models=["vgae", "gat"], distillation=["no-kd", "no-kd"]).variants) == len(
         variants
     )
-
-
-@pytest.mark.parametrize("models", [["vgae"], ["vgae", "gat"], ALL])
-def test_more_values_of_distillation_than_models_are_an_error(tmp_path, models):
-    count = len(models) + 1
-    with pytest.raises(
-        ConfigError, match=rf"{count} values of distillation .* for {len(models)} models \({','.join(models)}\)"
-    ):
-        plan(tmp_path, models=models, distillation=["no-kd"] * count)
 
 
 @pytest.mark.parametrize(
@@ -205,106 +187,40 @@ def test_teacher_and_student_of_one_run_that_read_ids_differently_are_refused(tm
         plan(tmp_path, variants=ALONG, overrides={"large:identity.encoding": "hash"})
 
 
-# Models that were trained before.
+def test_an_unknown_dataset_or_setting_is_refused_by_a_plan_whatever_else_it_has(tmp_path):
+    for make in (plan_pipeline, plan_evaluation):
+        options = {"variants": ["large"], **({"models": ["vgae"]} if make is plan_pipeline else {})}
+        with pytest.raises(ConfigError, match=r"^unknown dataset 'demmo'; .* Did you mean demo\?$"):
+            make("demmo", Paths(tmp_path), **options)
+        with pytest.raises(
+            ConfigError, match=r"^small_kd:seed has no effect: small_kd is no part of this run, which has large$"
+        ):
+            make("demo", Paths(tmp_path), **options, overrides={"small_kd:seed": 1})
 
 
-def test_fusion_alone_takes_models_that_were_trained_before_or_says_what_is_missing(tmp_path):
-    with pytest.raises(ConfigError, match=r"stands on gat.*--models"):
-        plan(tmp_path, variants=["large"], models=["dqn"])
-    vgae, gat = finished(tmp_path, "vgae"), finished(tmp_path, "gat")
-    earlier = plan(tmp_path, variants=["large"], models=["dqn"]).variants[0].earlier
-    assert (earlier["vgae"].digest, earlier["gat"].digest) == (vgae.digest, gat.digest)
+def test_a_mixed_variant_is_listed_by_both_names_to_who_aims_at_another(tmp_path):
+    asked = {"variants": ALONG, "models": ["vgae", "gat"], "distillation": ["with-kd", "no-kd"]}
+    with pytest.raises(ConfigError, match=r"which has large, small_kd_vgae, small_kd$"):
+        plan(tmp_path, **asked, overrides={"tiny_kd:seed": 1})
 
 
-def test_fusion_does_not_stand_on_a_model_that_reads_other_graphs(tmp_path):
-    finished(tmp_path, "gat")
-    finished(tmp_path, "vgae", method="published")
-    with pytest.raises(ConfigError, match=r"stands on vgae.*does not fit:\n.*its method is published"):
-        plan(tmp_path, variants=["large"], models=["dqn"])
+def test_settings_with_parameters_of_their_own_give_way_to_those_by_name():
+    resources = ResourcesConfig(gat_gb=9.0, max_attempts=2)
+    own = {"seed": 3, "resources.gat_gb": 9.0, "resources.max_attempts": 2}
+    assert all_settings(None, 3, resources) == own
+    assert all_settings({"resources.gat_gb": 1, "gat.hidden": 8}, 3, resources) == own | {
+        "resources.gat_gb": 1,
+        "gat.hidden": 8,
+    }
+    assert all_settings({"seed": 4}, 3, None) == {"seed": 4}
 
 
-def test_the_classifier_alone_needs_no_autoencoder_without_a_curriculum(tmp_path):
-    for ranked in ({"method": "published"}, {"curriculum.sampling": "hard_undersample"}):
-        with pytest.raises(ConfigError, match=r"curriculum.sampling=normal"):
-            plan(tmp_path, variants=["large"], models=["gat"], overrides=ranked)
-    for overrides in ({}, {"method": "published", "curriculum.sampling": "normal"}):
-        planned = plan(tmp_path, variants=["large"], models=["gat"], overrides=overrides)
-        assert planned.variants[0].trains == ("gat",)
-        assert planned.variants[0].earlier == {"vgae": None, "gat": None, "dqn": None}
-
-
-# Evaluation.
-
-
-def trio(root, scale, auxiliary="none"):
-    vgae, gat = finished(root, "vgae", scale, auxiliary), finished(root, "gat", scale, auxiliary)
-    finished(root, "dqn", scale, inputs={"vgae": vgae.digest, "gat": gat.digest})
-    return vgae, gat
-
-
-def test_evaluation_without_models_is_an_error_that_says_how_to_train_them(tmp_path):
-    with pytest.raises(ConfigError, match="kdgat run --dataset demo --variants large`"):
-        plan_evaluation("demo", Paths(tmp_path), variants=["large"])
-    with pytest.raises(ConfigError, match="kdgat run --dataset demo --variants large,small_kd,small_nokd,tiny_kd"):
-        plan_evaluation("demo", Paths(tmp_path), variants=None)
-
-
-def test_evaluation_takes_what_is_trained_and_names_the_rest(tmp_path):
-    trio(tmp_path, "large")
-    vgae, gat = trio(tmp_path, "small")
-    planned = plan_evaluation("demo", Paths(tmp_path), variants=None)
-    assert [variant.name for variant in planned.variants] == ["large", "small_nokd"]
-    assert [planned.variants[1].earlier[model].path for model in ("vgae", "gat")] == [vgae.path, gat.path]
-    assert planned.notes == (
-        "not trained yet and left out: small_kd, tiny_kd; train with `kdgat run --dataset demo --variants small_kd,tiny_kd`",
+def test_a_contradiction_says_what_the_variant_is(tmp_path):
+    with pytest.raises(ConfigError) as refused:
+        plan(tmp_path, variants=["large"], overrides={"auxiliary.name": "kd_standard"})
+    assert str(refused.value) == (
+        "auxiliary.name=kd_standard contradicts large, in which vgae is not distilled; say it by --distillation and "
+        "--variants instead"
     )
-
-
-def test_a_variant_that_is_asked_for_and_not_trained_is_an_error(tmp_path):
-    trio(tmp_path, "large")
-    with pytest.raises(ConfigError, match="demo has no finished small_kd model"):
-        plan_evaluation("demo", Paths(tmp_path), variants=["large", "small_kd"])
-
-
-def test_a_mixed_run_is_evaluated_under_its_own_name_and_under_no_other(tmp_path):
-    vgae, gat = finished(tmp_path, "vgae", "small", "kd_standard"), finished(tmp_path, "gat", "small")
-    finished(tmp_path, "dqn", "small", inputs={"vgae": vgae.digest, "gat": gat.digest})
-    by_default = plan_evaluation("demo", Paths(tmp_path), variants=None)
-    assert [variant.name for variant in by_default.variants] == ["small_kd_vgae"]
-    (named,) = plan_evaluation("demo", Paths(tmp_path), variants=["small_kd_vgae"]).variants
-    assert [named.earlier[model].path for model in ("vgae", "gat")] == [vgae.path, gat.path]
-    assert named.earlier["dqn"] is not None
-
-
-def test_all_three_default_variants_are_evaluated_and_not_the_mixed_ones_that_share_their_models(tmp_path):
-    for scale, auxiliary in (("large", "none"), ("small", "kd_standard"), ("small", "none")):
-        trio(tmp_path, scale, auxiliary)
-    planned = plan_evaluation("demo", Paths(tmp_path), variants=None)
-    assert [variant.name for variant in planned.variants] == ["large", "small_kd", "small_nokd"]
-
-
-def test_a_single_trained_model_is_evaluated(tmp_path):
-    finished(tmp_path, "gat", "small")
-    planned = plan_evaluation("demo", Paths(tmp_path), variants=None)
-    assert [variant.name for variant in planned.variants] == ["small_nokd"]
-    assert planned.variants[0].earlier["vgae"] is None
-
-
-def test_evaluation_takes_the_newest_model_that_reads_these_graphs(tmp_path):
-    wanted = finished(tmp_path, "vgae")
-    finished(tmp_path, "vgae", method="published")
-    (variant,) = plan_evaluation("demo", Paths(tmp_path), variants=["large"]).variants
-    assert variant.earlier["vgae"].path == wanted.path
-
-
-def test_settings_of_an_evaluation_can_be_aimed(tmp_path):
-    trio(tmp_path, "large"), trio(tmp_path, "small")
-    planned = plan_evaluation("demo", Paths(tmp_path), variants=None, overrides={"large:decision.rule": "fpr_0.01"})
-    assert [variant.configs["dqn"].decision.rule for variant in planned.variants] == ["fpr_0.01", "f1"]
-    with pytest.raises(ConfigError, match="a setting is aimed at small_kd, of which demo has no finished model"):
-        plan_evaluation("demo", Paths(tmp_path), variants=None, overrides={"small_kd:decision.rule": "fpr_0.01"})
-
-
-def test_a_teacher_folder_of_an_unfinished_run_is_an_error(tmp_path):
-    with pytest.raises(CheckpointError, match="not a finished run folder"):
-        plan(tmp_path, variants=["small_kd"], teachers={"vgae": tmp_path})
+    with pytest.raises(ConfigError, match=r"^auxiliary.name=none contradicts small_kd_gat, in which gat is distilled; say"):
+        plan(tmp_path, variants=["large", "small_kd_gat"], overrides={"auxiliary.name": "none"})

@@ -1,14 +1,17 @@
 """Which trained models can teach, and what is said of those that cannot."""
 
+import json
+
 import pytest
 from conftest import tiny
 from trained import IDS, changed, finished
 
-from config import ConfigError
 from config.paths import Paths
 from kdgat_models.errors import CheckpointError, MissingTeacherError
-from tasks.plan import plan_pipeline
-from tasks.teachers import find_teacher, given_teacher, nobody_knows
+from kdgat_models.graphs.schemas import feature_schema
+from tasks.artifact import Artifact
+from tasks.seals import SEAL
+from tasks.teachers import candidates, find_teacher, given_teacher, nobody_knows, read_candidate
 
 
 def student(model="vgae", scale="small", **settings):
@@ -83,8 +86,6 @@ def test_one_that_cannot_teach_is_not_taken_and_the_error_says_why(tmp_path, tea
 )
 def test_features_are_compared_not_only_their_schemas_name(tmp_path, values, reason):
     teacher = finished(tmp_path, "vgae")
-    from kdgat_models.graphs.schemas import feature_schema
-
     changed(teacher, "checkpoint.json", schema={**feature_schema("relative").describe(), **values})
     assert reason in why_none(tmp_path, student())
 
@@ -127,87 +128,95 @@ def test_an_error_names_a_few_candidates_and_counts_the_rest(tmp_path):
     assert "and 2 more" in why_none(tmp_path, student())
 
 
-# Teachers that are given.
+@pytest.mark.parametrize(("count", "more"), [(5, ""), (6, "\n  and 1 more"), (8, "\n  and 3 more")])
+def test_the_error_says_all_that_one_has_to_know(tmp_path, count, more):
+    remedy = (
+        "Train one with `kdgat run --dataset demo --variants large`{}, train it along with `--variants large,small_kd`, or "
+        "name one with `--teacher vgae=FOLDER`"
+    )
+    start = "no teacher for vgae: {}"
+    assert why_none(tmp_path, student()) == start.format("demo has no finished vgae large. ") + remedy.format("")
+    folders = [finished(tmp_path, "vgae", **{"identity.encoding": "hash"}).path for _ in range(count)]
+    reason = "it knows arbitration IDs by hash, this run's models by none"
+    lines = "".join(f"\n  {folder}: {reason}" for folder in folders[:-6:-1])
+    assert why_none(tmp_path, student()) == (
+        f"{start.format('of those that demo has, none can teach it:')}{lines}{more}\n{remedy.format(' and the same --set')}"
+    )
 
 
-def plan(root, **options):
-    return plan_pipeline("demo", Paths(root), **{"variants": ["small_kd"], "models": ["vgae", "gat"], **options})
+def test_all_reasons_are_given_and_what_follows_from_another_is_not(tmp_path):
+    teacher = finished(tmp_path, "vgae", "small", method="published", **{"identity.encoding": "lookup"})
+    with pytest.raises(CheckpointError) as refused:
+        given_teacher(teacher.path, student(**{"identity.encoding": "lookup"}), lambda config: (7,))
+    assert str(refused.value) == (
+        f"{teacher.path} cannot teach vgae small: it is small, and a teacher of a small model has to be larger; "
+        "its method is published, this run's is relative; "
+        "it reads feature schema reference version 1, this run's graphs have relative version "
+        f"{feature_schema('relative').describe()['version']}"
+    )
 
 
-def test_a_teacher_may_be_given_as_a_path_and_wins_over_newer_ones(tmp_path):
+def test_the_number_of_buckets_matters_only_where_ids_are_hashed(tmp_path):
+    teacher = finished(tmp_path, "vgae", **{"identity.buckets": 8})
+    assert found(tmp_path, student()) == teacher.path
+    hashed = {"identity.encoding": "hash", "identity.buckets": 8}
+    hashing = finished(tmp_path, "vgae", **hashed)
+    assert found(tmp_path, student(**hashed)) == hashing.path
+
+
+def test_a_vocabulary_is_compared_only_where_ids_are_looked_up(tmp_path):
+    hashed = {"identity.encoding": "hash"}
+    teacher = finished(tmp_path, "vgae", ids=(1, 2), **hashed)
+    assert found(tmp_path, student(**hashed), lambda config: IDS) == teacher.path
+
+
+def test_the_newest_is_the_newest_however_its_windows_were_sampled(tmp_path):
+    for sampling in ("normal", "balanced", "normal", "balanced"):
+        newest = finished(tmp_path, "gat", **{"curriculum.sampling": sampling})
+        assert found(tmp_path, student("gat")) == newest.path
+
+
+def test_run_folders_are_told_apart_by_scale_model_and_distillation(tmp_path):
+    plain, taught = finished(tmp_path, "gat", "small").path, finished(tmp_path, "gat", "small", "kd_standard").path
+    finished(tmp_path, "vgae", "small"), finished(tmp_path, "gat"), finished(tmp_path, "gat", "small", dataset="hcrl_sa")
+    evaluated = plain.parents[1] / "gat_small_evaluation" / "20990101T000000000000-0000000000"
+    evaluated.mkdir(parents=True)
+    Artifact(kind="evaluation", path=evaluated, digest="d").publish()
+    assert candidates(Paths(tmp_path), "demo", "gat", "small", distilled=False) == [plain]
+    assert candidates(Paths(tmp_path), "demo", "gat", "small", distilled=True) == [taught]
+
+
+def test_a_folder_with_the_files_of_another_model_is_no_candidate(tmp_path):
     vgae, gat = finished(tmp_path, "vgae"), finished(tmp_path, "gat")
-    newer = finished(tmp_path, "vgae")
-    assert plan(tmp_path).variants[0].teachers["vgae"].path == newer.path
-    given = plan(tmp_path, teachers={"vgae": vgae.path}).variants[0].teachers
-    assert (given["vgae"].path, given["gat"].path) == (vgae.path, gat.path)
-    along = plan(tmp_path, variants=["large", "small_kd"], teachers={"vgae": vgae.path}).variants[1].teachers
-    assert (along["vgae"].path, along["gat"]) == (vgae.path, None)
-
-
-def test_a_given_teacher_has_to_be_a_finished_larger_model_of_its_kind(tmp_path):
-    finished(tmp_path, "vgae"), finished(tmp_path, "gat")
-    wrong = {
-        "holds a gat, not a vgae": finished(tmp_path, "gat").path,
-        "it is small, and a teacher of a small model has to be larger": finished(tmp_path, "vgae", "small").path,
-        "it is tiny, and a teacher of a small model has to be larger": finished(tmp_path, "vgae", "tiny").path,
-        "not a finished run folder": tmp_path,
-    }
-    for message, folder in wrong.items():
-        with pytest.raises(CheckpointError, match=message):
-            plan(tmp_path, teachers={"vgae": folder})
-
-
-def test_a_small_model_may_teach_a_tiny_one_if_it_is_named(tmp_path):
-    vgae, gat = finished(tmp_path, "vgae", "small"), finished(tmp_path, "gat")
-    teachers = plan(tmp_path, variants=["tiny_kd"], teachers={"vgae": vgae.path}).variants[0].teachers
-    assert (teachers["vgae"].path, teachers["gat"].path) == (vgae.path, gat.path)
-
-
-def test_a_given_teacher_that_learnt_on_another_dataset_is_pointed_out(tmp_path):
-    finished(tmp_path, "gat")
-    foreign = finished(tmp_path, "vgae", dataset="hcrl_sa")
-    planned = plan(tmp_path, teachers={"vgae": foreign.path})
-    assert planned.notes == (f"the teacher of vgae in {foreign.path} learnt on hcrl_sa",)
+    changed(vgae, "config.json", **json.loads((gat.path / "config.json").read_text()))
+    with pytest.raises(CheckpointError, match=rf"^{vgae.path} holds a gat, not a vgae$"):
+        read_candidate(vgae.path, "vgae")
+    with pytest.raises(CheckpointError, match=rf"^{gat.path} holds a gat, not a fusion$"):
+        read_candidate(gat.path, "dqn")
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("file", "text", "message"),
     [
-        ({"models": ["gat"]}, "vgae is not trained, only gat; see --models"),
-        ({"distillation": ["no-kd", "with-kd"]}, "no vgae is distilled in small_kd_gat"),
-        ({"variants": ["large", "small_nokd"]}, "no vgae is distilled in large, small_nokd"),
+        ("checkpoint.json", "[]", "has no readable checkpoint.json: TypeError"),
+        ("checkpoint.json", "{", "has no readable checkpoint.json: JSONDecodeError"),
+        ("checkpoint.json", '{"schema": {}}', "has no readable checkpoint.json: KeyError"),
+        ("config.json", '{"sede": 1}', "unknown setting 'sede'"),
+        ("config.json", "{", "is not a JSON config"),
     ],
 )
-def test_a_teacher_for_a_model_that_has_no_student_is_a_contradiction(tmp_path, options, message):
-    vgae, _ = finished(tmp_path, "vgae"), finished(tmp_path, "gat")
-    with pytest.raises(ConfigError, match=message):
-        plan(tmp_path, teachers={"vgae": vgae.path}, **options)
+def test_a_file_of_a_run_folder_that_cannot_be_read_is_named(tmp_path, file, text, message):
+    teacher = finished(tmp_path, "vgae")
+    (teacher.path / file).write_text(text)
+    teacher.publish()
+    with pytest.raises(CheckpointError, match=rf"^{teacher.path}.*{message}"):
+        read_candidate(teacher.path, "vgae")
 
 
-def test_fusion_has_no_teacher(tmp_path):
-    with pytest.raises(ConfigError, match="dqn is never distilled; models that are: vgae, gat"):
-        plan(tmp_path, models=["vgae", "gat", "dqn"], teachers={"dqn": tmp_path})
-
-
-def test_the_vocabulary_of_graphs_that_are_built_is_found(tmp_path, demo_csv, demo_captures, demo_graphs):
-    """As a run leaves them: records of what was made of these captures, with these settings."""
-    from tasks.caching import cache_key
-    from tasks.damage import pointer
-    from tasks.preview import ids_at_hand
-    from tasks.raw import raw_artifact
-
-    paths, config = Paths(tmp_path), tiny()
-    assert ids_at_hand(config, demo_csv, "error", paths) is None
-    inputs = {"ingest": {"raw": raw_artifact("demo", demo_csv), "on_bad_rows": "error"}, "graphs": {"captures": demo_captures}}
-    for stage, artifact in (("ingest", demo_captures), ("graphs", demo_graphs)):
-        artifact.publish()
-        mark = pointer(paths.cache, cache_key(stage, config, inputs[stage]))
-        mark.parent.mkdir(parents=True, exist_ok=True)
-        mark.write_text(str(artifact.path))
-        record = paths.cache / "records" / mark.name
-        record.parent.mkdir(exist_ok=True)
-        record.write_text("{}")
-    from kdgat_models.graphs.dataset import GraphDataset
-
-    assert ids_at_hand(config, demo_csv, "error", paths) == GraphDataset(demo_graphs.path).known.ids
-    assert ids_at_hand(tiny(**{"preprocessing.window_size": 50}), demo_csv, "error", paths) is None
+def test_a_run_folder_of_before_there_were_seals_lacks_its_tensors(tmp_path):
+    teacher = finished(tmp_path, "vgae")
+    (teacher.path / SEAL).unlink()
+    assert read_candidate(teacher.path, "vgae").what == "large vgae"
+    (teacher.path / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=rf"^{teacher.path} has no model.safetensors$"):
+        read_candidate(teacher.path, "vgae")
