@@ -47,7 +47,7 @@ class AnyFormat(BaseModel):
 class CheckpointMeta(BaseModel):
     """`checkpoint.json` of this format; `config` has been validated already."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: int
     model_type: ModelType
@@ -136,7 +136,7 @@ def load_checkpoint(folder: Path, model_type: str | None = None) -> Checkpoint:
 def _read_meta(file: Path) -> CheckpointMeta:
     """`checkpoint.json` of any format, as this version would have written it."""
     try:
-        record = current_record(read_record(file, AnyFormat).model_dump(mode="json"))
+        record = current_record(read_record(file, AnyFormat).model_dump())
     except (ConfigError, CheckpointError, KeyError) as error:
         raise CheckpointError(f"{file} is not a readable checkpoint: {error}") from error
     return as_record(file, record, CheckpointMeta)

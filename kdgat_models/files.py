@@ -100,7 +100,7 @@ def _sync(path: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write `text`, atomically."""
     with atomic_path(path) as temporary:
-        temporary.write_text(text, "utf-8")
+        temporary.write_bytes(text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -139,7 +139,7 @@ def as_record(path: Path, content: Any, model: type[Record]) -> Record:
 
 def wrong_fields(error: ValidationError) -> str:
     """The first wrong fields, by dotted name, with what is wrong with each."""
-    found = [f"{'.'.join(map(str, item['loc'])) or 'content'}: {item['msg']}" for item in error.errors(include_url=False)]
+    found = [f"{'.'.join(map(str, item['loc'])) or 'content'}: {item['msg']}" for item in error.errors()]
     more = f"; and {len(found) - WRONG_FIELDS} more" if len(found) > WRONG_FIELDS else ""
     return "; ".join(found[:WRONG_FIELDS]) + more
 

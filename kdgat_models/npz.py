@@ -15,9 +15,10 @@ from kdgat_models.files import atomic_path
 
 
 def write_npz(path: Path, **arrays: NDArray[Any]) -> None:
-    """Write arrays by name, atomically."""
+    """Write arrays by name, atomically, in C order however they lie in memory."""
+    in_order = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+        np.savez(file, allow_pickle=False, **in_order)
 
 
 class Arrays(dict[str, NDArray[Any]]):

@@ -95,7 +95,7 @@ def _source(name: str) -> str | None:
     path = CHECKOUT.joinpath(*name.split("."))
     for file in (path.with_suffix(".py"), path / "__init__.py"):
         if file.is_file():
-            return file.read_text()
+            return file.read_bytes().decode()
     return None
 
 

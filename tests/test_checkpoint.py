@@ -6,9 +6,10 @@ import torch
 from conftest import tiny
 from safetensors.torch import load_file, save_file
 
-from kdgat_models.checkpoint import META, TENSORS, Checkpoint, load_checkpoint, save_checkpoint
+from kdgat_models.checkpoint import META, MOST_NAMED, TENSORS, Checkpoint, differences, load_checkpoint, save_checkpoint
 from kdgat_models.errors import CheckpointError
-from kdgat_models.registry import build, restore
+from kdgat_models.graphs.vocabulary import Vocabulary
+from kdgat_models.registry import REGISTRY, build, restore
 from kdgat_models.training.memory import peak_memory_mb
 
 
@@ -83,7 +84,11 @@ def altered(folder, checkpoint, **fields):
         ({"thresholds": {}}, "thresholds.*f1 is missing"),
         ({"thresholds": {"f1": "high"}}, r"thresholds\.f1"),
         ({"thresholds": {"f1": math.nan}}, "NaN"),
-        ({"thresholds": {"f1": 0.5, "temperature": 0.0}}, "temperature must be above 0"),
+        ({"thresholds": {"f1": 0.5, "temperature": 0.0}}, "temperature must be above 0, not 0"),
+        ({"thresholds": {"f1": 0.5, "vgae_scale": -2.5}}, r"vgae_scale must be above 0, not -2\.5"),
+        ({"thresholds": {"f1": math.inf}}, "Infinity"),
+        ({"buckets": -1}, "buckets: Input should be greater than or equal to 0"),
+        ({"buckets": 2**20 + 1}, "buckets: Input should be less than or equal to 1048576"),
         ({"thresholds": None}, "thresholds: Field required"),
         ({"vocabulary": [3, 2]}, "vocabulary.*ascend"),
         ({"vocabulary": [-1]}, r"vocabulary\.0"),
@@ -157,5 +162,59 @@ def test_a_rule_without_a_threshold_is_named(checkpoint):
 
 
 def test_a_missing_checkpoint_is_an_error(tmp_path):
-    with pytest.raises(CheckpointError, match="no checkpoint"):
+    with pytest.raises(CheckpointError) as caught:
         load_checkpoint(tmp_path)
+    assert str(caught.value) == f"no checkpoint in {tmp_path}: expected checkpoint.json and model.safetensors"
+
+
+def test_figures_at_the_border_are_read(checkpoint, tmp_path):
+    thresholds = {"f1": -1.0, "fpr_0.01": 0.0, "temperature": 1e-9, "vgae_scale": 1e-9, "scale": 0.0}
+    loaded = load_checkpoint(altered(tmp_path, checkpoint, thresholds=thresholds, buckets=2**20))
+    assert (loaded.thresholds, loaded.vocabulary.buckets) == (thresholds, 2**20)
+    assert (loaded.threshold, loaded.figure("temperature")) == (-1.0, 1e-9)
+
+
+def test_the_digest_is_of_all_that_decides_a_verdict_and_of_nothing_else(checkpoint, tmp_path):
+    tensors = {name: tensor + 1 for name, tensor in checkpoint.tensors.items()}
+    others = {
+        "weights": checkpoint._replace(tensors=tensors),
+        "names": checkpoint._replace(tensors={f"x.{name}": tensor for name, tensor in checkpoint.tensors.items()}),
+        "schema": checkpoint._replace(schema={**checkpoint.schema, "version": 99}),
+        "ids": checkpoint._replace(vocabulary=Vocabulary((1, 2))),
+        "buckets": checkpoint._replace(vocabulary=Vocabulary((), 8)),
+        "thresholds": checkpoint._replace(thresholds={"f1": 0.25, "fpr_0.01": 0.5}),
+        "model type": checkpoint._replace(config=checkpoint.config.model_copy(update={"model_type": "vgae"})),
+    }
+    digests = {name: save_checkpoint(tmp_path / name, other) for name, other in others.items()}
+    first = save_checkpoint(tmp_path / "first", checkpoint)
+    assert len({first, *digests.values()}) == 1 + len(others)
+    assert save_checkpoint(tmp_path / "same", checkpoint._replace(provenance={"best_epoch": 9})) == first
+
+
+def test_tensors_are_saved_as_values_wherever_and_however_they_lie(checkpoint, tmp_path):
+    tensors = {name: tensor.clone() for name, tensor in checkpoint.tensors.items()}
+    weight = torch.nn.Parameter(tensors["embedding.weight"].T.contiguous())
+    save_checkpoint(tmp_path, checkpoint._replace(tensors={**tensors, "embedding.weight": weight.T}))
+    loaded = load_checkpoint(tmp_path).tensors["embedding.weight"]
+    assert torch.equal(loaded, checkpoint.tensors["embedding.weight"])
+    assert not loaded.requires_grad
+
+
+def test_differences_of_tensors_are_told_one_by_one():
+    one, two, whole = torch.zeros(1), torch.zeros(2, 3), torch.zeros(1, dtype=torch.int64)
+    assert differences({"a": one}, {"a": one + 1}) == ""
+    assert differences({"a": one, "b": two, "c": whole, "d": one}, {"b": one, "c": one, "x": one, "d": one}) == (
+        "a is missing; x is unknown; b has shape [1], expected [2, 3]; c has type torch.float32, expected torch.int64"
+    )
+    for count, more in ((MOST_NAMED, ""), (MOST_NAMED + 1, "; and 1 more"), (MOST_NAMED + 4, "; and 4 more")):
+        told = "; ".join(f"{number} is missing" for number in range(8))
+        assert differences({str(number): one for number in range(count)}, {}) == told + more
+
+
+def test_each_model_has_its_stage_and_a_restored_network_is_ready_for_use(checkpoint):
+    assert {name: (entry.stage, entry.extractor is None) for name, entry in REGISTRY.items()} == {
+        "vgae": ("vgae", False),
+        "gat": ("gat", False),
+        "dqn": ("fusion", True),
+    }
+    assert not any(module.training for module in restore(checkpoint).modules())

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from config.schema import PipelineConfig
 from kdgat_models.checkpoint import META, load_checkpoint, save_checkpoint
+from kdgat_models.checkpoint_formats import NODE_HEAD, current_record, fitted_config
 from kdgat_models.errors import CheckpointError
 from kdgat_models.fusion.method import FusionInputs
+from kdgat_models.graphs.schemas import SCHEMAS
 from kdgat_models.registry import restore
 
 FOLDER = Path(__file__).parent / "data" / "checkpoints"
@@ -75,6 +78,69 @@ def test_an_older_checkpoint_that_is_saved_again_is_a_current_one(name, tmp_path
     again = load_checkpoint(tmp_path)
     assert again._replace(tensors={}) == loaded._replace(tensors={})
     assert json.loads((tmp_path / META).read_text())["format"] == 2
+
+
+def rewritten(tmp_path, name, **values):
+    """A copy of the GAT of a format, with other fields in its `checkpoint.json`."""
+    folder = shutil.copytree(FOLDER / name / "gat", tmp_path / name)
+    meta = json.loads((folder / META).read_text())
+    (folder / META).write_text(json.dumps({**meta, **values}))
+    return folder
+
+
+@pytest.mark.parametrize("name", ["reference_2", [], {}, 3, None])
+def test_a_schema_that_format_1_did_not_know_is_named_with_those_that_there_are(tmp_path, name):
+    with pytest.raises(CheckpointError) as caught:
+        load_checkpoint(rewritten(tmp_path, "format_1", schema={"name": name}))
+    there_are = ", ".join(SCHEMAS)
+    assert str(caught.value).endswith(
+        f"{META} is not a readable checkpoint: its feature schema {name!r} is unknown; there are: {there_are}"
+    )
+
+
+@pytest.mark.parametrize("schema", [3, [], None, "reference"])
+def test_a_schema_that_is_none_is_named(tmp_path, schema):
+    for name in ("format_1", "format_2"):
+        with pytest.raises(CheckpointError, match=rf"{META}.*schema"):
+            load_checkpoint(rewritten(tmp_path, name, schema=schema))
+
+
+def test_buckets_and_bounds_of_format_2_are_those_that_it_says(tmp_path):
+    meta = json.loads((FOLDER / "format_2" / "gat" / META).read_text())
+    for bounded in (True, False):
+        loaded = load_checkpoint(
+            rewritten(tmp_path / str(bounded), "format_2", buckets=7, schema={**meta["schema"], "bounded": bounded})
+        )
+        assert (loaded.vocabulary.buckets, loaded.schema["bounded"]) == (7, bounded)
+
+
+def test_copies_are_as_the_config_says_and_none_where_it_says_nothing(tmp_path):
+    for name, augmentation, copies, events in (
+        ("format_1", {"copies": 2}, 2, False),
+        ("format_1", {"copies": 2, "events": True}, 2, True),
+        ("format_2", {}, PipelineConfig().augmentation.copies, False),
+    ):
+        meta = json.loads((FOLDER / name / "gat" / META).read_text())
+        config = {**meta["config"], "augmentation": augmentation}
+        loaded = load_checkpoint(rewritten(tmp_path / f"{copies} {events} {name}", name, config=config)).config.augmentation
+        assert (loaded.copies, loaded.events) == (copies, events)
+    with pytest.raises(CheckpointError, match=f"(?s){META}.*augmentation = 3"):
+        load_checkpoint(rewritten(tmp_path, "format_2", config={**meta["config"], "augmentation": 3}))
+
+
+def test_the_width_of_a_node_head_is_that_of_its_tensors_and_is_left_alone_where_there_is_none():
+    config = load_checkpoint(FOLDER / "format_2" / "gat").config
+    width = config.gat.node_width
+    for tensors in ({}, {NODE_HEAD: torch.zeros(width, 3)}, {NODE_HEAD: torch.zeros(5)}, {NODE_HEAD: torch.zeros(5, 3, 2)}):
+        assert fitted_config(config, tensors) is config
+    assert fitted_config(config, {NODE_HEAD: torch.zeros(width + 1, 3)}).gat.node_width == width + 1
+
+
+def test_a_record_is_left_as_it_was():
+    meta = json.loads((FOLDER / "format_1" / "gat" / META).read_text())
+    before = json.dumps(meta)
+    assert current_record(meta)["format"] == 2
+    assert json.dumps(meta) == before
 
 
 def test_a_format_that_is_not_known_is_refused(tmp_path):

@@ -1,16 +1,28 @@
+import hashlib
 import json
 import os
 import stat
 from pathlib import Path
 
-import numpy as np
 import pytest
 from pydantic import BaseModel, ConfigDict
 
 from kdgat_models import files
 from kdgat_models.errors import CheckpointError
-from kdgat_models.files import atomic_path, read_json, read_record, write_json, write_text
-from kdgat_models.npz import read_npz, write_npz
+from kdgat_models.files import (
+    WRONG_FIELDS,
+    atomic_path,
+    digest_files,
+    digest_json,
+    hold,
+    is_left,
+    is_temporary,
+    read_json,
+    read_record,
+    remove_if_left,
+    write_json,
+    write_text,
+)
 
 
 class Killed(Exception):
@@ -73,14 +85,6 @@ def test_files_have_the_permissions_that_the_umask_leaves(tmp_path, umask, mode)
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == mode
-
-
-def test_arrays_are_written_under_their_names(tmp_path):
-    write_npz(tmp_path / "a.npz", first=np.arange(3), second=np.ones((2, 2)))
-    stored = read_npz(tmp_path / "a.npz")
-    assert stored["first"].tolist() == [0, 1, 2]
-    assert stored["second"].tolist() == [[1, 1], [1, 1]]
-    assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
 
 
 class Numbers(BaseModel):
@@ -153,3 +157,122 @@ def test_a_folder_or_nothing_in_place_of_a_file_is_an_error_that_names_it(tmp_pa
     for name in ("folder.json", "nothing.json"):
         with pytest.raises(CheckpointError, match=name):
             read_json(tmp_path / name)
+
+
+def test_json_is_written_to_be_read_by_people_and_without_numbers_that_json_does_not_have(tmp_path):
+    write_json(tmp_path / "a.json", {"é": [1]})
+    assert (tmp_path / "a.json").read_bytes() == b'{\n  "\\u00e9": [\n    1\n  ]\n}\n'
+    write_text(tmp_path / "a.txt", "é\n")
+    assert (tmp_path / "a.txt").read_bytes() == b"\xc3\xa9\n"
+    for number in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="JSON"):
+            write_json(tmp_path / "b.json", [number])
+        with pytest.raises(ValueError, match="JSON"):
+            digest_json([number])
+    assert not (tmp_path / "b.json").exists()
+
+
+def test_folders_are_made_and_no_descriptor_stays_open(tmp_path):
+    before = len(os.listdir("/proc/self/fd"))
+    for name in ("a/b/c.txt", "a/b/c.txt", "a/d.txt"):
+        write_text(tmp_path / name, name)
+    with pytest.raises(Killed), atomic_path(tmp_path / "e.txt"):
+        raise Killed
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["c.txt", "d.txt"]
+
+
+def test_a_temporary_file_is_held_while_it_is_written_and_told_by_its_name(tmp_path):
+    with atomic_path(tmp_path / "a.json") as temporary:
+        assert temporary.parent == tmp_path
+        assert is_temporary(temporary)
+        assert not is_left(temporary)
+        assert not remove_if_left(temporary)
+        assert temporary.read_bytes() == b""
+    assert (tmp_path / "a.json").exists()
+    assert is_left(tmp_path / "a.json")  # nobody holds it any more
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (".a.json.0a1b2c3d", True),
+        (".a.0a1b_xyz", True),
+        (".a.b.c.abcdefgh", True),
+        ("a.json", False),
+        ("a.json.0a1b2c3d", False),
+        (".a.json", False),
+        (".a.json.0a1b2c3", False),
+        (".a.json.0a1b2c3d4", False),
+        (".a.json.0A1B2C3D", False),
+        (".a.0a1b2c3d.json", False),
+        ("..0a1b2c3d", False),
+    ],
+)
+def test_names_of_temporary_files(name, expected):
+    assert is_temporary(Path("/x") / name) == expected
+
+
+def test_what_nobody_holds_is_removed_once(tmp_path):
+    file = tmp_path / "left"
+    assert not is_left(file)
+    assert not remove_if_left(file)
+    file.write_text("x")
+    assert is_left(file)
+    assert file.read_text() == "x"
+    assert remove_if_left(file)
+    assert not file.exists()
+
+
+def test_a_file_that_was_removed_before_it_was_held_is_made_again(tmp_path, monkeypatch):
+    descriptor = os.open(tmp_path / "a", os.O_CREAT | os.O_WRONLY)
+    assert hold(descriptor)
+    (tmp_path / "a").unlink()
+    assert not hold(descriptor)
+    os.close(descriptor)
+    open_now, held = len(os.listdir("/proc/self/fd")), iter([False, True])
+    monkeypatch.setattr(files, "hold", lambda descriptor: next(held))
+    write_text(tmp_path / "b", "text")
+    assert (tmp_path / "b").read_text() == "text"
+    assert len(os.listdir("/proc/self/fd")) == open_now
+
+
+def test_a_name_that_is_taken_is_left_alone(tmp_path, monkeypatch):
+    taken = tmp_path / ".a.txt.00000000"
+    taken.write_text("somebody's")
+    tokens = iter(["00000000", "11111111"])
+    monkeypatch.setattr(files.secrets, "token_hex", lambda size: next(tokens))
+    write_text(tmp_path / "a.txt", "text")
+    assert (taken.read_text(), (tmp_path / "a.txt").read_text()) == ("somebody's", "text")
+
+
+@pytest.mark.parametrize(("more", "said"), [(-1, ""), (0, ""), (1, "; and 1 more"), (3, "; and 3 more")])
+def test_a_few_wrong_fields_are_named_and_the_rest_is_counted(tmp_path, more, said):
+    count = WRONG_FIELDS + more
+    write_json(tmp_path / "a.json", {**GOOD, **{f"x{number}": 1 for number in range(count)}})
+    with pytest.raises(CheckpointError) as caught:
+        read_record(tmp_path / "a.json", Numbers)
+    named = [f"x{number}: Extra inputs are not permitted" for number in range(min(count, 5))]
+    assert str(caught.value) == f"{tmp_path / 'a.json'} does not fit its schema: {'; '.join(named)}{said}"
+
+
+def test_a_digest_of_files_is_of_their_names_and_contents_and_order(tmp_path):
+    def digest(**contents):
+        for name, content in contents.items():
+            (tmp_path / name).write_text(content)
+        return digest_files([tmp_path / name for name in contents])
+
+    first = digest(a="x", b="y")
+    assert len(first) == 32
+    assert digest(a="x", b="y") == first
+    others = [digest(a="y", b="x"), digest(b="y", a="x"), digest(a="x"), digest(a="x", c="y"), digest(a="xy", b="")]
+    assert len({first, *others}) == 6
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "moved" / "a").write_text("x")
+    assert digest_files([tmp_path / "moved" / "a"]) == digest(a="x")
+
+
+def test_a_digest_of_a_value_is_that_of_its_canonical_json():
+    text = b'{"a":[1,2.5,null],"b":{"c":"d","e":true}}'
+    value = {"b": {"e": True, "c": "d"}, "a": [1, 2.5, None]}
+    assert digest_json(value) == hashlib.blake2b(text, digest_size=16).hexdigest()

@@ -29,13 +29,17 @@ def read_state(file: Path) -> State:
     others = [f"{name} ({type(value).__name__})" for name, value in content.items() if not isinstance(value, Tensor)]
     if others:
         raise CheckpointError(f"{file} holds what is no tensor: {', '.join(others)}. Save the state dict alone")
-    unfit = [name for name, tensor in content.items() if tensor.is_sparse or tensor.is_quantized or tensor.is_complex()]
+    unfit = [name for name, tensor in content.items() if _is_unfit(tensor)]
     if unfit:
         raise CheckpointError(f"{file}: sparse, quantised or complex tensors cannot be imported: {', '.join(unfit)}")
     broken = [name for name, tensor in content.items() if not bool(tensor.isfinite().all())]
     if broken:
         raise CheckpointError(f"{file}: values that are not finite in {', '.join(broken)}")
     return {str(name): tensor.detach() for name, tensor in content.items()}
+
+
+def _is_unfit(tensor: Tensor) -> bool:
+    return tensor.layout != torch.strided or tensor.is_quantized or tensor.is_complex()
 
 
 def _opened(file: Path) -> Any:

@@ -11,11 +11,14 @@ class Sizes(NamedTuple):
 
     settings: dict[str, Any]  # by dotted name
     num_ids: int | None  # rows of the embedding; None for a fusion
-    inputs: int  # node features beside the ID, or figures in the state of a fusion
 
 
 class UnreadableShape(Exception):
     """A tensor that the architecture is read off is missing or of another rank."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(name, why)
+        self.name, self.why = name, why
 
 
 def sizes_of(state: State, model_type: str) -> Sizes:
@@ -25,8 +28,8 @@ def sizes_of(state: State, model_type: str) -> Sizes:
 
 def _vgae(state: State) -> Sizes:
     num_ids, embedding = _shape(state, "embedding.weight", 2)
-    wide, inputs = _shape(state, "encoder_1.lin.weight", 2)
-    narrow, latent = _shape(state, "encoder_2.lin.weight", 2)[0], _shape(state, "mu.weight", 2)[0]
+    layers = ("encoder_1.lin.weight", "encoder_2.lin.weight", "mu.weight")
+    wide, narrow, latent = (_shape(state, name, 2)[0] for name in layers)
     inner = _shape(state, "neighborhood_head.0.weight", 2)[0]
     settings = {
         "vgae.hidden": (wide, narrow, latent),
@@ -35,13 +38,12 @@ def _vgae(state: State) -> Sizes:
         "vgae.embedding_dim": embedding,
         "vgae.neighborhood_hidden": None if inner == latent else inner,
     }
-    return Sizes(settings, num_ids, inputs - embedding)
+    return Sizes(settings, num_ids)
 
 
 def _gat(state: State) -> Sizes:
     num_ids, embedding = _shape(state, "embedding.weight", 2)
     _, heads, hidden = _shape(state, "convs.0.conv.att_src", 3)
-    inputs = _shape(state, "convs.0.conv.lin.weight", 2)[1]
     settings = {
         "gat.hidden": hidden,
         "gat.heads": heads,
@@ -49,19 +51,19 @@ def _gat(state: State) -> Sizes:
         "gat.fc_layers": len([name for name in state if name.startswith("classifier.") and name.endswith(".weight")]),
         "gat.embedding_dim": embedding,
     }
-    return Sizes(settings, num_ids, inputs - embedding)
+    return Sizes(settings, num_ids)
 
 
 def _dqn(state: State) -> Sizes:
-    hidden, inputs = _shape(state, "q.layers.0.weight", 2)
+    hidden = _shape(state, "q.layers.0.weight", 2)[0]
     layers = count(state, "q.layers", 4) - 1
     settings = {"dqn.hidden": hidden, "dqn.layers": layers, "dqn.actions": _shape(state, f"q.layers.{4 * layers}.weight", 2)[0]}
-    return Sizes(settings, None, inputs)
+    return Sizes(settings, None)
 
 
 def _shape(state: State, name: str, rank: int) -> tuple[int, ...]:
     if name not in state:
-        raise UnreadableShape(f"{name} is missing")
+        raise UnreadableShape(name, "is missing")
     if state[name].dim() != rank:
-        raise UnreadableShape(f"{name} has shape {list(state[name].shape)}, expected {rank} dimensions")
+        raise UnreadableShape(name, f"has shape {list(state[name].shape)}, expected {rank} dimensions")
     return tuple(state[name].shape)

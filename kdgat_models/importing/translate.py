@@ -62,7 +62,7 @@ def translate(
     try:
         sizes = sizes_of(named.tensors, model_type)
     except UnreadableShape as error:
-        raise _refusal(model_type, [*problems, _older(str(error), named)]) from error
+        raise _refusal(model_type, [*problems, f"{named.origin.get(error.name, _as_here(error.name))} {error.why}"]) from error
     settings = sizes.settings | AS_THEN[model_type]
     problems += _contradictions(stated, settings)
     for name, value in settings.items():
@@ -101,7 +101,7 @@ def _differences(named: Named, expected: Mapping[str, Tensor]) -> Iterator[str]:
             yield f"{named.origin[name]}: shape {list(tensor.shape)}, expected {list(expected[name].shape)}"
     for name in expected:
         if name not in named.tensors and name not in FILLED and not name.endswith(COUNTER):
-            yield f"{name} (as it is called here): missing"
+            yield f"{_as_here(name)}: missing"
 
 
 def _target_differences(state: State) -> Iterator[str]:
@@ -121,9 +121,8 @@ def _filled(tensors: State, expected: Mapping[str, Tensor]) -> State:
     return {name: tensor.to(expected[name].dtype).contiguous() for name, tensor in result.items()}
 
 
-def _older(message: str, named: Named) -> str:
-    name = message.split(" ", maxsplit=1)[0]
-    return message.replace(name, named.origin.get(name, f"{name} (as it is called here)"), 1)
+def _as_here(name: str) -> str:
+    return f"{name} (as it is called here)"
 
 
 def _refusal(model_type: str, problems: list[str]) -> CheckpointError:

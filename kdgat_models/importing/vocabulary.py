@@ -55,12 +55,14 @@ def read_vocabulary(file: Path) -> EmbeddingRows:
 def _mapped(file: Path, content: dict[str, object]) -> EmbeddingRows:
     row_of = {_identifier(file, name): row for name, row in content.items() if name.lower() not in OTHERS}
     others = [row for name, row in content.items() if name.lower() in OTHERS]
+    doubled = len(row_of) + len(others) < len(content)
     taken = [*row_of.values(), *others]
     rest = set(range(len(row_of) + 1)) - {row for row in taken if isinstance(row, int)}
     if not others and len(rest) == 1:
         others = list(rest)
     if (
         not row_of
+        or doubled
         or len(others) != 1
         or sorted(map(str, [*row_of.values(), *others])) != sorted(str(row) for row in range(len(row_of) + 1))
     ):

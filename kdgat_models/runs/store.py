@@ -73,7 +73,7 @@ class RunStore:
     def files(self, table: str, pattern: str = "*") -> list[Path]:
         """Files of `table` whose names, without suffix, match `pattern`; none if nothing was ever written, no broken ones."""
         folder = self.folder / table
-        if not folder.exists() or folder in self.broken:
+        if not folder.exists():
             return []
         if not folder.is_dir():
             self.broken[folder] = "it is a file where a folder should be"

@@ -1,4 +1,3 @@
-import json
 import pickle
 from pathlib import Path
 
@@ -8,7 +7,6 @@ from legacy_modules import LegacyGat, LegacyQNetwork
 
 from kdgat_models.errors import CheckpointError
 from kdgat_models.importing.pickles import read_state
-from kdgat_models.importing.vocabulary import read_vocabulary
 
 
 class Runs:
@@ -51,6 +49,8 @@ def test_the_tensors_of_an_agent_are_called_by_their_network(tmp_path):
     network = LegacyQNetwork()
     torch.save({"q_network": network.state_dict(), "target_network": network.state_dict()}, tmp_path / "dqn.pth")
     assert "q_network.net.0.weight" in read_state(tmp_path / "dqn.pth")
+    torch.save({"q_network": network.state_dict()}, tmp_path / "dqn.pth")
+    assert list(read_state(tmp_path / "dqn.pth")) == [f"q_network.{name}" for name in network.state_dict()]
     torch.save({"q_network": network.state_dict(), "optimizer": {}, "target_network": 3}, tmp_path / "dqn.pth")
     with pytest.raises(CheckpointError, match="unknown: optimizer; not a state dict: target_network"):
         read_state(tmp_path / "dqn.pth")
@@ -64,6 +64,12 @@ def test_the_tensors_of_an_agent_are_called_by_their_network(tmp_path):
         ({"a": torch.zeros(1), "epoch": 3}, r"what is no tensor: epoch \(int\)"),
         ({"a": torch.tensor([1.0, float("nan")])}, "not finite in a"),
         ({"a": torch.zeros(2).to_sparse()}, "sparse"),
+        ({"a": torch.zeros(1), "b": torch.zeros(2, dtype=torch.complex64)}, "complex tensors cannot be imported: b$"),
+        ({"a": "x", "b": None, "c": torch.zeros(1)}, r"what is no tensor: a \(str\), b \(NoneType\)\. Save"),
+        ({"a": torch.tensor([float("inf")]), "b": torch.zeros(1), "c": -torch.tensor([torch.inf])}, "not finite in a, c$"),
+        ({"q_network": 3}, "unknown: none; not a state dict: q_network$"),
+        ({"q_network": {}, "epoch": 3}, "unknown: epoch; not a state dict: none$"),
+        ({"q_network": {}}, "holds a dict, no state dict"),
     ],
 )
 def test_what_is_no_state_dict_is_refused(tmp_path, content, message):
@@ -79,28 +85,33 @@ def test_a_file_that_torch_did_not_write_is_one_message(tmp_path, content):
         read_state(tmp_path / "x.pth")
 
 
-def vocabulary(tmp_path, content):
-    (tmp_path / "ids.json").write_text(content if isinstance(content, str) else json.dumps(content))
-    return read_vocabulary(tmp_path / "ids.json")
-
-
-def test_a_list_of_ids_is_a_vocabulary(tmp_path):
-    known = vocabulary(tmp_path, ["0x1A0", 5, "416", 2][:2])
-    assert known.vocabulary.ids == (5, 0x1A0)
-    assert known.rows is None
-
-
-@pytest.mark.parametrize("content", [{"0x1A0": 0, "5": 2, "OOV": 1}, {"416": 0, "5": 2}])
-def test_a_mapping_says_which_row_is_whose(tmp_path, content):
-    known = vocabulary(tmp_path, content)
-    assert known.vocabulary.ids == (5, 0x1A0)
-    assert known.rows == (1, 2, 0)
-
-
+@pytest.mark.filterwarnings("ignore:Sparse CSR", "ignore:torch.quantize_per_tensor")
 @pytest.mark.parametrize(
-    "content",
-    ["{", 3, [], [5, 5], ["five"], [-1], [1 << 29], [True], {"5": 0, "6": 0}, {"5": 3, "6": 4}, {"5": "a"}, {"OOV": 0}],
+    "unfit", [torch.Tensor.to_sparse_csr, lambda tensor: torch.quantize_per_tensor(tensor, 1.0, 0, torch.quint8)]
 )
-def test_a_file_that_is_no_vocabulary_is_refused(tmp_path, content):
-    with pytest.raises(CheckpointError, match=r"ids\.json"):
-        vocabulary(tmp_path, content)
+def test_tensors_in_compressed_rows_or_in_steps_are_refused(tmp_path, unfit):
+    torch.save({"a": unfit(torch.eye(2)), "b": torch.zeros(1)}, tmp_path / "x.pth")
+    with pytest.raises(CheckpointError, match=r"sparse, quantised or complex tensors cannot be imported: a$"):
+        read_state(tmp_path / "x.pth")
+
+
+def test_code_does_not_run_where_the_environment_asks_torch_to_trust_files(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    torch.save({"extra": Runs(tmp_path / "it ran")}, tmp_path / "gat.pth")
+    with pytest.raises(CheckpointError, match="refused"):
+        read_state(tmp_path / "gat.pth")
+    assert not (tmp_path / "it ran").exists()
+
+
+def test_a_state_that_was_saved_on_a_gpu_is_read_without_one(tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(torch.serialization, "location_tag", lambda storage: "cuda:7")
+        torch.save({"a": torch.ones(2)}, tmp_path / "gat.pth")
+    assert read_state(tmp_path / "gat.pth")["a"].tolist() == [1, 1]
+
+
+def test_parameters_become_tensors_and_names_become_texts(tmp_path):
+    torch.save({"a": torch.nn.Parameter(torch.ones(1)), 3: torch.zeros(1)}, tmp_path / "gat.pth")
+    state = read_state(tmp_path / "gat.pth")
+    assert list(state) == ["a", "3"]
+    assert not state["a"].requires_grad

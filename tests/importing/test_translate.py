@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import torch
 from legacy_modules import LegacyGat, LegacyQNetwork, LegacyVgae, older_spelling, randomised
@@ -99,6 +101,106 @@ def test_the_sizes_are_those_of_the_tensors():
     assert (arch.embedding_dim, arch.neighborhood_hidden) == (7, 2)
 
 
+def refusal(state, **stated):
+    with pytest.raises(CheckpointError) as raised:
+        imported(state, **stated)
+    return str(raised.value)
+
+
+def test_a_name_that_is_unknown_hides_none_that_follow_and_nothing_else_is_said():
+    zeros = torch.zeros(2)
+    said = "the state dict is no {0} that can be imported; {1}:\n  speed.weight: unknown"
+    for state, kind, can_be in (
+        (LegacyVgae().state_dict(), "vgae", r"an autoencoder has two encoder .* and neighborhood_decoder\.\{0,3,6\}"),
+        (LegacyGat().state_dict(), "gat", r"a classifier has GATConv layers of one width, .*, the last of two outputs"),
+        (agent(LegacyQNetwork()), "dqn", r"an agent has 15 inputs, .* with layer norms net\.\{1,5,\.\.\.\}"),
+    ):
+        assert re.fullmatch(said.format(kind, can_be), refusal({"speed.weight": zeros, **state}))
+
+
+def test_the_order_of_a_state_does_not_matter():
+    for legacy in (LegacyVgae(), LegacyGat()):
+        state = older_spelling(legacy.state_dict())
+        first, second = imported(state).state_dict(), imported(dict(reversed(state.items()))).state_dict()
+        assert all(torch.equal(first[name], second[name]) for name in first)
+    state = agent(randomised(LegacyQNetwork()), randomised(LegacyQNetwork(), seed=5))
+    first, second = imported(state).state_dict(), imported(dict(reversed(state.items()))).state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_settings_that_the_config_states_otherwise_are_named_with_both_values():
+    lines = refusal(LegacyVgae().state_dict(), vgae={"hidden": [16, 8, 5], "heads": 2, "decoder_heads": 1}).splitlines()[1:]
+    assert lines == [
+        "  vgae.hidden: the config says [16, 8, 5], the tensors (16, 8, 4)",
+        "  vgae.decoder_heads: the config says 1, the tensors 2",
+    ]
+
+
+def test_what_older_agents_and_layers_did_not_have_is_what_changes_nothing():
+    fusion = imported(agent(LegacyQNetwork()))
+    assert torch.equal(fusion.state_mean, torch.zeros(15))
+    assert torch.equal(fusion.state_std, torch.ones(15))
+    counters = {
+        n: t for n, t in imported(without_counters(LegacyVgae().state_dict())).state_dict().items() if "num_batches" in n
+    }
+    assert len(counters) == 3
+    assert all((int(counter), counter.dtype) == (0, torch.int64) for counter in counters.values())
+
+
+def without_counters(state):
+    return {name: tensor for name, tensor in state.items() if "num_batches" not in name}
+
+
+def test_weights_of_half_or_double_precision_become_single():
+    for dtype in (torch.float16, torch.float64):
+        state = {
+            name: tensor.to(dtype) if tensor.is_floating_point() else tensor
+            for name, tensor in LegacyGat().state_dict().items()
+        }
+        assert {t.dtype for t in imported(state).state_dict().values() if t.is_floating_point()} == {torch.float32}
+
+
+def test_an_older_spelling_whose_two_weights_differ_in_shape_is_refused():
+    state = older_spelling(LegacyGat().state_dict())
+    state["convs.0.lin_dst.weight"] = torch.zeros(1, 1)
+    assert refusal(state).splitlines()[1:] == ["  convs.0.lin_dst.weight: unknown"]
+
+
+def test_a_target_network_has_the_tensors_of_the_network_and_no_others():
+    deeper = refusal(agent(LegacyQNetwork(), LegacyQNetwork(layers=3))).splitlines()[1:]
+    assert "  target_network.net.12.weight: q_network has no such tensor of shape [21, 8]" in deeper
+    assert all(line.startswith("  target_network.net.") for line in deeper)
+
+
+def test_an_agent_without_a_target_network_is_imported():
+    network = LegacyQNetwork()
+    imported({f"q_network.{name}": tensor for name, tensor in network.state_dict().items()})
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "replacement", "said"),
+    [
+        (LegacyVgae, "id_embedding.weight", None, "embedding.weight (as it is called here) is missing"),
+        (LegacyVgae, "id_embedding.weight", torch.zeros(3), "id_embedding.weight has shape [3], expected 2 dimensions"),
+        (LegacyVgae, "z_mean.weight", torch.zeros(3), "z_mean.weight has shape [3], expected 2 dimensions"),
+        (LegacyVgae, "encoder_layers.0.att_src", None, "encoder_1.att_src (as it is called here) is missing"),
+        (
+            LegacyVgae,
+            "decoder_layers.0.att_src",
+            torch.zeros(1, 2),
+            "decoder_layers.0.att_src has shape [1, 2], expected 3 dimensions",
+        ),
+        (LegacyGat, "id_embedding.weight", None, "embedding.weight (as it is called here) is missing"),
+        (LegacyGat, "convs.0.att_src", None, "convs.0.conv.att_src (as it is called here) is missing"),
+    ],
+)
+def test_a_tensor_that_the_sizes_are_read_off_is_named_as_it_was_called(model, name, replacement, said):
+    state = dict(model().state_dict())
+    del state[name]
+    state |= {} if replacement is None else {name: replacement}
+    assert refusal({"speed.weight": torch.zeros(1), **state}).splitlines()[1:] == ["  speed.weight: unknown", f"  {said}"]
+
+
 def test_all_that_does_not_fit_is_listed_at_once():
     state = LegacyVgae().state_dict() | {"speed.weight": torch.zeros(2), "encoder_layers.2.bias": torch.zeros(2)}
     state["z_logvar.weight"] = torch.zeros(5, 8)
@@ -172,5 +274,9 @@ def test_sizes_that_cannot_go_together_are_refused():
 
 
 def test_names_of_no_known_model_are_refused():
-    with pytest.raises(CheckpointError, match=r"names of no known model: a\.weight"):
-        model_type_of({"a.weight": torch.zeros(1)})
+    with pytest.raises(CheckpointError) as refused:
+        model_type_of({f"{letter}.weight": torch.zeros(1) for letter in "abcdef"} | {"convs.01.weight": torch.zeros(1)})
+    assert str(refused.value) == (
+        "these are the names of no known model: a.weight, b.weight, c.weight, d.weight, e.weight, ...; "
+        "one of z_mean, convs.0, q_network.net.0 is expected"
+    )

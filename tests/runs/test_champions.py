@@ -49,6 +49,21 @@ def test_a_removed_one_is_watched_no_longer_until_it_is_registered_again(store):
     assert champions(store) == [CHAMPION, small]
 
 
+@pytest.mark.parametrize("content", ["{", None])
+def test_one_that_cannot_be_read_is_named_and_the_others_stay_each_time(store, content):
+    small = CHAMPION._replace(variant="small_kd")
+    for champion in (small, CHAMPION._replace(dataset="broken"), CHAMPION):
+        register(store, champion)
+    (row,) = (row for row in store.rows("champions") if row["dataset"] == "broken")
+    store.write("champions", "broken-large-9", [{**row, "models": content, "written_at": datetime.now(UTC)}])
+    for _ in range(2):
+        assert champions(store) == [CHAMPION, small]
+    (warning,) = store.warnings()
+    assert "what it says of broken/large cannot be read" in warning
+    assert remove(store, "demo", "large")
+    assert champions(store) == [small]
+
+
 def test_every_registration_is_kept(store):
     register(store, CHAMPION)
     register(store, CHAMPION)

@@ -100,6 +100,30 @@ def test_lessons_have_a_row_for_each_key_and_count_its_attempts(store):
     assert (small["scale"], small["attempts"], small["out_of_memory"], small["peak_mb"]) == ("small", 2, 1, 6000)
 
 
+def test_the_figures_of_the_rule(store):
+    """0.85 + 0.02, then times 0.8 in four digits until 0.4; 0.75 under distillation; never above 0.95."""
+    factors = [learn(store, KEY, attempt(1), 6000.0, out_of_memory=False).factor]
+    factors += [learn(store, KEY, attempt(number), 9000.0, out_of_memory=True).factor for number in range(2, 7)]
+    assert factors == [0.87, 0.696, 0.5568, 0.4454, 0.4, 0.4]
+    taught = KEY._replace(distilled=True)
+    factors = [learn(store, taught, attempt(number), 6000.0, out_of_memory=False).factor for number in range(1, 13)]
+    assert factors == [0.77, 0.79, 0.81, 0.83, 0.85, 0.87, 0.89, 0.91, 0.93, 0.95, 0.95, 0.95]
+
+
+def test_a_row_of_another_key_in_a_file_of_this_one_teaches_nothing(store):
+    learn(store, KEY, attempt(1), 6000.0, out_of_memory=False)
+    (row,) = store.rows("memory")
+    store.write("memory", f"{KEY.file_pattern}-x-1", [{**row, "scale": "large"}])
+    assert (lesson(store, KEY).peak_mb, len(lessons(store))) == (6000, 2)
+
+
+def test_files_of_earlier_runs_are_found_by_their_names(store):
+    assert KEY.file_pattern == "demo-vgae-small-vgae-no"
+    assert KEY._replace(distilled=True).file_pattern == "demo-vgae-small-vgae-kd"
+    learn(store, KEY, attempt(3), 6000.0, out_of_memory=False)
+    assert [file.name for file in store.files("memory")] == ["demo-vgae-small-vgae-no-r-3.parquet"]
+
+
 @pytest.mark.parametrize("field", ["model_type", "scale", "stage", "dataset"])
 def test_a_key_whose_name_begins_like_another_is_another(store, field):
     learn(store, KEY._replace(**{field: f"{getattr(KEY, field)}-no-x"}), attempt(1), 6000.0, out_of_memory=False)

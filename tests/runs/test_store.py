@@ -142,13 +142,19 @@ def of_another_type(file):
     pq.write_table(table.set_column(table.column_names.index("run_id"), "run_id", pa.array([7])), file)
 
 
+def of_a_doubled_column(file):
+    table = pq.read_table(file)
+    pq.write_table(table.append_column("value", pa.array([0.5])), file)
+
+
 def torn_behind_a_whole_head(file):
     content = bytearray(file.read_bytes())
     content[4:60] = bytes(56)
     file.write_bytes(content)
 
 
-BREAK = [torn, emptied, of_another_kind, a_folder, of_other_columns, of_another_type, torn_behind_a_whole_head]
+BREAK = [torn, emptied, of_another_kind, a_folder, of_other_columns, of_another_type, of_a_doubled_column]
+BREAK += [torn_behind_a_whole_head]
 
 
 @pytest.mark.parametrize("damage", BREAK)
