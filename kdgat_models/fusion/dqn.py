@@ -45,6 +45,7 @@ class DqnObjective(FusionObjective[DqnFusion]):
     replay_reward: Tensor
     written: Tensor
     steps: Tensor
+    states: Tensor
 
     def __init__(self, network: DqnFusion, train: FusionData, validation: FusionData, config: PipelineConfig) -> None:
         super().__init__(network, train, validation, config)
@@ -56,7 +57,8 @@ class DqnObjective(FusionObjective[DqnFusion]):
         self.register_buffer("replay_reward", torch.zeros(size))
         self.register_buffer("written", torch.zeros((), dtype=torch.int64))
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
-        self.states = network.scaled(train.inputs.states)  # they do not change, so they are scaled once
+        # They do not change, so they are scaled once.
+        self.register_buffer("states", network.scaled(train.inputs.states), persistent=False)
         self.settled_after = -(-self.arch.epsilon_decay_steps // config.fusion.steps_per_epoch)
 
     @property
@@ -72,7 +74,7 @@ class DqnObjective(FusionObjective[DqnFusion]):
         reward = self._act_and_remember(batch, draws)
         filled = min(int(self.written), self.arch.replay_size)
         memory = torch.randint(filled, (self.arch.batch_size,), generator=draws.torch)
-        loss = self._double_q_loss(memory)
+        loss = self._double_q_loss(memory.to(batch.device))
         return {"total": loss, "reward": reward, "epsilon": torch.tensor(self.epsilon)}
 
     def after_step(self) -> None:
@@ -86,9 +88,9 @@ class DqnObjective(FusionObjective[DqnFusion]):
         greedy = self.network.q(self.states[rows]).argmax(1)
         random = torch.randint(self.arch.actions, greedy.shape, generator=draws.torch)
         explore = torch.rand(len(rows), generator=draws.torch) < self.epsilon
-        actions = torch.where(explore, random, greedy.cpu())
+        actions = torch.where(explore.to(rows.device), random.to(rows.device), greedy)
         reward = self.reward(self.network.blend(inputs, actions), rows)
-        slots = (self.written + torch.arange(len(rows))) % self.arch.replay_size
+        slots = (self.written + torch.arange(len(rows), device=rows.device)) % self.arch.replay_size
         self.replay_row[slots], self.replay_action[slots], self.replay_reward[slots] = rows, actions, reward
         self.written += len(rows)
         return reward.mean()

@@ -23,6 +23,9 @@ class FusionInputs(NamedTuple):
     def take(self, rows: Tensor) -> "FusionInputs":
         return FusionInputs(*(tensor[rows] for tensor in self))
 
+    def to(self, device: torch.device) -> "FusionInputs":
+        return FusionInputs(*(tensor.to(device) for tensor in self))
+
 
 class FusionData(NamedTuple):
     """Labelled inputs in time order; `following` is the row of the next window of the same capture, or -1 at its end."""
@@ -88,7 +91,7 @@ def fused_scores(method: FusionMethod, inputs: FusionInputs, origin: Origin | No
     """
     method.eval()
     with torch.no_grad():
-        scores = method(inputs).cpu().double().numpy()
+        scores = method(inputs.to(method.state_mean.device)).cpu().double().numpy()
     require_finite(
         scores, ["the score of the fusion"], origin.describe if origin else lambda row: f"window {row} of those given"
     )

@@ -19,4 +19,5 @@ class MlpFusion(FusionMethod):
 
     def forward(self, inputs: FusionInputs) -> Float[Tensor, "windows"]:
         views = torch.stack([inputs.anomaly, inputs.classifier], 1)
-        return torch.sigmoid(self.layers(torch.cat([self.scaled(inputs.states), views], 1))[:, 0])
+        logit = self.layers(torch.cat([self.scaled(inputs.states), views], 1))[:, 0]
+        return torch.sigmoid(logit.float())  # half precision has no number between 0.9995 and 1

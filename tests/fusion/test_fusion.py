@@ -130,6 +130,31 @@ def test_methods_that_read_the_state_trust_by_the_window(method, least):
 
 
 @pytest.mark.parametrize("method", METHODS)
+def test_all_that_training_reads_goes_to_the_device_of_the_network_and_none_of_it_is_kept(method):
+    config = tiny("dqn")
+    objective = METHODS[method].objective(METHODS[method].make(config.dqn, 15), separable(), separable(seed=1), config)
+    kept = set(objective.state_dict())
+    objective.to("meta")
+    for data in (objective.train_data, objective.validation_data):
+        assert {tensor.device.type for tensor in (*data.inputs, data.label, data.following)} == {"meta"}
+    assert {tensor.device.type for tensor in objective.buffers()} == {"meta"}
+    assert next(iter(objective.batches(0, Draws.of(0, 0)))).device.type == "meta"
+    assert not any("states" in name or "label" in name for name in kept)
+
+
+def test_a_sure_score_in_half_precision_costs_no_more_than_in_single():
+    config = tiny("dqn")
+    network = METHODS["mlp"].make(config.dqn, 15)
+    torch.nn.init.constant_(network.layers[-1].bias, 8.0)  # a score of 0.9997, which is 1 in half precision
+    objective = METHODS["mlp"].objective(network, separable(), separable(seed=1), config).eval()
+    rows = torch.arange(400)
+    single = objective.loss(rows, Draws.of(0, 0))["total"].item()
+    with torch.autocast("cpu", torch.bfloat16):
+        half = objective.loss(rows, Draws.of(0, 0))["total"].item()
+    assert half == pytest.approx(single, rel=0.02)
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_every_method_scores_in_0_to_1_and_a_batch_as_its_windows(method):
     torch.manual_seed(0)
     network = METHODS[method].make(DQNArchitecture(hidden=16, layers=1), 15)
