@@ -6,12 +6,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch_geometric.nn import global_max_pool
 
 from config.schema import GATArchitecture, SelfLoops
 from kdgat_models.graphs.batch import GraphBatch
 from kdgat_models.networks.layers import CONVOLUTIONS, with_self_loops
-from kdgat_models.networks.pooling import POOLINGS
+from kdgat_models.networks.pooling import POOLINGS, max_pool
 
 
 class GatOutput(NamedTuple):
@@ -67,7 +66,7 @@ class GAT(nn.Module):
         if self.node_head is None:
             return GatOutput(logits, embedding, logits.new_zeros(len(x)))
         node_logit = self.node_head(torch.cat([entry, jumped], 1)).squeeze(1)
-        worst = global_max_pool(node_logit[:, None], graph, num_graphs)
+        worst = max_pool(node_logit[:, None], graph, num_graphs)
         return GatOutput(logits + torch.cat([torch.zeros_like(worst), worst], 1), embedding, node_logit)
 
 

@@ -12,7 +12,7 @@ from config.schema import IdentityConfig
 from kdgat_models.graphs.batch import GraphBatch
 from kdgat_models.graphs.vocabulary import UNKNOWN, Vocabulary
 from kdgat_models.networks.gat import GAT, classify
-from kdgat_models.networks.pooling import POOLINGS
+from kdgat_models.networks.pooling import POOLINGS, max_pool
 
 WIDTH, FEATURES, EDGE_FEATURES = 6, 5, 3
 SIZES = (4, 1, 9)  # nodes of the graphs
@@ -37,6 +37,18 @@ def nodes() -> tuple[torch.Tensor, torch.Tensor]:
 def test_a_pooling_is_as_wide_as_it_says(name, nodes):
     pool = pooling(name)
     assert pool(*nodes, len(SIZES)).shape == (len(SIZES), pool.width)
+
+
+def test_the_largest_values_and_their_gradients_are_those_of_torch_geometric(nodes):
+    h, graph = nodes
+    h[0] = h[1]  # a tie
+    found = []
+    for pool in (max_pool, global_max_pool):
+        of = h.clone().requires_grad_()
+        largest = pool(of, graph, len(SIZES) + 1)  # the last graph has no node
+        largest.square().sum().backward()
+        found += [largest.detach(), of.grad]
+    torch.testing.assert_close(found[:2], found[2:])
 
 
 @pytest.mark.parametrize("name", POOLINGS)
