@@ -9,15 +9,14 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch_geometric.nn import global_max_pool, global_mean_pool
+from torch_geometric.nn import global_mean_pool
 
-from kdgat_models.graphs.batch import GraphBatch
+from kdgat_models.graphs.batch import GraphBatch, over_windows
 from kdgat_models.graphs.finite import Origin, require_finite
 from kdgat_models.graphs.store import GraphData
 from kdgat_models.networks.gat import classify
+from kdgat_models.networks.pooling import max_pool
 from kdgat_models.networks.vgae import VGAE, vgae_errors
-
-BATCH_WINDOWS = 256
 
 
 class Extraction(NamedTuple):
@@ -62,7 +61,7 @@ class VgaeFeatures:
         means = global_mean_pool(terms, batch.graph, batch.num_graphs)
         score = means[:, 4]
         if network.arch.score == "max":
-            score = global_max_pool(terms[:, 4:], batch.graph, batch.num_graphs).squeeze(1)
+            score = max_pool(terms[:, 4:], batch.graph, batch.num_graphs).squeeze(1)
         features = torch.cat([means[:, :3], _node_figures(output.mu, batch), (1 / (1 + score))[:, None]], 1)
         return Extraction(features, score)
 
@@ -115,10 +114,7 @@ def extract(network: nn.Module, extractor: FusionFeatureExtractor, data: GraphDa
     """
     network.eval()
     device = next(network.parameters()).device
-    parts = [
-        extractor(network, data.batch(windows[begin : begin + BATCH_WINDOWS]).to(device))
-        for begin in range(0, len(windows), BATCH_WINDOWS)
-    ]
+    parts = over_windows(windows, lambda some: extractor(network, data.batch(some).to(device)))
     if not parts:
         return Extracted(np.zeros((0, len(extractor.names)), np.float32), np.zeros(0))
     features = torch.cat([part.features for part in parts]).cpu().numpy()
@@ -138,17 +134,17 @@ def suspects(network: nn.Module, data: GraphData) -> NDArray[np.uint32]:
     """
     network.eval()
     device, store = next(network.parameters()).device, data.store
-    accused = []
-    for begin in range(0, len(store), BATCH_WINDOWS):
-        windows = np.arange(begin, min(begin + BATCH_WINDOWS, len(store)))
+
+    def accused(windows: NDArray[np.int64]) -> NDArray[np.int64]:
         logits = classify(network, data.batch(windows).to(device)).node_logit.cpu().numpy()
         first = store.node_offsets[windows] - store.node_offsets[windows[0]]
         # Sorted by window, then by logit: the last node of each window is its suspect.
         window = np.repeat(np.arange(len(windows)), np.diff(np.append(first, len(logits))))
         require_finite(logits, ["the logit of a node"], lambda row, of=window, w=windows: Origin(store, w).describe(of[row]))
         order = np.lexsort((logits, window))
-        accused.append(order[np.append(first[1:], len(logits)) - 1] + store.node_offsets[windows[0]])
-    rows = np.concatenate(accused) if accused else np.zeros(0, np.int64)
+        return order[np.append(first[1:], len(logits)) - 1] + store.node_offsets[windows[0]]
+
+    rows = np.concatenate([np.zeros(0, np.int64), *over_windows(np.arange(len(store)), accused)])
     return np.asarray(store.arbitration_id[rows])
 
 
@@ -157,5 +153,5 @@ def _node_figures(values: Float[Tensor, "nodes width"], batch: GraphBatch) -> Fl
     moments = torch.stack([values.mean(1), values.square().mean(1)], 1)
     mean, square = global_mean_pool(moments, batch.graph, batch.num_graphs).unbind(1)
     extremes = torch.stack([values.amax(1), -values.amin(1)], 1)
-    high, low = global_max_pool(extremes, batch.graph, batch.num_graphs).unbind(1)
+    high, low = max_pool(extremes, batch.graph, batch.num_graphs).unbind(1)
     return torch.stack([mean, (square - mean.square()).clamp_min(0).sqrt(), high, -low], 1)

@@ -1,10 +1,17 @@
 """A batch: several graphs as one disconnected graph, in flat tensors."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 from torch import Tensor
+
+BATCH_WINDOWS = 256  # of a batch from which nothing is learnt
+
+Result = TypeVar("Result")
 
 
 class GraphBatch(NamedTuple):
@@ -24,3 +31,25 @@ class GraphBatch(NamedTuple):
 
     def to(self, device: torch.device) -> "GraphBatch":
         return GraphBatch(*(tensor.to(device, non_blocking=True) for tensor in self))
+
+
+def over_windows(windows: NDArray[np.int64], run: Callable[[NDArray[np.int64]], Result]) -> list[Result]:
+    """What `run` gives for `windows`, in their order, a batch at a time: a smaller one where a batch does not fit the GPU.
+
+    Raises:
+        torch.OutOfMemoryError: not even one window fits.
+    """
+    results: list[Result] = []
+    begin, size = 0, BATCH_WINDOWS
+    while begin < len(windows):
+        try:
+            results.append(run(windows[begin : begin + size]))
+            begin += size
+            continue
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise
+        # Outside of the handler: the exception holds the frames, and with them the tensors that did not fit.
+        size //= 2
+        torch.cuda.empty_cache()
+    return results

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from config.schema import PipelineConfig
 from kdgat_models.errors import DatasetError
-from kdgat_models.graphs.batch import GraphBatch
+from kdgat_models.graphs.batch import GraphBatch, over_windows
 from kdgat_models.graphs.splits import VALIDATION
 from kdgat_models.graphs.store import GraphData
 from kdgat_models.networks.gat import classify
@@ -83,14 +83,16 @@ class GatObjective(Objective[nn.Module]):
 
     def validate(self) -> dict[str, float]:
         """Cross-entropy and accuracy over all validation windows, in their natural proportion."""
-        loss, right = 0.0, 0
-        for begin in range(0, len(self.validation_windows), 256):
-            graphs = self._graphs(self.validation_windows[begin : begin + 256])
-            logits = classify(self.network, graphs).logits
-            loss += F.cross_entropy(logits, graphs.label, reduction="sum").item()
-            right += int((logits.argmax(1) == graphs.label).sum())
+        found = over_windows(self.validation_windows, self._validate)
         count = len(self.validation_windows)
-        return {"value": loss / count, "accuracy": right / count}
+        return {"value": sum(loss for loss, _ in found) / count, "accuracy": sum(right for _, right in found) / count}
+
+    def _validate(self, windows: NDArray[np.int64]) -> tuple[float, int]:
+        """Sum of the cross-entropy over these windows, and how many are classified right."""
+        graphs = self._graphs(windows)
+        logits = classify(self.network, graphs).logits
+        loss = F.cross_entropy(logits, graphs.label, reduction="sum").item()
+        return loss, int((logits.argmax(1) == graphs.label).sum())
 
     def _graphs(self, windows: NDArray[np.int64]) -> GraphBatch:
         return self.data.batch(windows).to(next(self.network.parameters()).device)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from config.schema import PipelineConfig
 from kdgat_models.errors import DatasetError
-from kdgat_models.graphs.batch import GraphBatch
+from kdgat_models.graphs.batch import GraphBatch, over_windows
 from kdgat_models.graphs.splits import TRAIN, VALIDATION
 from kdgat_models.graphs.store import GraphData
 from kdgat_models.networks.vgae import VGAE, VgaeOutput, vgae_errors
@@ -67,13 +67,14 @@ class VgaeObjective(Objective[VGAE]):
 
     def validate(self) -> dict[str, float]:
         """Mean loss over the nodes of normal validation windows, with z = mu."""
-        total, nodes = 0.0, 0
-        for begin in range(0, len(self.validation_windows), 256):
-            graphs = self._graphs(self.validation_windows[begin : begin + 256])
-            output = self.network(graphs.id_index, graphs.x, graphs.edge_index)
-            total += vgae_errors(output, graphs).total(self.network.arch).sum().item()
-            nodes += len(graphs.x)
-        return {"value": total / nodes}
+        found = over_windows(self.validation_windows, self._validate)
+        return {"value": sum(total for total, _ in found) / sum(nodes for _, nodes in found)}
+
+    def _validate(self, windows: NDArray[np.int64]) -> tuple[float, int]:
+        """Sum of the loss over the nodes of these windows, and their number."""
+        graphs = self._graphs(windows)
+        output = self.network(graphs.id_index, graphs.x, graphs.edge_index)
+        return vgae_errors(output, graphs).total(self.network.arch).sum().item(), len(graphs.x)
 
     def _graphs(self, windows: NDArray[np.int64]) -> GraphBatch:
         return self.data.batch(windows).to(next(self.network.parameters()).device)

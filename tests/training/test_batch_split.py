@@ -6,6 +6,7 @@ import torch
 from conftest import tiny
 from torch import nn
 
+from kdgat_models.graphs.batch import BATCH_WINDOWS, over_windows
 from kdgat_models.graphs.splits import TRAIN
 from kdgat_models.registry import build
 from kdgat_models.training.loop import BatchSplit
@@ -107,3 +108,26 @@ def test_parts_hold_every_window_once_and_weigh_as_much_as_their_size(windows, c
 def test_an_objective_that_says_nothing_of_parts_has_its_batches_whole():
     batch = np.arange(5)
     assert Objective.parts(Limited(fits=1), batch, 4) == [(batch, 1.0)]
+
+
+def test_windows_from_which_nothing_is_learnt_come_in_smaller_batches_where_they_do_not_fit_and_in_their_order():
+    sizes = []
+
+    def run(windows):
+        sizes.append(len(windows))
+        if len(windows) > BATCH_WINDOWS // 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return windows
+
+    windows = np.arange(BATCH_WINDOWS + 10)[::-1]
+    assert np.array_equal(np.concatenate(over_windows(windows, run)), windows)
+    assert sizes == [BATCH_WINDOWS, BATCH_WINDOWS // 2, *[BATCH_WINDOWS // 4] * 4, 10]
+    assert over_windows(windows[:0], run) == []
+
+
+def test_when_not_even_one_window_fits_more_memory_is_asked_for():
+    def run(windows):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        over_windows(np.arange(10), run)
