@@ -1,6 +1,7 @@
 """Shared fixtures. Everything here is real: simulated traffic goes through the real readers, graphs and networks."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,12 @@ def one_thread() -> None:
 
     torch.set_num_threads(1)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def on_the_cpu(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Also where there is a GPU: results are the same to the last digit on a CPU alone. test_cuda.py is about the GPU."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.name != "test_cuda.py":
+            patch.setattr("torch.cuda.is_available", lambda: False)
+        yield

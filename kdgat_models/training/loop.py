@@ -24,7 +24,7 @@ class FitResult(NamedTuple):
     best_value: float
     history: tuple[EpochReport, ...]  # of all epochs, also those before a kill
     seconds: float  # of this process
-    peak_gpu_memory_mb: float
+    peak_gpu_memory_mb: float  # of this process so far, of what torch allocates
 
 
 def fit(
