@@ -1,13 +1,14 @@
 """Checkpoints: `model.safetensors` (tensors) and `checkpoint.json` (all that gives them meaning). Nothing is pickled."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypeVar
 
+import torch
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from config.errors import ConfigError
 from config.schema import ModelType, PipelineConfig
@@ -22,6 +23,8 @@ F1 = "f1"
 MOST_NAMED = 8  # tensors in a message
 DIVISORS = ("temperature", "_scale")
 
+N = TypeVar("N", bound=nn.Module)
+FromConfig = Callable[[PipelineConfig, int, dict[str, Any]], N]  # config, number of ID indices, schema -> a new network
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -179,3 +182,19 @@ def differences(expected: Mapping[str, Tensor], stored: Mapping[str, Tensor]) ->
             found.append(f"{name} has type {given.dtype}, expected {wanted.dtype}")
     more = f"; and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
     return "; ".join(found[:MOST_NAMED]) + more
+
+
+def restore(checkpoint: Checkpoint, from_config: FromConfig[N]) -> N:
+    """The network of a checkpoint, made by `from_config` and ready for use.
+
+    Raises:
+        CheckpointError: its tensors are not those of the network that its config describes; they are listed.
+    """
+    given = (checkpoint.config, checkpoint.vocabulary.num_ids, checkpoint.schema)
+    with torch.device("meta"):  # sizes cost no memory to find out
+        found = differences(from_config(*given).state_dict(), checkpoint.tensors)
+    if found:
+        raise CheckpointError(f"the tensors are not those of the {checkpoint.config.model_type} in its config: {found}")
+    network = from_config(*given)
+    network.load_state_dict(checkpoint.tensors)
+    return network.eval()

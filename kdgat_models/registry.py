@@ -1,16 +1,15 @@
 """The models: how each is made, at which stage it is trained, and what fusion sees of it. One line per model."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import torch
 from torch import nn
 
 from config.schema import PipelineConfig
-from kdgat_models.checkpoint import Checkpoint, differences
-from kdgat_models.errors import CheckpointError
-from kdgat_models.fusion.features import EXTRACTORS, FusionFeatureExtractor, state_dim
-from kdgat_models.fusion.methods import METHODS
+from kdgat_models import checkpoint as checkpoints
+from kdgat_models.checkpoint import Checkpoint, FromConfig
+from kdgat_models.extraction.extract import Extractor
+from kdgat_models.fusion.features import EXTRACTORS
+from kdgat_models.fusion.methods import chosen_method
 from kdgat_models.networks.gat import GAT
 from kdgat_models.networks.vgae import VGAE
 
@@ -18,27 +17,15 @@ from kdgat_models.networks.vgae import VGAE
 class ModelEntry(NamedTuple):
     """One model type."""
 
-    from_config: Callable[[PipelineConfig, int, dict[str, Any]], nn.Module]  # config, num_ids, schema description
+    from_config: FromConfig[nn.Module]
     stage: str
-    extractor: FusionFeatureExtractor | None  # None: the model is not an input of fusion
-
-
-def _vgae(config: PipelineConfig, num_ids: int, schema: dict[str, Any]) -> nn.Module:
-    return VGAE(config.vgae, num_ids, len(schema["node_features"]) - 1, bounded=schema["bounded"])
-
-
-def _gat(config: PipelineConfig, num_ids: int, schema: dict[str, Any]) -> nn.Module:
-    return GAT(config.gat, num_ids, len(schema["node_features"]) - 1, len(schema["edge_features"]))
-
-
-def _fusion(config: PipelineConfig, num_ids: int, schema: dict[str, Any]) -> nn.Module:
-    return METHODS[config.fusion.method].make(config.dqn, state_dim())
+    extractor: Extractor | None  # None: the model is not an input of fusion
 
 
 REGISTRY: dict[str, ModelEntry] = {
-    "vgae": ModelEntry(_vgae, "vgae", EXTRACTORS["vgae"]),
-    "gat": ModelEntry(_gat, "gat", EXTRACTORS["gat"]),
-    "dqn": ModelEntry(_fusion, "fusion", None),
+    "vgae": ModelEntry(VGAE.from_config, "vgae", EXTRACTORS["vgae"]),
+    "gat": ModelEntry(GAT.from_config, "gat", EXTRACTORS["gat"]),
+    "dqn": ModelEntry(chosen_method, "fusion", None),
 }
 
 
@@ -48,21 +35,9 @@ def build(config: PipelineConfig, num_ids: int, schema: dict[str, Any]) -> nn.Mo
 
 
 def restore(checkpoint: Checkpoint) -> nn.Module:
-    """The network of a checkpoint, ready for use.
+    """The network of a checkpoint of any model type, ready for use.
 
     Raises:
         CheckpointError: its tensors are not those of the network that its config describes; they are listed.
     """
-    require_fitting(checkpoint)
-    network = build(checkpoint.config, checkpoint.vocabulary.num_ids, checkpoint.schema)
-    network.load_state_dict(checkpoint.tensors)
-    return network.eval()
-
-
-def require_fitting(checkpoint: Checkpoint) -> None:
-    """Raise a CheckpointError unless the tensors are those of the config's network, whose sizes cost no memory to find out."""
-    with torch.device("meta"):
-        network = build(checkpoint.config, checkpoint.vocabulary.num_ids, checkpoint.schema)
-    found = differences(network.state_dict(), checkpoint.tensors)
-    if found:
-        raise CheckpointError(f"the tensors are not those of the {checkpoint.config.model_type} in its config: {found}")
+    return checkpoints.restore(checkpoint, REGISTRY[checkpoint.config.model_type].from_config)

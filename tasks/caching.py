@@ -1,6 +1,7 @@
 """When a stage need not run again. The cache key is defined here and nowhere else.
 
-key = digest of (stage, the config sections that matter to it, digests of its inputs, the code that computes it).
+key = digest of (stage, the config sections that matter to it, digests of its inputs, the code that computes it, and, for a
+stage that reads the catalogue, its entries of the datasets).
 Prefect keeps the records; the lock is the kernel's, so that a killed run never leaves one behind.
 """
 
@@ -19,6 +20,7 @@ from prefect.locking.protocol import LockManager
 from prefect.logging import get_run_logger
 from prefect.transactions import IsolationLevel
 
+from config.catalog import dataset_entry
 from config.paths import CHECKOUT, COMPLETE, SHARED_STAGES, Paths, default_root
 from config.schema import PipelineConfig
 from kdgat_models.files import digest_json
@@ -26,6 +28,8 @@ from tasks.artifact import Artifact, published
 from tasks.damage import Say, forget, look, pointed, withdraw
 from tasks.seals import damages
 
+CATALOG = "config.catalog"
+IDLE = {"source", "licence", "resources"}  # fields of a catalogue entry on which no result depends
 # Sections of the config that a stage reads; a change of any other leaves it untouched.
 SECTIONS: dict[str, tuple[str, ...]] = {
     "ingest": (),
@@ -44,7 +48,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
 IDENTITY = ("dataset", "model_type", "scale")
 NAMES = ("config", "variant", "compute")  # parameters of a task that are no inputs
 LIBRARIES = ("torch", "torch-geometric", "numba", "polars", "scikit-learn")
-CODE = ("kdgat_models", "tasks.stages", "tasks.artifact")
+CODE = ("kdgat_models", "tasks.stages", "tasks.artifact", CATALOG)
 PARSER = threading.Lock()  # Python 3.11's parser keeps its recursion depth for all threads in one place (gh-106905)
 
 
@@ -58,10 +62,18 @@ def cache_key(stage: str, config: PipelineConfig, inputs: dict[str, Any]) -> str
             "config": sections,
             "identity": [getattr(config, name) for name in identity],
             "inputs": {name: _content(value) for name, value in sorted(inputs.items())},
+            "catalogue": _catalogue(stage, [config.dataset, *inputs.get("datasets", [])]),
             "code": code_version(f"tasks.stages.{stage}"),
             "libraries": {name: version(name) for name in LIBRARIES},
         }
     )
+
+
+def _catalogue(stage: str, datasets: list[str]) -> dict[str, Any]:
+    """Entries of the datasets, if the stage reads the catalogue."""
+    if CATALOG not in sources(f"tasks.stages.{stage}"):
+        return {}
+    return {name: dataset_entry(name).model_dump(mode="json", exclude=IDLE) for name in datasets}
 
 
 def _content(value: Any) -> Any:
@@ -73,9 +85,14 @@ def _content(value: Any) -> Any:
     return {name: _content(item) for name, item in value.items()} if isinstance(value, dict) else value
 
 
-@cache
 def code_version(module: str) -> str:
     """Digest of the source of `module` and of all of our modules that it imports, directly or not."""
+    return digest_json(sources(module))
+
+
+@cache
+def sources(module: str) -> dict[str, str]:
+    """Source of `module` and of all of our modules that it imports, by name."""
     seen: dict[str, str] = {}
     waiting = [module]
     while waiting:
@@ -87,7 +104,7 @@ def code_version(module: str) -> str:
             continue
         seen[name] = source
         waiting += _imports(source)
-    return digest_json(seen)
+    return seen
 
 
 def _source(name: str) -> str | None:
@@ -99,7 +116,8 @@ def _source(name: str) -> str | None:
     return None
 
 
-def _imports(source: str) -> list[str]:
+@cache
+def _imports(source: str) -> tuple[str, ...]:
     names = []
     with PARSER:
         tree = ast.parse(source)
@@ -108,7 +126,7 @@ def _imports(source: str) -> list[str]:
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return names
+    return tuple(names)
 
 
 def stage_cache_policy(stage: str) -> CachePolicy:

@@ -30,7 +30,7 @@ from kdgat_models.importing.translate import translate
 from kdgat_models.importing.vocabulary import EmbeddingRows, read_vocabulary
 from kdgat_models.registry import REGISTRY, restore
 from tasks.artifact import Artifact, read_artifact
-from tasks.stages.common import calibration_thresholds, labels_of
+from tasks.stages.training import calibration_thresholds, labels_of
 
 BASES = ("vgae", "gat")  # of a fusion
 
@@ -134,7 +134,9 @@ def _base(request: ImportRequest, state: State, stated: Mapping[str, Any], graph
     known = read_vocabulary(request.vocabulary) if request.vocabulary else EmbeddingRows(dataset.known)
     config, tensors = translate(state, stated["model_type"], current_values(stated), stated, known)
     made = Checkpoint(config, dataset.schema, known.vocabulary, {}, tensors, {})
-    thresholds = calibration_thresholds(restore(made), config.model_type, dataset.through(known.vocabulary))
+    extractor = REGISTRY[config.model_type].extractor
+    assert extractor is not None
+    thresholds = calibration_thresholds(restore(made), extractor, dataset.through(known.vocabulary))
     return made._replace(thresholds=thresholds)
 
 

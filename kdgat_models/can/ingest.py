@@ -21,7 +21,6 @@ from kdgat_models.files import atomic_path
 
 OnBadRows = Literal["error", "quarantine"]
 
-UNKNOWN_ATTACK = "unknown"
 FIRST_BYTES = 2**16  # more than any first line
 
 
@@ -78,18 +77,6 @@ def ingest_capture(
         if not summary.frames:
             raise CaptureError(f"{source} has no frames{_all_rejected(rejected)}")
     return summary.report(source, reader, rejected.count)
-
-
-def attack_type(capture: str) -> str:
-    """Attack type that a capture's name announces: `DoS-kia` -> DoS, `rpm-accessory-1` -> rpm.
-
-    `none` for the names of attack-free captures; `unknown` for a name that announces nothing, such as `-kia`.
-    """
-    stem = re.sub(r"_(dataset|data)$", "", capture)
-    if re.match(r"(attack[-_]free|accessory|normal)", stem, re.IGNORECASE):
-        return "none"
-    found = re.match(r"force-neutral|[^-]+", stem)
-    return (found.group().strip() if found else "") or UNKNOWN_ATTACK
 
 
 class _Summary:

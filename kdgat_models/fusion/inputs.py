@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from kdgat_models.fusion.features import EXTRACTORS, Extracted, extract
+from kdgat_models.extraction.extract import Extracted, extract
+from kdgat_models.fusion.features import EXTRACTORS
 from kdgat_models.fusion.method import FusionData, FusionInputs, ScoreScale
 from kdgat_models.graphs.dataset import GraphDataset
 from kdgat_models.graphs.splits import VALIDATION

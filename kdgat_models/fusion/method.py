@@ -1,7 +1,7 @@
 """What fusion is given and what it gives back; the interface of all fusion methods."""
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import torch
@@ -9,7 +9,8 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from config.schema import DQNArchitecture
+from config.schema import DQNArchitecture, PipelineConfig
+from kdgat_models.fusion import features
 from kdgat_models.graphs.finite import Origin, require_finite
 
 
@@ -46,6 +47,11 @@ class FusionMethod(nn.Module, ABC):
         self.state_clip = arch.state_clip
         self.register_buffer("state_mean", torch.zeros(state_dim))
         self.register_buffer("state_std", torch.ones(state_dim))
+
+    @classmethod
+    def from_config(cls, config: PipelineConfig, num_ids: int, schema: dict[str, Any]) -> Self:
+        """A new method for the states of our base models, whatever graphs these read."""
+        return cls(config.dqn, features.state_dim())
 
     def fit_scale(self, states: Float[Tensor, "windows state"]) -> None:
         """Set the scale of the state from training states; it is kept in the checkpoint."""

@@ -1,9 +1,8 @@
 """Fusion methods by name. A new one is one file and one line here."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from config.schema import DQNArchitecture
+from config.schema import PipelineConfig
 from kdgat_models.fusion.dqn import DqnFusion, DqnObjective
 from kdgat_models.fusion.method import FusionMethod
 from kdgat_models.fusion.mlp import MlpFusion
@@ -12,9 +11,9 @@ from kdgat_models.fusion.weighted_avg import WeightedAverage
 
 
 class MethodEntry(NamedTuple):
-    """How a fusion method is made from its architecture and state size, and how it is trained."""
+    """A fusion method, and how it is trained."""
 
-    make: Callable[[DQNArchitecture, int], FusionMethod]
+    network: type[FusionMethod]
     objective: type[FusionObjective[Any]]
 
 
@@ -23,3 +22,8 @@ METHODS: dict[str, MethodEntry] = {
     "mlp": MethodEntry(MlpFusion, FusionObjective),
     "weighted_avg": MethodEntry(WeightedAverage, FusionObjective),
 }
+
+
+def chosen_method(config: PipelineConfig, num_ids: int, schema: dict[str, Any]) -> FusionMethod:
+    """A new fusion of the method that the config names."""
+    return METHODS[config.fusion.method].network.from_config(config, num_ids, schema)

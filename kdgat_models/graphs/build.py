@@ -11,10 +11,10 @@ from config.schema import AugmentationConfig, PreprocessingConfig
 from kdgat_models.can.benign import vary
 from kdgat_models.can.clock import tells_time
 from kdgat_models.can.frames import Frames, read_frames
-from kdgat_models.can.ingest import attack_type
 from kdgat_models.can.injection import inject
+from kdgat_models.can.naming import COPY, attack_type
 from kdgat_models.graphs.finite import require_finite_features
-from kdgat_models.graphs.manifest import COPY, CaptureEntry
+from kdgat_models.graphs.manifest import CaptureEntry
 from kdgat_models.graphs.schemas import feature_schema
 from kdgat_models.graphs.splits import GAP, assign_roles
 from kdgat_models.graphs.store import GraphStore, StoreWriter

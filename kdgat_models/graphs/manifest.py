@@ -4,6 +4,7 @@ from typing import Annotated, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from kdgat_models.can.naming import COPY
 from kdgat_models.graphs.schema import SchemaDescription
 
 MANIFEST = "manifest.json"
@@ -34,7 +35,6 @@ COLUMNS = {
     "frame_label": Column("u1", "frame"),
 }
 OFFSETS = {"node_offsets": "node", "edge_offsets": "edge"}  # one more row than there are graphs: the end of the last
-COPY = "#"  # a copy of a capture, with synthetic attacks, is called CAPTURE#1
 
 Rows = Annotated[int, Field(ge=0)]
 

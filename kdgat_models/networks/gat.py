@@ -1,13 +1,13 @@
 """Graph attention classifier (Velickovic et al. 2018) with jumping knowledge (Xu et al. 2018) and a head for each node."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from config.schema import GATArchitecture, SelfLoops
+from config.schema import GATArchitecture, PipelineConfig, SelfLoops
 from kdgat_models.graphs.batch import GraphBatch
 from kdgat_models.networks.layers import CONVOLUTIONS, with_self_loops
 from kdgat_models.networks.pooling import POOLINGS, max_pool
@@ -44,6 +44,11 @@ class GAT(nn.Module):
         self.node_head = _node_head(jumped + inputs[0], arch.node_width) if arch.node_head else None
         self.norm = nn.BatchNorm1d(features) if arch.normalise else nn.Identity()
         self.dropout = nn.Dropout(arch.dropout)
+
+    @classmethod
+    def from_config(cls, config: PipelineConfig, num_ids: int, schema: dict[str, Any]) -> Self:
+        """A new classifier for graphs of a schema (`FeatureSchema.describe()`) with `num_ids` indices of IDs."""
+        return cls(config.gat, num_ids, len(schema["node_features"]) - 1, len(schema["edge_features"]))
 
     def forward(
         self,

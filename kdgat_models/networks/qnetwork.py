@@ -1,9 +1,11 @@
 """Q-network of the fusion agent (Mnih et al. 2015): state of a window -> value of each blending weight."""
 
+from typing import Self
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from config.schema import DQNArchitecture
+from config.schema import DQNArchitecture, PipelineConfig
 
 
 class QNetwork(nn.Module):
@@ -15,6 +17,11 @@ class QNetwork(nn.Module):
         for inputs in [state_dim] + [arch.hidden] * (arch.layers - 1):
             modules += [nn.Linear(inputs, arch.hidden), nn.LayerNorm(arch.hidden), nn.ReLU(), nn.Dropout(arch.dropout)]
         self.layers = nn.Sequential(*modules, nn.Linear(arch.hidden, arch.actions))
+
+    @classmethod
+    def from_config(cls, config: PipelineConfig, state_dim: int) -> Self:
+        """A new Q-network for states of `state_dim` numbers."""
+        return cls(config.dqn, state_dim)
 
     def forward(self, state: Float[Tensor, "windows state"]) -> Float[Tensor, "windows actions"]:
         return self.layers(state)

@@ -1,6 +1,6 @@
 """Variational graph autoencoder (Kipf & Welling 2016) over the node features of CAN graphs."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from jaxtyping import Float, Int
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch_geometric.nn.conv import GATConv
 
-from config.schema import VGAEArchitecture
+from config.schema import PipelineConfig, VGAEArchitecture
 from kdgat_models.graphs.batch import GraphBatch
 from kdgat_models.networks.layers import with_self_loops
 
@@ -71,6 +71,11 @@ class VGAE(nn.Module):
         )
         self.dropout = nn.Dropout(arch.dropout)
         self.norm = None if bounded else nn.BatchNorm1d(features, affine=False)
+
+    @classmethod
+    def from_config(cls, config: PipelineConfig, num_ids: int, schema: dict[str, Any]) -> Self:
+        """A new autoencoder for graphs of a schema (`FeatureSchema.describe()`) with `num_ids` indices of IDs."""
+        return cls(config.vgae, num_ids, len(schema["node_features"]) - 1, bounded=schema["bounded"])
 
     def forward(
         self,

@@ -10,16 +10,17 @@ from kdgat_models.evaluation.ablation import SCORE
 from kdgat_models.evaluation.calibration import calibration_windows
 from kdgat_models.evaluation.metrics import window_metrics
 from kdgat_models.evaluation.thresholds import EVEN_ODDS, choose_thresholds
+from kdgat_models.extraction.extract import extract
 from kdgat_models.files import digest_json, write_json
-from kdgat_models.fusion.features import EXTRACTORS, extract
+from kdgat_models.fusion.features import EXTRACTORS
 from kdgat_models.fusion.inputs import BaseModels
 from kdgat_models.fusion.method import FusionMethod, fused_scores
 from kdgat_models.graphs.dataset import GraphDataset
 from kdgat_models.graphs.finite import Origin
 from kdgat_models.graphs.fold import read_fold
 from tasks.artifact import Artifact
-from tasks.stages.common import open_model
 from tasks.stages.events import emit
+from tasks.stages.models import open_model
 
 
 def ablation_score(

@@ -13,16 +13,19 @@ from config.schema import PipelineConfig
 from kdgat_models.errors import DatasetError, SchemaError
 from kdgat_models.evaluation.calibration import probability
 from kdgat_models.evaluation.report import ALL, Detector, split_report
+from kdgat_models.extraction.extract import extract
+from kdgat_models.extraction.gat import suspects
 from kdgat_models.files import atomic_path, digest_json, write_json
-from kdgat_models.fusion.features import EXTRACTORS, extract, suspects
+from kdgat_models.fusion.features import EXTRACTORS
 from kdgat_models.fusion.inputs import BaseModels
 from kdgat_models.fusion.method import FusionMethod, fused_scores
 from kdgat_models.graphs.dataset import GraphDataset
 from kdgat_models.graphs.finite import Origin
 from kdgat_models.graphs.store import GraphData, GraphStore
 from tasks.artifact import Artifact
-from tasks.stages.common import open_model
-from tasks.stages.events import emit, emit_windows
+from tasks.stages.events import emit
+from tasks.stages.models import open_model
+from tasks.stages.narration import emit_windows
 
 AFTER_TRAINING = "training"
 

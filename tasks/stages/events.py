@@ -7,22 +7,11 @@ import sys
 import threading
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from config.schema import AuxiliaryConfig, PipelineConfig
-from kdgat_models.graphs.dataset import GraphDataset
-from kdgat_models.graphs.splits import CALIBRATION, TRAIN, VALIDATION
-from kdgat_models.graphs.store import GraphStore
-from kdgat_models.training.loop import FitResult
-from kdgat_models.training.memory import peak_memory_mb
-from kdgat_models.training.state import EpochReport
 from tasks.events import describe
 
-_BEGAN = time.monotonic()  # a stage has a process of its own
+BEGAN = time.monotonic()  # a stage has a process of its own
 _ONE_LINE = threading.Lock()  # captures are ingested side by side
 
 
@@ -40,54 +29,3 @@ def note(line: str) -> None:
     with _ONE_LINE:
         sys.stderr.write(f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} {line}\n")
         sys.stderr.flush()
-
-
-def emit_distillation(auxiliary: AuxiliaryConfig, teacher: PipelineConfig | None = None, folder: Path | None = None) -> None:
-    """Say whether a model is distilled, and from which teacher."""
-    about = {"name": auxiliary.name, "temperature": auxiliary.temperature, "alpha": auxiliary.alpha}
-    taught_by = {"model": teacher.model_type, "scale": teacher.scale} if teacher else {}
-    emit("distillation", **about, **taught_by, teacher=str(folder) if teacher else None)
-
-
-def emit_splits(dataset: GraphDataset) -> None:
-    """Say what there is to learn from, to stop by, and to choose thresholds on."""
-    for split, role in (("train", TRAIN), ("validation", VALIDATION), ("calibration", CALIBRATION)):
-        emit_windows(split, dataset.train, dataset.train.windows(role))
-
-
-def emit_windows(split: str, store: GraphStore, windows: NDArray[np.int64]) -> None:
-    """Say how many windows, classes, nodes and edges a split has."""
-    attacks = store.attack_type[windows[store.label[windows] == 1]]
-    emit(
-        "windows",
-        split=split,
-        windows=len(windows),
-        normal=int((store.label[windows] == 0).sum()),
-        attack=len(attacks),
-        attacks={name: int(n) for index, name in enumerate(store.attack_types) if (n := (attacks == index).sum())},
-        nodes=int(np.diff(store.node_offsets)[windows].sum()),
-        edges=int(np.diff(store.edge_offsets)[windows].sum()),
-    )
-
-
-def emit_epoch(report: EpochReport) -> None:
-    """Print the end of an epoch."""
-    emit("epoch", **report._asdict())
-
-
-def emit_summary(result: FitResult, parameters: int, checkpoint: Path) -> None:
-    """Say what training came to: figures of the best epoch, where its weights are, what it cost."""
-    best = result.history[result.best_epoch - 1]
-    emit(
-        "summary",
-        best_epoch=result.best_epoch,
-        epochs=len(result.history),
-        metrics={"train": best.train["total"], "validation": result.best_value}
-        | {name: value for name, value in best.validation.items() if name != "value"},
-        checkpoint=str(checkpoint),
-        parameters=parameters,
-        train_seconds=sum(report.seconds for report in result.history),
-        seconds=round(time.monotonic() - _BEGAN, 3),
-        memory_mb=peak_memory_mb(),
-        gpu_memory_mb=result.peak_gpu_memory_mb,
-    )

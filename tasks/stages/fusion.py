@@ -3,21 +3,22 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from config.schema import PipelineConfig
 from kdgat_models.evaluation.calibration import calibration_windows
 from kdgat_models.evaluation.thresholds import choose_thresholds
 from kdgat_models.fusion.inputs import BaseModels, fusion_data
-from kdgat_models.fusion.method import FusionMethod, fused_scores
-from kdgat_models.fusion.methods import METHODS
+from kdgat_models.fusion.method import fused_scores
+from kdgat_models.fusion.methods import METHODS, chosen_method
 from kdgat_models.graphs.dataset import GraphDataset
 from kdgat_models.graphs.finite import Origin
 from kdgat_models.graphs.splits import CALIBRATION, VALIDATION
 from tasks.artifact import Artifact
-from tasks.stages.common import fit_and_keep, load_model, new_network, publish_model
-from tasks.stages.events import emit, emit_distillation, emit_splits
+from tasks.stages.events import emit
+from tasks.stages.models import open_trained_on
+from tasks.stages.narration import emit_distillation, emit_splits
+from tasks.stages.training import fit_and_keep, new_network, publish_model
 
 
 def fusion(config: PipelineConfig, folder: Path, graphs: Artifact, vgae: Artifact, gat: Artifact) -> Artifact:
@@ -34,8 +35,7 @@ def fusion(config: PipelineConfig, folder: Path, graphs: Artifact, vgae: Artifac
     )
     base = _base_models(dataset, vgae, gat, config.decision.rule)
     train, held_out = (fusion_data(base, dataset, dataset.train.windows(role)) for role in (VALIDATION, CALIBRATION))
-    method = new_network(config, dataset)
-    assert isinstance(method, FusionMethod)
+    method = new_network(config, dataset, chosen_method)
     objective = METHODS[config.fusion.method].objective(method, train, held_out, config)
     limits = {"max_epochs": config.fusion.max_epochs, "patience": config.fusion.patience, "device": "cpu"}
     result = fit_and_keep(objective, config.training.model_copy(update=limits), config.seed, folder)
@@ -45,14 +45,12 @@ def fusion(config: PipelineConfig, folder: Path, graphs: Artifact, vgae: Artifac
     scores = fused_scores(method, held_out.inputs, Origin(dataset.train, windows))
     thresholds = choose_thresholds(scores[decisive], labels) | base.saved_scales()
     inputs = {"graphs": graphs, "vgae": vgae, "gat": gat}
-    return publish_model(config, folder, dataset, method, result, thresholds, inputs)
+    return publish_model("fusion", config, folder, dataset, method, result, thresholds, inputs)
 
 
 def _base_models(dataset: GraphDataset, vgae: Artifact, gat: Artifact, rule: str) -> BaseModels:
     """The two base models; their views are one half at the thresholds of the decision rule."""
-    models = {
-        name: load_model(artifact, dataset, name, torch.device("cpu")) for name, artifact in (("vgae", vgae), ("gat", gat))
-    }
+    models = {name: open_trained_on(artifact, dataset, name) for name, artifact in (("vgae", vgae), ("gat", gat))}
     return BaseModels.of(
         dataset,
         {name: model.network for name, model in models.items()},

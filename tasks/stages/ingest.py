@@ -9,9 +9,9 @@ from typing import Any
 from config.catalog import CAPTURE_SUFFIXES, dataset_entry, find_captures
 from config.schema import PipelineConfig
 from kdgat_models.can.ingest import OnBadRows, ingest_capture
+from kdgat_models.can.naming import COPY
 from kdgat_models.errors import CaptureError
 from kdgat_models.files import digest_json, write_json
-from kdgat_models.graphs.manifest import COPY
 from tasks.artifact import Artifact
 from tasks.raw import raw_digest
 from tasks.stages.events import emit

@@ -6,7 +6,7 @@ from typing import Any
 from config.catalog import dataset_entry, stated_vehicle
 from config.schema import PipelineConfig
 from kdgat_models.can.frames import Frames, read_frames
-from kdgat_models.can.ingest import attack_type
+from kdgat_models.can.naming import attack_type
 from kdgat_models.errors import DatasetError
 from kdgat_models.evaluation.audit import audit, fingerprint
 from kdgat_models.evaluation.baselines import untrained_scores

@@ -12,16 +12,17 @@ from numpy.typing import NDArray
 from config.schema import PipelineConfig
 from kdgat_models.evaluation.baselines import UNTRAINED, Boosting
 from kdgat_models.evaluation.calibration import calibration_windows
+from kdgat_models.extraction.extract import extract
 from kdgat_models.files import digest_files, write_json
-from kdgat_models.fusion.features import EXTRACTORS, extract
+from kdgat_models.fusion.features import EXTRACTORS
 from kdgat_models.graphs.dataset import GraphDataset
 from kdgat_models.graphs.fold import read_fold
 from kdgat_models.graphs.splits import TRAIN
 from kdgat_models.graphs.store import GraphStore
 from kdgat_models.npz import read_npz, write_npz
 from tasks.artifact import Artifact
-from tasks.stages.common import open_model
 from tasks.stages.events import emit
+from tasks.stages.models import open_model
 from tasks.stages.pool import UNTRAINED_SCORES
 from tasks.stages.reports import TRIAL, read_pool
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from kdgat_models.can.clock import MAX_TIMESTAMP
 from kdgat_models.can.frames import ARROW_SCHEMA, read_frames
-from kdgat_models.can.ingest import attack_type, ingest_capture
+from kdgat_models.can.ingest import ingest_capture
+from kdgat_models.can.naming import attack_type
 from kdgat_models.can.readers import READERS
 from kdgat_models.errors import CaptureError
 

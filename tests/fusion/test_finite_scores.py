@@ -11,7 +11,9 @@ from kdgat_models.can.frames import Frames
 from kdgat_models.errors import NonFiniteError
 from kdgat_models.evaluation import baselines
 from kdgat_models.evaluation.baselines import Boosting, untrained_scores
-from kdgat_models.fusion.features import EXTRACTORS, extract, suspects
+from kdgat_models.extraction.extract import extract
+from kdgat_models.extraction.gat import suspects
+from kdgat_models.fusion.features import EXTRACTORS
 from kdgat_models.fusion.method import FusionInputs, fused_scores
 from kdgat_models.graphs.finite import Origin
 from kdgat_models.registry import build

@@ -8,8 +8,9 @@ from conftest import tiny
 
 from config.schema import DQNArchitecture
 from kdgat_models.errors import DatasetError
+from kdgat_models.extraction.extract import extract
 from kdgat_models.fusion.dqn import DqnObjective
-from kdgat_models.fusion.features import EXTRACTORS, extract, state_dim
+from kdgat_models.fusion.features import EXTRACTORS, state_dim
 from kdgat_models.fusion.inputs import BaseModels
 from kdgat_models.fusion.method import FusionData, FusionInputs, ScoreScale, fused_scores
 from kdgat_models.fusion.methods import METHODS
@@ -105,7 +106,7 @@ def separable(count=400, seed=0, useful="anomaly"):
 def trained(method, train, held_out, **options):
     config = tiny("dqn", **{"fusion.steps_per_epoch": 100, "dqn.epsilon_decay_steps": 200, "training.lr": 0.01, **options})
     torch.manual_seed(0)
-    network = METHODS[method].make(config.dqn, 15)
+    network = METHODS[method].network(config.dqn, 15)
     objective = METHODS[method].objective(network, train, held_out, config)
     fit(objective, config.training.model_copy(update={"max_epochs": 6}), 0)
     return network
@@ -157,7 +158,7 @@ def test_a_sure_score_in_half_precision_costs_no_more_than_in_single():
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_scores_in_0_to_1_and_a_batch_as_its_windows(method):
     torch.manual_seed(0)
-    network = METHODS[method].make(DQNArchitecture(hidden=16, layers=1), 15)
+    network = METHODS[method].network(DQNArchitecture(hidden=16, layers=1), 15)
     inputs = separable(50).inputs
     scores = fused_scores(network, inputs)
     assert ((scores >= 0) & (scores <= 1)).all()
@@ -168,7 +169,7 @@ def test_every_method_scores_in_0_to_1_and_a_batch_as_its_windows(method):
 def make_dqn(**options):
     config = tiny("dqn", **{"dqn.replay_size": 50, "dqn.batch_size": 16, "dqn.target_sync": 3, **options})
     torch.manual_seed(0)
-    return DqnObjective(METHODS["dqn"].make(config.dqn, 15), separable(), separable(seed=1), config)
+    return DqnObjective(METHODS["dqn"].network(config.dqn, 15), separable(), separable(seed=1), config)
 
 
 def step(objective, optimizer, draws):
@@ -181,7 +182,7 @@ def step(objective, optimizer, draws):
 
 
 def test_21_actions_are_21_values_of_the_weight_from_0_to_1():
-    network = METHODS["dqn"].make(DQNArchitecture(hidden=8, layers=1), 15)
+    network = METHODS["dqn"].network(DQNArchitecture(hidden=8, layers=1), 15)
     assert network.alphas.tolist() == pytest.approx([i / 20 for i in range(21)])
 
 
@@ -236,7 +237,7 @@ def test_one_class_alone_is_an_error_that_says_which_windows():
     data = separable()
     with pytest.raises(DatasetError, match="to train fusion on"):
         METHODS["mlp"].objective(
-            METHODS["mlp"].make(DQNArchitecture(), 15), data._replace(label=torch.zeros_like(data.label)), data, tiny("dqn")
+            METHODS["mlp"].network(DQNArchitecture(), 15), data._replace(label=torch.zeros_like(data.label)), data, tiny("dqn")
         )
 
 

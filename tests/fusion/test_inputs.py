@@ -14,7 +14,9 @@ from kdgat_models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from kdgat_models.evaluation.ablation import SCORE
 from kdgat_models.evaluation.protocols import Fold
 from kdgat_models.evaluation.thresholds import choose_thresholds
-from kdgat_models.fusion.features import EXTRACTORS, extract, suspects
+from kdgat_models.extraction.extract import extract
+from kdgat_models.extraction.gat import suspects
+from kdgat_models.fusion.features import EXTRACTORS
 from kdgat_models.fusion.inputs import BaseModels, following_rows, fusion_data
 from kdgat_models.fusion.method import FusionInputs, ScoreScale, fused_scores
 from kdgat_models.fusion.weighted_avg import WeightedAverage
@@ -24,7 +26,7 @@ from kdgat_models.networks.gat import GAT
 from kdgat_models.registry import build, restore
 from tasks.artifact import Artifact
 from tasks.protocol import fold_artifact
-from tasks.stages import common
+from tasks.stages import training
 from tasks.stages.ablation_score import ablation_score
 from tasks.stages.evaluation import evaluation
 from tasks.stages.fusion import fusion
@@ -122,7 +124,7 @@ def base_models(dataset, networks, tmp_path_factory):
     artifacts = {}
     for name, network in networks.items():
         folder = tmp_path_factory.mktemp(name)
-        thresholds = common.calibration_thresholds(network, name, dataset)
+        thresholds = training.calibration_thresholds(network, name, dataset)
         checkpoint = Checkpoint(tiny(name), dataset.schema, dataset.vocabulary, thresholds, network.state_dict(), {})
         artifacts[name] = Artifact(kind=name, path=folder, digest=save_checkpoint(folder, checkpoint))
     return artifacts
@@ -130,7 +132,7 @@ def base_models(dataset, networks, tmp_path_factory):
 
 @pytest.mark.parametrize("model", ["vgae", "gat"])
 def test_thresholds_of_a_base_model_are_chosen_on_recorded_calibration_windows(dataset, networks, model):
-    chosen = common.calibration_thresholds(networks[model], model, dataset)
+    chosen = training.calibration_thresholds(networks[model], model, dataset)
     windows = recorded_calibration(dataset.train)
     scores = extract(networks[model], EXTRACTORS[model], dataset.train_data(), windows).scores
     labels = dataset.train.label[windows]
@@ -209,7 +211,7 @@ def test_a_fusion_learns_from_validation_windows_and_is_stopped_by_calibration_w
 
     def watch(objective, training, seed, folder):  # what the stage hands to the training loop
         seen.append(objective)
-        return common.fit_and_keep(objective, training, seed, folder)
+        return training.fit_and_keep(objective, training, seed, folder)
 
     monkeypatch.setattr("tasks.stages.fusion.fit_and_keep", watch)
     config = tiny("dqn", **{"fusion.max_epochs": 1, "fusion.steps_per_epoch": 1})

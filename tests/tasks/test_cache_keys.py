@@ -11,6 +11,7 @@ from prefect.client.schemas import TaskRun
 from prefect.context import TaskRunContext
 from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
+from config.catalog import DatasetEntry, catalog
 from config.paths import CHECKOUT, DAMAGED, SHARED_STAGES
 from config.schema import PipelineConfig
 from tasks import caching
@@ -91,6 +92,35 @@ def test_the_dataset_counts_everywhere_and_the_model_where_there_is_one(stage):
     assert (key(stage, config.model_copy(update={"model_type": "gat"})) == key(stage)) == shared
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "counts"),
+    [
+        ("splits", {"train_01_attack_free": {"role": "test"}}, True),
+        ("readers", ("candump",), True),
+        ("vehicles", {"*": "kia"}, True),
+        ("source", "elsewhere", False),
+        ("licence", "MIT", False),
+        ("resources", {"graphs_gb": 9.0}, False),
+    ],
+)
+def test_the_catalogue_counts_for_the_stages_that_read_it(monkeypatch, field, value, counts):
+    before = {stage: key(stage) for stage in STAGES}
+    entry = DatasetEntry.model_validate(catalog()["demo"].model_dump() | {field: value})
+    monkeypatch.setitem(catalog(), "demo", entry)
+    readers = {"ingest", "graphs", "pool", "trial", "protocol"}
+    assert {stage for stage in STAGES if key(stage) != before[stage]} == (readers if counts else set())
+
+
+def test_the_catalogue_counts_for_every_dataset_of_a_pool(monkeypatch):
+    def pool():
+        return key("pool", captures=[GRAPHS], datasets=["set_01", "hcrl_sa"])
+
+    before = pool()
+    changed = catalog()["hcrl_sa"].model_copy(update={"vehicles": {"*": "kia"}})
+    monkeypatch.setitem(catalog(), "hcrl_sa", changed)
+    assert pool() != before
+
+
 def test_shared_stages_are_those_that_know_no_model():
     assert set(SHARED_STAGES) == {"ingest", "graphs", "pool", "protocol", "ablation"}
 
@@ -161,9 +191,9 @@ def small_checkout(tmp_path, monkeypatch):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     monkeypatch.setattr(caching, "CHECKOUT", tmp_path)
-    code_version.cache_clear()
+    caching.sources.cache_clear()
     yield tmp_path
-    code_version.cache_clear()
+    caching.sources.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -186,7 +216,7 @@ def test_the_code_of_a_stage_is_all_of_ours_that_it_reaches(small_checkout, file
     before = code_version("tasks.stages.vgae")
     with (small_checkout / file).open("a") as source:
         source.write("# changed\n")
-    code_version.cache_clear()
+    caching.sources.cache_clear()
     assert (code_version("tasks.stages.vgae") != before) == counts
 
 
@@ -196,7 +226,7 @@ def test_code_that_moves_between_modules_counts(small_checkout):
     first, second = plain.read_text(), named.read_text()
     plain.write_text(second)
     named.write_text(first)
-    code_version.cache_clear()
+    caching.sources.cache_clear()
     assert code_version("tasks.stages.vgae") != before
 
 

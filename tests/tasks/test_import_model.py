@@ -12,13 +12,14 @@ from kdgat_models.checkpoint import load_checkpoint
 from kdgat_models.errors import CheckpointError, SchemaError
 from kdgat_models.evaluation.calibration import calibration_windows
 from kdgat_models.evaluation.thresholds import EVEN_ODDS, choose_thresholds
+from kdgat_models.extraction.extract import extract
 from kdgat_models.files import write_json
-from kdgat_models.fusion.features import EXTRACTORS, extract
+from kdgat_models.fusion.features import EXTRACTORS
 from kdgat_models.registry import restore
 from tasks.artifact import Artifact, read_artifact
 from tasks.import_model import ImportRequest, import_model
 from tasks.plan import plan_pipeline
-from tasks.stages.common import load_teacher
+from tasks.stages.training import load_teacher
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from kdgat_models.training.loop import fit
 from kdgat_models.training.objective import Draws, Objective, shuffled_batches
 from kdgat_models.training.vgae import VgaeObjective
 from tasks.artifact import Artifact
-from tasks.stages.common import STATE_FILE, fit_and_keep, load_model
+from tasks.stages.training import STATE_FILE, fit_and_keep, load_model
 
 
 def new(config, dataset):

@@ -1,10 +1,10 @@
-"""What all training stages share: opening models, fitting, choosing thresholds, publishing a checkpoint."""
+"""What all training stages share: new networks and teachers, fitting, choosing thresholds, publishing a checkpoint."""
 
 import platform
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,44 +12,33 @@ from numpy.typing import NDArray
 from torch import nn
 
 from config.schema import PipelineConfig, TrainingConfig
-from kdgat_models.checkpoint import TENSORS, Checkpoint, load_checkpoint, save_checkpoint
+from kdgat_models.checkpoint import TENSORS, Checkpoint, FromConfig, N, load_checkpoint, restore, save_checkpoint
 from kdgat_models.errors import MissingTeacherError, ResumeError
 from kdgat_models.evaluation.calibration import calibration_windows, temperature
 from kdgat_models.evaluation.thresholds import EVEN_ODDS, choose_thresholds
+from kdgat_models.extraction.extract import Extractor, extract
 from kdgat_models.files import write_json
-from kdgat_models.fusion.features import extract
 from kdgat_models.graphs.dataset import GraphDataset
-from kdgat_models.graphs.schema import require_same_schema
-from kdgat_models.registry import REGISTRY, build, restore
 from kdgat_models.training.loop import FitResult, choose_device, fit
 from kdgat_models.training.objective import Objective
 from tasks.artifact import Artifact
-from tasks.stages.events import emit, emit_distillation, emit_epoch, emit_summary
+from tasks.stages.events import emit
+from tasks.stages.narration import emit_distillation, emit_epoch, emit_summary
 from tasks.stages.reports import HISTORY
 
 STATE_FILE = "last_epoch.safetensors"
 
 
-class LoadedModel(NamedTuple):
-    checkpoint: Checkpoint
-    network: nn.Module
-
-
-def load_model(artifact: Artifact, dataset: GraphDataset, model_type: str, device: torch.device) -> LoadedModel:
+def load_model(artifact: Artifact, dataset: GraphDataset, from_config: FromConfig[N], device: torch.device) -> N:
     """The model of an artifact, after making sure that it reads these graphs."""
-    checkpoint = load_checkpoint(artifact.path, model_type)
+    checkpoint = load_checkpoint(artifact.path, artifact.kind)
     dataset.require(checkpoint.schema, checkpoint.vocabulary)
-    return LoadedModel(checkpoint, restore(checkpoint).to(device))
+    return restore(checkpoint, from_config).to(device)
 
 
-def open_model(artifact: Artifact, dataset: GraphDataset, model_type: str) -> LoadedModel:
-    """The model of an artifact on the CPU, for graphs of its schema and of whatever vocabulary."""
-    checkpoint = load_checkpoint(artifact.path, model_type)
-    require_same_schema(checkpoint.schema, dataset.schema)
-    return LoadedModel(checkpoint, restore(checkpoint))
-
-
-def load_teacher(artifact: Artifact | None, config: PipelineConfig, dataset: GraphDataset) -> nn.Module | None:
+def load_teacher(
+    artifact: Artifact | None, config: PipelineConfig, dataset: GraphDataset, from_config: FromConfig[N]
+) -> N | None:
     """The teacher of a distilled run, or None for a run without distillation; the log says which."""
     if not config.auxiliary.distils:
         emit_distillation(config.auxiliary)
@@ -59,13 +48,13 @@ def load_teacher(artifact: Artifact | None, config: PipelineConfig, dataset: Gra
     checkpoint = load_checkpoint(artifact.path, config.model_type)
     dataset.require(checkpoint.schema, checkpoint.vocabulary)
     emit_distillation(config.auxiliary, checkpoint.config, artifact.path)
-    return restore(checkpoint).to(choose_device(config.training.device))
+    return restore(checkpoint, from_config).to(choose_device(config.training.device))
 
 
-def new_network(config: PipelineConfig, dataset: GraphDataset) -> nn.Module:
+def new_network(config: PipelineConfig, dataset: GraphDataset, from_config: FromConfig[N]) -> N:
     """A new network with weights that follow from the config's seed."""
     torch.manual_seed(config.seed)
-    return build(config, dataset.vocabulary.num_ids, dataset.schema)
+    return from_config(config, dataset.vocabulary.num_ids, dataset.schema)
 
 
 def fit_and_keep(objective: Objective[Any], training: TrainingConfig, seed: int, folder: Path) -> FitResult:
@@ -83,14 +72,12 @@ def fit_and_keep(objective: Objective[Any], training: TrainingConfig, seed: int,
     return result
 
 
-def calibration_thresholds(network: nn.Module, model_type: str, dataset: GraphDataset) -> dict[str, float]:
-    """Thresholds of a base model, and its temperature: all from calibration windows."""
+def calibration_thresholds(network: nn.Module, extractor: Extractor, dataset: GraphDataset) -> dict[str, float]:
+    """Thresholds of a base model, and its temperature if its score is a log-odds: all from calibration windows."""
     windows = calibration_windows(dataset.train)
-    extractor = REGISTRY[model_type].extractor
-    assert extractor is not None
     scores = extract(network, extractor, dataset.train_data(), windows).scores
     labels = labels_of(dataset, windows)
-    if model_type == "gat":  # other scores are no log-odds
+    if extractor.log_odds:
         return choose_thresholds(scores, labels, EVEN_ODDS) | {"temperature": temperature(scores, labels)}
     return choose_thresholds(scores, labels)
 
@@ -100,6 +87,7 @@ def labels_of(dataset: GraphDataset, windows: NDArray[np.int64]) -> NDArray[np.u
 
 
 def publish_model(
+    kind: str,
     config: PipelineConfig,
     folder: Path,
     dataset: GraphDataset,
@@ -108,7 +96,7 @@ def publish_model(
     thresholds: dict[str, float],
     inputs: Mapping[str, Artifact | None],
 ) -> Artifact:
-    """Write the checkpoint and describe it. The training state goes: it was only for resuming."""
+    """Write the checkpoint and describe it, as an artifact of `kind`. The training state goes: it was only for resuming."""
     provenance: dict[str, Any] = {
         "inputs": {name: artifact.digest for name, artifact in inputs.items() if artifact is not None},
         "best_epoch": result.best_epoch,
@@ -133,4 +121,4 @@ def publish_model(
         "train_seconds": result.seconds,
         "peak_gpu_memory_mb": result.peak_gpu_memory_mb,
     }
-    return Artifact(kind=REGISTRY[config.model_type].stage, path=folder, digest=digest, summary=summary)
+    return Artifact(kind=kind, path=folder, digest=digest, summary=summary)
