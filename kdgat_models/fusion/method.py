@@ -1,7 +1,7 @@
 """What fusion is given and what it gives back; the interface of all fusion methods."""
 
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -49,7 +49,7 @@ class FusionMethod(nn.Module, ABC):
         self.register_buffer("state_std", torch.ones(state_dim))
 
     @classmethod
-    def from_config(cls, config: PipelineConfig, num_ids: int, schema: dict[str, Any]) -> Self:
+    def from_config(cls, config: PipelineConfig, num_ids: int, schema: dict[str, Any]) -> "FusionMethod":
         """A new method for the states of our base models, whatever graphs these read."""
         return cls(config.dqn, features.state_dim())
 

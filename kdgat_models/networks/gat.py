@@ -1,6 +1,6 @@
 """Graph attention classifier (Velickovic et al. 2018) with jumping knowledge (Xu et al. 2018) and a head for each node."""
 
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -46,7 +46,7 @@ class GAT(nn.Module):
         self.dropout = nn.Dropout(arch.dropout)
 
     @classmethod
-    def from_config(cls, config: PipelineConfig, num_ids: int, schema: dict[str, Any]) -> Self:
+    def from_config(cls, config: PipelineConfig, num_ids: int, schema: dict[str, Any]) -> "GAT":
         """A new classifier for graphs of a schema (`FeatureSchema.describe()`) with `num_ids` indices of IDs."""
         return cls(config.gat, num_ids, len(schema["node_features"]) - 1, len(schema["edge_features"]))
 

@@ -1,7 +1,5 @@
 """Q-network of the fusion agent (Mnih et al. 2015): state of a window -> value of each blending weight."""
 
-from typing import Self
-
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -19,7 +17,7 @@ class QNetwork(nn.Module):
         self.layers = nn.Sequential(*modules, nn.Linear(arch.hidden, arch.actions))
 
     @classmethod
-    def from_config(cls, config: PipelineConfig, state_dim: int) -> Self:
+    def from_config(cls, config: PipelineConfig, state_dim: int) -> "QNetwork":
         """A new Q-network for states of `state_dim` numbers."""
         return cls(config.dqn, state_dim)
 

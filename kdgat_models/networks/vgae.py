@@ -1,6 +1,6 @@
 """Variational graph autoencoder (Kipf & Welling 2016) over the node features of CAN graphs."""
 
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -73,7 +73,7 @@ class VGAE(nn.Module):
         self.norm = None if bounded else nn.BatchNorm1d(features, affine=False)
 
     @classmethod
-    def from_config(cls, config: PipelineConfig, num_ids: int, schema: dict[str, Any]) -> Self:
+    def from_config(cls, config: PipelineConfig, num_ids: int, schema: dict[str, Any]) -> "VGAE":
         """A new autoencoder for graphs of a schema (`FeatureSchema.describe()`) with `num_ids` indices of IDs."""
         return cls(config.vgae, num_ids, len(schema["node_features"]) - 1, bounded=schema["bounded"])
 
