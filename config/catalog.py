@@ -1,19 +1,23 @@
-"""The catalogue of datasets (`datasets.yaml`) and where their captures lie on disk."""
+"""The catalogue of datasets, ours and those of the user, and where their captures lie on disk."""
 
 import difflib
+import os
 from collections.abc import Mapping
 from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, Self
 
 import yaml
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from config.errors import ConfigError
-from config.paths import Paths
+from config.paths import FOLDER_NAME, Paths, default_root
 from config.schema import Modality, Section
 
+BUILT_IN = Path(__file__).parent / "datasets.yaml"
+OWN = "datasets.yaml"  # of a root: datasets of its user's
+NAMED = "KDGAT_CATALOG"  # names a file of more datasets, as --catalog does
 CAPTURE_SUFFIXES = (".csv", ".txt", ".csv.gz", ".txt.gz", ".csv.zst", ".txt.zst")
 
 
@@ -30,10 +34,26 @@ class DatasetEntry(Section):
     source: str
     licence: str
     readers: tuple[str, ...]
-    splits: dict[str, SplitEntry]
+    splits: dict[Annotated[str, Field(pattern=FOLDER_NAME)], SplitEntry]
     simulated: bool = False
     vehicles: Mapping[str, str] = Field(default={})  # vehicle by pattern of SPLIT/CAPTURE; others are told by their IDs
     resources: Mapping[str, float] = Field(default={})  # fields of ResourcesConfig that this dataset needs otherwise
+
+    @model_validator(mode="after")
+    def _has_what_is_needed(self) -> Self:
+        if not self.readers:
+            raise ValueError("readers is empty; name the formats that its captures may have")
+        if not any(split.role == "train" for split in self.splits.values()):
+            raise ValueError("no split has the role train; there is nothing to learn from")
+        return self
+
+
+class CatalogFile(BaseModel):
+    """What a catalogue file holds. Beside the datasets, there may be anchors under names of any kind."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    datasets: dict[Annotated[str, Field(pattern=FOLDER_NAME)], DatasetEntry]
 
 
 def stated_vehicle(dataset: str, split: str, capture: str) -> str | None:
@@ -50,11 +70,65 @@ class FoundCaptures(NamedTuple):
     absent: list[str]
 
 
-@cache
+class Catalog(NamedTuple):
+    """All datasets by name, and the file that each of them stands in."""
+
+    entries: dict[str, DatasetEntry]
+    origins: dict[str, Path]
+
+
 def catalog() -> dict[str, DatasetEntry]:
-    """All datasets by name."""
-    text = (Path(__file__).parent / "datasets.yaml").read_text()
-    return {name: DatasetEntry.model_validate(entry) for name, entry in yaml.safe_load(text)["datasets"].items()}
+    """All datasets by name: ours, those of `datasets.yaml` in the root, those of the file that KDGAT_CATALOG names.
+
+    Raises:
+        ConfigError: a file is not there or no catalogue, or names a dataset that another file has.
+    """
+    return _catalog().entries
+
+
+def origin(name: str) -> Path:
+    """The file in which the dataset `name` stands."""
+    dataset_entry(name)
+    return _catalog().origins[name]
+
+
+def _catalog() -> Catalog:
+    return _read(tuple((file, _changed(file)) for file in catalog_files()))
+
+
+def catalog_files() -> list[Path]:
+    """The files that make the catalogue."""
+    own, named = default_root() / OWN, os.environ.get(NAMED)
+    return [BUILT_IN, *([own] if own.is_file() else []), *([Path(named).expanduser().resolve()] if named else [])]
+
+
+def _changed(file: Path) -> int:
+    try:
+        return file.stat().st_mtime_ns
+    except OSError as error:
+        raise ConfigError(f"the catalogue {file} cannot be read: {error.strerror}; see --catalog and {NAMED}") from error
+
+
+@cache
+def _read(files: tuple[tuple[Path, int], ...]) -> Catalog:
+    found = Catalog({}, {})
+    for file, _ in files:
+        for name, entry in _entries(file).items():
+            if name in found.entries:
+                raise ConfigError(f"the dataset {name} is in {found.origins[name]} and in {file}; give one another name")
+            found.entries[name], found.origins[name] = entry, file
+    return found
+
+
+def _entries(file: Path) -> dict[str, DatasetEntry]:
+    try:
+        content = yaml.safe_load(file.read_text())
+        return CatalogFile.model_validate(content).datasets
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{file} is not a readable catalogue: {error}") from error
+    except ValidationError as error:
+        wrong = "\n".join(f"  {'.'.join(map(str, item['loc'])) or 'the file'}: {item['msg']}" for item in error.errors())
+        raise ConfigError(f"{file} is not a catalogue as docs/datasets.md describes it:\n{wrong}") from error
 
 
 def dataset_entry(name: str) -> DatasetEntry:

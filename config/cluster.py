@@ -38,7 +38,18 @@ class SlurmProfile(Section):
     logs: Path | None = Field(default=None, description="Folder of job logs; default: {run}/slurm_logs.")
     environment: tuple[str, ...] = Field(default=(), description="Shell lines before the worker, such as module load cuda.")
     exports: tuple[str, ...] = Field(
-        default=("HOME", "USER", "LOGNAME", "LANG", "PATH", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV", "KDGAT_ROOT"),
+        default=(
+            "HOME",
+            "USER",
+            "LOGNAME",
+            "LANG",
+            "PATH",
+            "LD_LIBRARY_PATH",
+            "PYTHONPATH",
+            "VIRTUAL_ENV",
+            "KDGAT_ROOT",
+            "KDGAT_CATALOG",
+        ),
         description="Environment variables that jobs inherit; nothing else of yours reaches a node.",
     )
     python: str | None = Field(default=None, description="Python on the nodes; default: the one that submits.")

@@ -7,6 +7,7 @@ Layout below the root (`--root`, else KDGAT_ROOT, else ./experiments):
     {dataset}/raw/                                              the simulated demo dataset
     runs/{flow run}/slurm_logs/  runs/{flow run}/alive.lock     what belongs to one run of a flow; held while it lives
     slurm/{profile}.yaml                                        SLURM profiles of your own
+    datasets.yaml                                               datasets of your own, see config.catalog
     store/{table}/*.parquet                                     run store, see kdgat_models.runs
     cache/  prefect/  mlflow/                                   state of the tools
     access/key                                                  who has it may use their APIs, see config.access
@@ -26,6 +27,7 @@ from config.secrets import WITH_PASSWORD
 CHECKOUT = Path(__file__).resolve().parents[1]
 # Stages in which no model is trained, and the folders of what they make.
 SHARED_STAGES = {"ingest": "captures", "graphs": "graphs", "pool": "pool", "protocol": "protocol", "ablation": "ablation"}
+FOLDER_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"  # of datasets and splits
 COMPLETE = "artifact.json"  # written last: a run folder that has it is whole
 DAMAGED = "damaged.json"  # a run folder that has it is no longer used, nor run in
 INPUTS = "inputs.json"  # what a stage was given
@@ -134,6 +136,6 @@ def stage_name(config: PipelineConfig, stage: str) -> str:
 
 
 def _safe(dataset: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", dataset):
+    if not re.fullmatch(FOLDER_NAME, dataset):
         raise ConfigError(f"dataset name {dataset!r} cannot be a folder name; use letters, digits, '_', '-' and '.'")
     return dataset

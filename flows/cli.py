@@ -8,12 +8,23 @@ from typing import Annotated, Any
 
 import typer
 
+from config.catalog import NAMED
 from config.errors import KdgatError
 from config.overrides import parse_overrides
 from config.paths import Paths, default_root, without_password
 from config.resolver import resolve
 from config.variants import DEFAULT_VARIANTS, MEANINGS
-from flows import cli_ablation, cli_cache, cli_champions, cli_cluster, cli_import, cli_lists, cli_protocol, cli_serve
+from flows import (
+    cli_ablation,
+    cli_cache,
+    cli_champions,
+    cli_cluster,
+    cli_datasets,
+    cli_import,
+    cli_lists,
+    cli_protocol,
+    cli_serve,
+)
 from flows.cli_options import (
     AimedOverrides,
     BadRows,
@@ -35,15 +46,30 @@ from flows.show import plain, results_table, show, table
 from tasks.compute import check_runner
 from tasks.distillation import default_variants
 
-app = typer.Typer(
-    help="Train, distil and evaluate intrusion detectors for CAN buses.\n\n"
+HELP = (
+    "Train, distil and evaluate intrusion detectors for CAN buses.\n\n"
     "`kdgat run` alone runs everything on a simulated dataset. For recorded traffic: "
-    "`kdgat run --dataset hcrl_sa --data-dir DIR`, where DIR/hcrl_sa/SPLIT/*.csv are the captures.",
+    "`kdgat run --dataset hcrl_sa --data-dir DIR`, where DIR/hcrl_sa/SPLIT/*.csv are the captures."
+)
+app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback(help=HELP)
+def common(
+    catalogue: Annotated[
+        Path | None,
+        typer.Option(
+            "--catalog", help="File with datasets of your own; datasets.yaml in the root is read without it.", dir_okay=False
+        ),
+    ] = None,
+) -> None:
+    if catalogue is not None:
+        os.environ[NAMED] = str(catalogue.expanduser().resolve())
 
 
 @app.command()
@@ -200,10 +226,11 @@ def evaluate(
     _print_results(start_flow("evaluate_dataset", "evaluate_dataset", parameters, as_json), as_json)
 
 
-for command in (cli_lists.datasets, cli_lists.models, cli_lists.leaderboard, cli_lists.runs, cli_lists.memory):
+for command in (cli_lists.models, cli_lists.leaderboard, cli_lists.runs, cli_lists.memory):
     app.command()(command)
 app.command()(cli_import.import_model)
 app.command()(cli_ablation.ablate)
+app.add_typer(cli_datasets.app, name="datasets")
 app.add_typer(cli_cluster.app, name="cluster")
 app.add_typer(cli_cache.app, name="cache")
 app.add_typer(cli_champions.app, name="champion")

@@ -1,4 +1,4 @@
-"""Commands that list what there is: datasets, models, results, attempts, memory."""
+"""Commands that list what there is: models, results, attempts, memory."""
 
 import difflib
 import json
@@ -15,16 +15,6 @@ from flows.show import plain, show, table
 
 if TYPE_CHECKING:
     from kdgat_models.runs.store import RunStore
-
-
-def datasets(as_json: Json = False) -> None:
-    """List the catalogue of datasets."""
-    rows = [{"dataset": name, **entry.model_dump(mode="json")} for name, entry in catalog().items()]
-    if as_json:
-        print(json.dumps(rows, indent=2))
-    else:
-        columns = [{**row, "splits": "\n".join(row["splits"]), "readers": ", ".join(row["readers"])} for row in rows]
-        show(table("Datasets", columns, ["dataset", "domain", "splits", "readers", "source", "licence"]))
 
 
 def models(as_json: Json = False) -> None:

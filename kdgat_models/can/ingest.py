@@ -60,7 +60,7 @@ def ingest_capture(
     Raises:
         CaptureError: not a capture, a bad row under `error`, or no frame at all.
     """
-    reader, lines = _recognise(source, read_lines(source, block_bytes), readers)
+    reader, lines = begin(source, read_lines(source, block_bytes), readers)
     summary = _Summary()
     with (
         atomic_path(target) as temporary,
@@ -122,11 +122,17 @@ def reader_of(source: Path, readers: Sequence[str]) -> Reader:
     Raises:
         CaptureError: the file cannot be opened, is empty, or its first line is of none of these formats.
     """
-    return _recognise(source, read_lines(source, FIRST_BYTES), readers)[0]
+    return begin(source, read_lines(source, FIRST_BYTES), readers)[0]
 
 
-def _recognise(source: Path, lines: Iterator[Lines], names: Sequence[str]) -> tuple[Reader, Iterable[Lines]]:
-    """The reader of this file, and its lines of data."""
+def begin(source: Path, lines: Iterator[Lines], names: Sequence[str]) -> tuple[Reader, Iterable[Lines]]:
+    """The reader of a file, and its lines of data.
+
+    Raises:
+        CaptureError: its first line is of none of the formats `names`, or one of them is unknown.
+    """
+    if unknown := sorted(set(names) - set(READERS)):
+        raise CaptureError(f"unknown reader {', '.join(unknown)} in the catalogue; there are: {', '.join(READERS)}")
     first = next(lines, None)
     if first is None:
         raise CaptureError(f"{source} is empty; expected a capture")

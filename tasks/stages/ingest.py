@@ -6,18 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from config.catalog import CAPTURE_SUFFIXES, dataset_entry, find_captures
+from config.catalog import dataset_entry, find_captures
 from config.schema import PipelineConfig
 from kdgat_models.can.ingest import OnBadRows, ingest_capture
-from kdgat_models.can.naming import COPY
+from kdgat_models.can.naming import capture_name
 from kdgat_models.errors import CaptureError
 from kdgat_models.files import digest_json, write_json
 from tasks.artifact import Artifact
 from tasks.raw import raw_digest
 from tasks.stages.events import emit
 from tasks.stages.reports import INGEST
-
-MAX_NAME_BYTES = 200  # names of files that are made of it are longer, and may have 255
 
 
 def ingest(config: PipelineConfig, folder: Path, raw: Artifact, on_bad_rows: OnBadRows) -> Artifact:
@@ -59,23 +57,11 @@ def _jobs(captures: dict[str, list[Path]], folder: Path) -> Iterator[tuple[str, 
     taken: dict[Path, Path] = {}
     for split, files in captures.items():
         for raw in files:
-            target = folder / split / f"{_capture_name(raw)}.parquet"
+            target = folder / split / f"{capture_name(raw)}.parquet"
             if target in taken:
                 raise CaptureError(f"{raw} and {taken[target]} would be the same capture; rename or remove one of them")
             taken[target] = raw
             yield split, raw, target
-
-
-def _capture_name(raw: Path) -> str:
-    """A file's name without its suffix; it names the capture in tables, logs and other files."""
-    suffix = max((suffix for suffix in CAPTURE_SUFFIXES if raw.name.lower().endswith(suffix)), key=len)
-    name = raw.name[: -len(suffix)]
-    if COPY in name or not name.isprintable() or not 0 < len(os.fsencode(name)) <= MAX_NAME_BYTES:
-        raise CaptureError(
-            f"a capture cannot be called {name!r} ({str(raw.parent)!r}): its name has 1 to {MAX_NAME_BYTES} bytes of printable "
-            f"characters, in UTF-8, and no {COPY!r}, which names copies with synthetic attacks; rename the file"
-        )
-    return name
 
 
 def _mark_duplicates(rows: list[dict[str, Any]], roles: dict[str, str]) -> None:

@@ -50,6 +50,7 @@ def test_extraction_gives_no_score_that_is_not_finite(dataset, last_parameter, m
 class Overflowing:
     """The features of the classifier, with one part of them beyond all bounds."""
 
+    log_odds = True
     names = EXTRACTORS["gat"].names
 
     def __init__(self, part: str) -> None:

@@ -124,7 +124,7 @@ def base_models(dataset, networks, tmp_path_factory):
     artifacts = {}
     for name, network in networks.items():
         folder = tmp_path_factory.mktemp(name)
-        thresholds = training.calibration_thresholds(network, name, dataset)
+        thresholds = training.calibration_thresholds(network, EXTRACTORS[name], dataset)
         checkpoint = Checkpoint(tiny(name), dataset.schema, dataset.vocabulary, thresholds, network.state_dict(), {})
         artifacts[name] = Artifact(kind=name, path=folder, digest=save_checkpoint(folder, checkpoint))
     return artifacts
@@ -132,7 +132,7 @@ def base_models(dataset, networks, tmp_path_factory):
 
 @pytest.mark.parametrize("model", ["vgae", "gat"])
 def test_thresholds_of_a_base_model_are_chosen_on_recorded_calibration_windows(dataset, networks, model):
-    chosen = training.calibration_thresholds(networks[model], model, dataset)
+    chosen = training.calibration_thresholds(networks[model], EXTRACTORS[model], dataset)
     windows = recorded_calibration(dataset.train)
     scores = extract(networks[model], EXTRACTORS[model], dataset.train_data(), windows).scores
     labels = dataset.train.label[windows]
@@ -209,9 +209,9 @@ def test_a_fusion_learns_from_validation_windows_and_is_stopped_by_calibration_w
 ):
     seen = []
 
-    def watch(objective, training, seed, folder):  # what the stage hands to the training loop
+    def watch(objective, config, seed, folder):  # what the stage hands to the training loop
         seen.append(objective)
-        return training.fit_and_keep(objective, training, seed, folder)
+        return training.fit_and_keep(objective, config, seed, folder)
 
     monkeypatch.setattr("tasks.stages.fusion.fit_and_keep", watch)
     config = tiny("dqn", **{"fusion.max_epochs": 1, "fusion.steps_per_epoch": 1})

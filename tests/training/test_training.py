@@ -362,7 +362,7 @@ def test_a_model_of_another_vocabulary_is_refused(published_dataset, tmp_path):
     save_checkpoint(tmp_path, Checkpoint(config, dataset.schema, Vocabulary((1, 2)), {"f1": 0.0}, network.state_dict(), {}))
     artifact = Artifact(kind="gat", path=tmp_path, digest="0")
     with pytest.raises(SchemaError, match="its embedding would mean other IDs"):
-        load_model(artifact, dataset, "gat", torch.device("cpu"))
+        load_model(artifact, dataset, GAT.from_config, torch.device("cpu"))
 
 
 # Curriculum
