@@ -9,7 +9,9 @@ from conftest import tiny
 from torch import nn
 
 from kdgat_models.errors import NonFiniteError
-from kdgat_models.fusion.features import EXTRACTORS, extract, suspects
+from kdgat_models.extraction.extract import extract
+from kdgat_models.extraction.gat import suspects
+from kdgat_models.fusion.features import EXTRACTORS
 from kdgat_models.graphs.store import GraphData
 from kdgat_models.networks.gat import GAT
 from kdgat_models.registry import build

@@ -133,7 +133,7 @@ def test_methods_that_read_the_state_trust_by_the_window(method, least):
 @pytest.mark.parametrize("method", METHODS)
 def test_all_that_training_reads_goes_to_the_device_of_the_network_and_none_of_it_is_kept(method):
     config = tiny("dqn")
-    objective = METHODS[method].objective(METHODS[method].make(config.dqn, 15), separable(), separable(seed=1), config)
+    objective = METHODS[method].objective(METHODS[method].network(config.dqn, 15), separable(), separable(seed=1), config)
     kept = set(objective.state_dict())
     objective.to("meta")
     for data in (objective.train_data, objective.validation_data):
@@ -145,7 +145,7 @@ def test_all_that_training_reads_goes_to_the_device_of_the_network_and_none_of_i
 
 def test_a_sure_score_in_half_precision_costs_no_more_than_in_single():
     config = tiny("dqn")
-    network = METHODS["mlp"].make(config.dqn, 15)
+    network = METHODS["mlp"].network(config.dqn, 15)
     torch.nn.init.constant_(network.layers[-1].bias, 8.0)  # a score of 0.9997, which is 1 in half precision
     objective = METHODS["mlp"].objective(network, separable(), separable(seed=1), config).eval()
     rows = torch.arange(400)

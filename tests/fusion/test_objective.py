@@ -123,7 +123,7 @@ def test_the_perceptron_is_its_equations(training):
 @pytest.mark.parametrize("name", METHODS)
 def test_scores_in_use_are_not_those_of_training(name):
     torch.manual_seed(0)
-    method = METHODS[name].make(DQNArchitecture(hidden=16, layers=1, dropout=0.5), 2).train()
+    method = METHODS[name].network(DQNArchitecture(hidden=16, layers=1, dropout=0.5), 2).train()
     first, second = (fused_scores(method, data(width=2).inputs) for _ in range(2))
     assert np.array_equal(first, second)
     assert not method.training

@@ -235,7 +235,7 @@ def test_a_module_of_another_name_with_the_same_text_is_other_code(small_checkou
     (small_checkout / "kdgat_models/plain.py").rename(small_checkout / "kdgat_models/plainer.py")
     stage = small_checkout / "tasks/stages/vgae.py"
     stage.write_text(stage.read_text().replace("kdgat_models.plain", "kdgat_models.plainer"))
-    code_version.cache_clear()
+    caching.sources.cache_clear()
     assert code_version("tasks.stages.vgae") != before
 
 

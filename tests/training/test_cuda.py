@@ -11,7 +11,9 @@ from torch import nn
 
 from config.schema import TrainingConfig
 from kdgat_models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from kdgat_models.fusion.features import EXTRACTORS, extract, suspects
+from kdgat_models.extraction.extract import extract
+from kdgat_models.extraction.gat import suspects
+from kdgat_models.fusion.features import EXTRACTORS
 from kdgat_models.fusion.method import FusionData, FusionInputs, fused_scores
 from kdgat_models.fusion.methods import METHODS
 from kdgat_models.graphs.splits import TRAIN
@@ -74,7 +76,7 @@ def views(seed):
 
 def fusion_objective(method, config):
     torch.manual_seed(0)
-    return METHODS[method].objective(METHODS[method].make(config.dqn, 15), views(0), views(1), config)
+    return METHODS[method].objective(METHODS[method].network(config.dqn, 15), views(0), views(1), config)
 
 
 def weights(network):
