@@ -162,17 +162,40 @@ def dataset_folder(name: str, data_dir: Path | None, paths: Paths) -> Path:
     )
 
 
+def is_capture(file: Path) -> bool:
+    """Whether its name is that of a capture."""
+    return file.name.lower().endswith(CAPTURE_SUFFIXES)
+
+
+def files_of_split(folder: Path) -> list[Path]:
+    """All files that lie in the folder of a split, hidden ones aside, in the order of their names.
+
+    Raises:
+        ConfigError: a capture would be passed over: it is a link to nothing, or lies in a folder within.
+    """
+    files = []
+    for path in sorted(path for path in folder.glob("*") if not path.name.startswith(".")):
+        if path.is_file():
+            files.append(path)
+        elif path.is_symlink() and not path.exists():
+            raise ConfigError(f"{path} is a link to {path.readlink()}, which is not there; mend or remove it")
+        elif path.is_dir() and any(is_capture(inner) for inner in path.rglob("*")):
+            raise ConfigError(f"{path} is a folder with captures in it, which would be passed over; move them to {folder}")
+    return files
+
+
 def find_captures(name: str, folder: Path) -> FoundCaptures:
     """List the captures of each catalogued split below `folder`.
 
     Raises:
-        ConfigError: a split folder has a file that no reader is made for, or no training capture exists.
+        ConfigError: a split folder has a file that no reader is made for, or a capture that would be passed over, or no
+            training capture exists.
     """
     entry = dataset_entry(name)
     captures: dict[str, list[Path]] = {}
     for split in entry.splits:
-        files = sorted(path for path in (folder / split).glob("*") if path.is_file() and not path.name.startswith("."))
-        foreign = [path for path in files if not path.name.lower().endswith(CAPTURE_SUFFIXES)]
+        files = files_of_split(folder / split)
+        foreign = [path for path in files if not is_capture(path)]
         if foreign:
             raise ConfigError(f"{foreign[0]} is not a capture: a split folder holds only {', '.join(CAPTURE_SUFFIXES)} files")
         if files:

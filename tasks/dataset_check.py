@@ -6,7 +6,16 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from config.catalog import CAPTURE_SUFFIXES, DatasetEntry, dataset_entry, dataset_folder, origin, stated_vehicle
+from config.catalog import (
+    CAPTURE_SUFFIXES,
+    DatasetEntry,
+    dataset_entry,
+    dataset_folder,
+    files_of_split,
+    is_capture,
+    origin,
+    stated_vehicle,
+)
 from config.errors import ConfigError
 from config.paths import Paths
 from kdgat_models.can.ingest import FIRST_BYTES, begin
@@ -58,7 +67,7 @@ def look_at(dataset: str, data_dir: Path | None, paths: Paths, rows: int = 3) ->
     entry, folder = dataset_entry(dataset), dataset_folder(dataset, data_dir, paths)
     if entry.simulated and not folder.is_dir():
         raise ConfigError(f"{dataset} is simulated by the first run; there is nothing to look at in {folder} yet")
-    captures = [_seen(dataset, entry, split, file, rows) for split in entry.splits for file in _files(folder / split)]
+    captures = [_seen(dataset, entry, split, file, rows) for split in entry.splits for file in files_of_split(folder / split)]
     present = {capture.split for capture in captures}
     folders = {path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}
     problems = [] if any(capture.role == "train" for capture in captures) else ["no training capture"]
@@ -73,14 +82,10 @@ def look_at(dataset: str, data_dir: Path | None, paths: Paths, rows: int = 3) ->
     )
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
-
-
 def _seen(dataset: str, entry: DatasetEntry, split: str, file: Path, rows: int) -> SeenCapture:
     reader, frames, problem, name = None, [], None, file.name
     try:
-        if not file.name.lower().endswith(CAPTURE_SUFFIXES):
+        if not is_capture(file):
             raise CaptureError(f"{file} is not a capture: a split folder holds only {', '.join(CAPTURE_SUFFIXES)} files")
         name = capture_name(file)
         found, lines = begin(file, read_lines(file, FIRST_BYTES), entry.readers)

@@ -85,7 +85,7 @@ def test_captures_of_every_kind_are_found_in_the_order_of_their_names(dataset):
 
 
 def test_hidden_files_folders_and_what_is_in_no_split_are_no_captures(dataset):
-    folder = dataset("train_01_attack_free/a.csv", "train_01_attack_free/.hidden.log", "train_01_attack_free/sub/b.csv")
+    folder = dataset("train_01_attack_free/a.csv", "train_01_attack_free/.hidden.log", "train_01_attack_free/sub/notes.md")
     (folder / "train_99").mkdir()
     (folder / "train_99" / "c.csv").write_text("x")
     assert find_captures("set_01", folder).captures == {"train_01_attack_free": [folder / "train_01_attack_free" / "a.csv"]}
@@ -122,3 +122,16 @@ def test_what_a_dataset_needs_goes_into_its_configs_and_into_no_others(monkeypat
     assert resolve("vgae", "large").resources.graphs_gb == 9  # the dataset of the defaults
     assert resolve("vgae", "large", dataset="set_01").resources.graphs_gb != 9
     assert resolve("vgae", "large", dataset="one_of_my_own").resources.graphs_gb != 9
+
+
+def test_a_capture_that_would_be_passed_over_is_named(dataset):
+    folder = dataset("train_01_attack_free/a.csv", "test_05_suppress/notes/readme.md")
+    assert list(find_captures("set_01", folder).captures) == ["train_01_attack_free"]
+    link = folder / "train_01_attack_free" / "b.csv"
+    link.symlink_to(folder / "gone.csv")
+    with pytest.raises(ConfigError, match=r"b\.csv is a link to .*gone\.csv, which is not there"):
+        find_captures("set_01", folder)
+    link.unlink()
+    dataset("train_01_attack_free/monday/c.csv")
+    with pytest.raises(ConfigError, match=r"monday is a folder with captures in it, .* move them to .*train_01_attack_free$"):
+        find_captures("set_01", folder)
