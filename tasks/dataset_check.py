@@ -18,9 +18,9 @@ from config.catalog import (
 )
 from config.errors import ConfigError
 from config.paths import Paths
-from kdgat_models.can.ingest import FIRST_BYTES, begin
+from kdgat_models.can.ingest import FIRST_BYTES, begin, capture_name
 from kdgat_models.can.lines import read_lines
-from kdgat_models.can.naming import attack_type, capture_name
+from kdgat_models.can.naming import attack_type
 from kdgat_models.can.sieve import Sieve, with_reasons
 from kdgat_models.errors import CaptureError
 

@@ -1,6 +1,7 @@
 """Text captures -> one validated Parquet file each, in parts, so that memory does not grow with the file."""
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,8 +12,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from config.catalog import CAPTURE_SUFFIXES
 from kdgat_models.can.frames import ARROW_SCHEMA, MAX_STANDARD_ID
 from kdgat_models.can.lines import BLOCK_BYTES, Lines, read_lines
+from kdgat_models.can.naming import COPY
 from kdgat_models.can.quarantine import Quarantine, quarantine
 from kdgat_models.can.readers import READERS, Reader
 from kdgat_models.can.sieve import COLUMNS, Sieve, with_reasons
@@ -21,6 +24,7 @@ from kdgat_models.files import atomic_path
 
 OnBadRows = Literal["error", "quarantine"]
 
+MAX_NAME_BYTES = 200  # names of files that are made of it are longer, and may have 255
 FIRST_BYTES = 2**16  # more than any first line
 
 
@@ -114,6 +118,22 @@ class _Summary:
             len(self.ids),
             digest.hexdigest(),
         )
+
+
+def capture_name(raw: Path) -> str:
+    """A file's name without its suffix; it names the capture in tables, logs and other files.
+
+    Raises:
+        CaptureError: it cannot, because it is too long, empty, not printable, or would be taken for that of a copy.
+    """
+    suffix = max((suffix for suffix in CAPTURE_SUFFIXES if raw.name.lower().endswith(suffix)), key=len)
+    name = raw.name[: -len(suffix)]
+    if COPY in name or not name.isprintable() or not 0 < len(os.fsencode(name)) <= MAX_NAME_BYTES:
+        raise CaptureError(
+            f"a capture cannot be called {name!r} ({str(raw.parent)!r}): its name has 1 to {MAX_NAME_BYTES} bytes of printable "
+            f"characters, in UTF-8, and no {COPY!r}, which names copies with synthetic attacks; rename the file"
+        )
+    return name
 
 
 def reader_of(source: Path, readers: Sequence[str]) -> Reader:

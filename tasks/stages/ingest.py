@@ -8,8 +8,7 @@ from typing import Any
 
 from config.catalog import dataset_entry, find_captures
 from config.schema import PipelineConfig
-from kdgat_models.can.ingest import OnBadRows, ingest_capture
-from kdgat_models.can.naming import capture_name
+from kdgat_models.can.ingest import OnBadRows, capture_name, ingest_capture
 from kdgat_models.errors import CaptureError
 from kdgat_models.files import digest_json, write_json
 from tasks.artifact import Artifact

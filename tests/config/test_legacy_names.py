@@ -132,7 +132,7 @@ def test_distillation_was_a_switch(use, expected):
 
 def test_the_name_of_a_section_is_no_older_name():
     assert migrate({"gat": 8, "lr": 0.1}) == {"gat": 8, "training": {"lr": 0.1}}
-    with pytest.raises(ConfigError, match=r"unknown setting 'gat\.'"):
+    with pytest.raises(ConfigError, match=r"unknown setting 'gat_'"):
         migrate({"gat_": 8})
 
 

@@ -95,7 +95,7 @@ def test_the_dataset_counts_everywhere_and_the_model_where_there_is_one(stage):
 @pytest.mark.parametrize(
     ("field", "value", "counts"),
     [
-        ("splits", {"train_01_attack_free": {"role": "test"}}, True),
+        ("splits", {"train_01_attack_free": {"role": "train"}}, True),
         ("readers", ("candump",), True),
         ("vehicles", {"*": "kia"}, True),
         ("source", "elsewhere", False),

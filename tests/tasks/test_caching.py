@@ -120,7 +120,7 @@ def test_stages_that_are_submitted_side_by_side_read_their_code_at_once():
     gc.set_threshold(50)
     try:
         with ThreadPoolExecutor(2) as pool:
-            first, *others = pool.map(caching._imports, [source + b"\n" * number for number in range(6)])
+            first, *others = pool.map(caching._imports, [source + "\n" * number for number in range(6)])
     finally:
         gc.set_threshold(*thresholds)
         gc.callbacks.remove(let_others_run)

@@ -15,6 +15,7 @@ from kdgat_models.evaluation.thresholds import EVEN_ODDS, choose_thresholds
 from kdgat_models.extraction.extract import extract
 from kdgat_models.files import write_json
 from kdgat_models.fusion.features import EXTRACTORS
+from kdgat_models.networks.vgae import VGAE
 from kdgat_models.registry import restore
 from tasks.artifact import Artifact, read_artifact
 from tasks.import_model import ImportRequest, import_model
@@ -168,4 +169,4 @@ def test_an_imported_teacher_is_found_and_teaches(request_of, published_dataset,
     plan = plan_pipeline("demo", paths, variants=["small_kd"], models=["vgae"], overrides={"method": "published"})
     found = plan.variants[0].teachers["vgae"]
     assert found == teacher
-    assert load_teacher(found, plan.variants[0].configs["vgae"], published_dataset) is not None
+    assert load_teacher(found, plan.variants[0].configs["vgae"], published_dataset, VGAE.from_config) is not None
