@@ -89,7 +89,7 @@ def capture_events(
         SchemaError: the arrays do not belong to one capture.
     """
     _check(timestamps, labels, windows)
-    order = np.argsort(windows.first_frame, kind="stable")
+    order = np.argsort(windows.first_frame)
     starts, flagged = np.asarray(windows.first_frame)[order], np.asarray(windows.flagged, bool)[order]
     clock, timed = frame_clock(timestamps, rules.frames_per_second)
     attack = np.flatnonzero(labels)

@@ -129,7 +129,7 @@ def make_folds(protocol: str, captures: Sequence[CaptureFacts]) -> list[Fold]:
     if protocol not in PROTOCOLS:
         raise ConfigError(f"unknown protocol {protocol!r}; there are: {', '.join(PROTOCOLS)}")
     attacks = {capture.name for capture in captures if capture.attack != "none"}
-    folds = [f for f in PROTOCOLS[protocol].folds(captures) if f.test and attacks & set(f.train)]
+    folds = [f for f in PROTOCOLS[protocol].folds(captures) if attacks & set(f.train)]
     if not folds:
         raise DatasetError(
             f"{protocol} needs captures on both sides, with attacks to train on; of {len(captures)} captures no such fold "
