@@ -116,7 +116,7 @@ def test_the_ends_of_an_interval_leave_out_a_fortieth_on_each_side():
     # One of four pairs gains 1: the mean of four draws is at least 0.75 in 5 % of cases, and 1 in 0.4 %.
     found = effect("f1", scores([1.0, 0.0, 0.0, 0.0]), scores([0.0] * 4))
     assert found == Effect(0.25, 0.0, 0.75)
-    # Nine in ten pairs alike: of twenty draws one in ten, less than 0 in none, and more than a quarter in 1 %.
+    # Pairs that are all alike leave nothing to chance.
     assert effect("f1", scores([1.0] * 4), scores([0.0] * 4)) == Effect(1.0, 1.0, 1.0)
 
 
