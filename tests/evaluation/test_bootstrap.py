@@ -189,3 +189,65 @@ def test_wrong_settings_and_arrays_are_refused_with_what_to_do():
             interval("f1", PAIR._replace(**wrong), generator())
     with pytest.raises(DatasetError, match="window 1 by seed 0 is NaN"):
         interval("f1", PAIR._replace(scores=np.array([[1.0, np.nan]])), generator())
+
+
+@pytest.mark.parametrize(
+    ("lengths", "windows_per_block", "blocks"),
+    [
+        ((1, 20), 10, [1, 10, 10]),  # a capture far shorter than a block is one
+        ((20,), 7, [7, 7, 6]),
+        ((24,), 10, [12, 12]),
+        ((26,), 10, [9, 9, 8]),
+        ((5, 5), 100, [5, 5]),
+        ((3,), 1, [1, 1, 1]),
+    ],
+)
+def test_captures_are_cut_into_parts_nearest_to_the_length_that_is_asked_for(lengths, windows_per_block, blocks):
+    found = time_blocks(np.repeat(np.arange(len(lengths)), lengths), windows_per_block)
+    assert np.bincount(found).tolist() == blocks
+    assert (np.diff(found) >= 0).all()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"scores": np.zeros((0, 2)), "thresholds": np.zeros(0)},
+        {"scores": np.zeros((2, 2))},
+        {"scores": np.zeros((1, 3))},
+        {"scores": np.zeros((1, 1, 2))},
+        {"labels": np.ones(3, int)},
+        {"blocks": np.zeros(1, int)},
+    ],
+)
+def test_arrays_that_do_not_belong_together_are_refused(wrong):
+    with pytest.raises(SchemaError, match=r"do not belong together; give scores \[seeds, windows\]"):
+        interval("f1", PAIR._replace(**wrong), generator())
+
+
+@pytest.mark.parametrize("settings_", [{"resamples": 0}, {"level": 0.0}, {"level": 1.0}, {"level": -0.5}])
+def test_settings_beyond_their_borders_are_refused(settings_):
+    with pytest.raises(ConfigError, match="give at least 1 resample and a level within"):
+        interval("f1", PAIR, generator(), **settings_)
+
+
+def test_one_resample_is_an_interval_of_one_value():
+    found = interval("f1", PAIR, generator(), resamples=1)
+    assert found.low == found.high
+    assert found.low in {0.0, 2 / 3, 1.0}
+
+
+def test_a_score_that_is_no_number_is_named_by_window_and_seed():
+    scores = np.array([[1.0, 0.0, 1.0], [1.0, 0.0, np.nan]])
+    windows = ScoredWindows(np.array([1, 0, 1]), scores, np.array([0.5, 0.5]), np.arange(3))
+    with pytest.raises(DatasetError, match="the score of window 2 by seed 1 is NaN"):
+        interval("f1", windows, generator())
+
+
+def test_without_further_settings_an_interval_holds_95_in_100_of_a_thousand_resamples():
+    # A hundred blocks of one attack each, half of them found: the F1 of k found ones is 2k / (100 + k).
+    found = (np.arange(100) < 50).astype(float)
+    windows = ScoredWindows(np.ones(100, int), found[None], np.array([0.5]), np.arange(100))
+    made = interval("f1", windows, generator())
+    assert made == interval("f1", windows, generator(), resamples=1000, level=0.95)
+    ends = [2 * k / (100 + k) for k in (50 - 1.96 * 5, 50 + 1.96 * 5)]  # a binomial's standard deviation is 5
+    assert (made.low, made.high) == pytest.approx(ends, abs=0.015)
