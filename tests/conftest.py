@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from config.resolver import resolve
 from config.schema import PipelineConfig
@@ -15,6 +16,9 @@ from tasks.artifact import Artifact
 from tasks.raw import raw_artifact
 from tasks.stages.graphs import graphs
 from tasks.stages.ingest import ingest
+
+settings.register_profile("no deadline", deadline=None)  # no result depends on how busy the machine is
+settings.load_profile("no deadline")
 
 # Networks that train in a second; what is tested is the machinery, not the detection.
 TINY = {
