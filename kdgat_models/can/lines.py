@@ -107,5 +107,5 @@ def _split(block: bytes) -> pl.Series:
     if not block.isascii():
         block = block.decode("ascii", "backslashreplace").encode()
     if b"\r" in block:  # `read_lines` would take it for the end of a line, or leave it out
-        return pl.Series("line", block.removesuffix(b"\n").decode().split("\n"))
+        return pl.Series(block.removesuffix(b"\n").decode().split("\n"))
     return pl.read_lines(block).to_series()

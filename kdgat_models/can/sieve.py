@@ -33,7 +33,7 @@ class Sieve:
     def parts(self, lines: Iterable[Lines]) -> Iterator[Sifted]:
         """Frames and bad rows of all lines."""
         for part in lines:
-            line = pl.int_range(part.first, part.last + 1, dtype=pl.Int64)
+            line = pl.int_range(part.first, part.last + 1)
             rows = self._reader.parse(part.text).with_columns(text=part.text, line=line, torn=(line == part.last) & part.torn)
             bad = rows.select(pl.any_horizontal(pl.col(column).is_null() for column in COLUMNS)).to_series()
             frames = rows.filter(~bad) if bad.any() else rows
@@ -65,13 +65,13 @@ def with_reasons(reader: Reader, bad: pl.DataFrame) -> pl.DataFrame:
         return bad
     rows = bad.select("reason", "text", "torn").iter_rows()
     reasons = [reason or _why(reader, text, torn) for reason, text, torn in rows]
-    return bad.with_columns(pl.Series("reason", reasons, pl.String))
+    return bad.with_columns(pl.Series("reason", reasons))
 
 
 def _as_bad(rows: pl.DataFrame, reasons: list[str] | None) -> pl.DataFrame:
     """Rows as bad ones, with their reasons if those are known. Blank lines need no more than a look."""
     empty = pl.col("text").str.strip_chars(BLANK) == ""
-    known = pl.when(empty).then(pl.lit("the line is empty")) if reasons is None else pl.Series("reason", reasons, pl.String)
+    known = pl.when(empty).then(pl.lit("the line is empty")) if reasons is None else pl.Series(reasons)
     text = pl.when(~empty).then("text").otherwise(pl.lit(""))
     return rows.select("line", text.alias("text"), "torn", known.alias("reason"))
 

@@ -82,7 +82,7 @@ def build_store(
             if frames.size < config.window_size:
                 too_short.append(capture.name)
             starts = window_starts(frames.size, config.window_size, config.stride)
-            roles = assign_roles(len(starts), config) if training else np.full(len(starts), GAP, np.uint8)
+            roles = assign_roles(len(starts), config) if training else np.full(len(starts), GAP)
             _append_capture(writer, capture.name, capture.attack, frames, starts, roles, config)
             if training and augmentation and not frames.label.any() and len(starts):
                 _append_copies(writer, capture, frames, (starts, roles), config, augmentation)
@@ -137,7 +137,7 @@ def _roles_at(
         else:  # by position, which injected frames have shifted
             places.append(edge * len(starts) // max(attacked.size, 1))
     first, last = (roles[np.clip(place, 0, len(roles) - 1)] for place in places)
-    return np.where(first == last, first, GAP).astype(np.uint8)
+    return np.where(first == last, first, GAP)
 
 
 def _append_capture(

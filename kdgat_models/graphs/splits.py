@@ -24,7 +24,7 @@ def assign_roles(windows: int, config: PreprocessingConfig) -> NDArray[np.uint8]
     gap = max(gap, config.gap_windows)
     blocks = max(min(config.split_blocks, windows // (4 * gap)), 1)
     of_block = _block_roles(blocks, config)
-    roles = of_block[np.arange(windows) * blocks // max(windows, 1)]
+    roles = of_block[np.arange(windows) * blocks // windows]
     border = np.flatnonzero(np.diff(roles)) + 1
     for offset in range(gap):  # the gap is taken from the later block
         roles[np.minimum(border + offset, windows - 1)] = GAP
@@ -37,7 +37,7 @@ def _block_roles(blocks: int, config: PreprocessingConfig) -> NDArray[np.uint8]:
     validation = round(blocks * config.validation_fraction)
     calibration = round(blocks * config.calibration_fraction)
     held_out = validation + calibration
-    places = np.floor((np.arange(held_out) + 0.5) * blocks / max(held_out, 1)).astype(int)
+    places = np.floor((np.arange(held_out) + 0.5) * blocks / held_out).astype(int)
     for turn, place in enumerate(places):
         # Alternating, so that each of the two is itself spread evenly.
         first, second = (VALIDATION, CALIBRATION) if validation >= calibration else (CALIBRATION, VALIDATION)

@@ -132,7 +132,7 @@ class GraphStore:
             self.require(name, fits and np.diff(offsets).min(initial=1) >= (per == "node"))
         sizes = [capture.graphs[1] - capture.graphs[0] for capture in self.captures]
         self.require("capture", np.array_equal(self.capture, np.repeat(np.arange(len(sizes)), sizes)))
-        frames = np.array([capture.frames[1] - capture.frames[0] for capture in self.captures], np.int64)
+        frames = np.array([capture.frames[1] - capture.frames[0] for capture in self.captures])
         self.require("first_frame", ((self.first_frame >= 0) & (self.first_frame < frames[self.capture])).all())
         self.require("label", self.label.max(initial=0) <= 1)
         self.require("role", self.role.max(initial=0) <= CALIBRATION)
@@ -152,7 +152,7 @@ class GraphStore:
         """The same store, in which the windows of other captures have no role: nothing is learnt or chosen on them."""
         wanted = np.isin([capture.name for capture in self.captures], list(captures))
         view = copy(self)
-        view.role = np.where(wanted[self.capture], self.role, GAP).astype(np.uint8)
+        view.role = np.where(wanted[self.capture], self.role, GAP)
         return view
 
     def windows_of(self, captures: Sequence[str]) -> NDArray[np.int64]:
@@ -195,7 +195,7 @@ class GraphData:
             store.require(name, (values.view(np.uint16) < size).all())  # a negative one is above all sizes
         for name, values in (("x", x), ("edge_attr", edge_attr)):
             store.require(name, np.isfinite(values).all())
-        store.require("node_label", node_label.max(initial=0) <= 1)
+        store.require("node_label", node_label.max() <= 1)
         return GraphBatch(
             torch.from_numpy(self._id_index[nodes]),
             torch.from_numpy(x),

@@ -28,6 +28,7 @@ def test_four_columns_become_typed_columns(capture, tmp_path):
     report = capture(GOOD)
     table = pq.read_table(parquet(tmp_path))
     assert table.schema.equals(ARROW_SCHEMA)
+    assert pq.read_metadata(parquet(tmp_path)).row_group(0).column(0).compression == "ZSTD"
     assert table.to_pylist()[0] == {
         "timestamp": 1.5,
         "arbitration_id": 0x81,

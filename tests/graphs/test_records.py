@@ -73,6 +73,7 @@ FALSE = {
     "more frames": ({"captures": captures(([0, 5], [0, 51]))}, "they have 51 frames, the columns 50"),
     "negative tail": ({"captures": [["c", "none", [0, 5], [0, 50], -1]]}, "tail_frames|captures.0.4"),
     "no shape": ({"columns": columns("label", shape=[])}, "columns.label.shape"),
+    "three dimensions": ({"columns": columns("label", shape=[5, 1, 1])}, "columns.label.shape"),
     "wide label": ({"columns": columns("label", shape=[5, 1])}, "columns.label: .* does not fit"),
     "flat features": ({"columns": columns("x", shape=[9])}, "columns.x: .* does not fit"),
     "features of another schema": ({"columns": columns("edge_attr", shape=[11, 2])}, "columns.edge_attr: .* does not fit"),
