@@ -1,6 +1,5 @@
 """What a pipeline run is going to do, decided and checked before anything starts."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,10 +11,21 @@ from config.paths import Paths
 from config.resolver import resolve
 from config.schema import PipelineConfig, ResourcesConfig
 from config.variants import DISTILLABLE, VARIANTS, Variant
-from tasks.artifact import Artifact, read_artifact
+from kdgat_models.errors import CheckpointError
+from tasks.artifact import Artifact
 from tasks.distillation import Choice, ChosenVariant, check_names, choose
 from tasks.parameters import ALL_MODELS
-from tasks.teachers import STAGE_OF, Candidate, Fitting, KnownIds, find_teacher, given_teacher, newest, nobody_knows
+from tasks.teachers import (
+    STAGE_OF,
+    Candidate,
+    Fitting,
+    KnownIds,
+    find_teacher,
+    given_teacher,
+    newest,
+    nobody_knows,
+    read_candidate,
+)
 
 MODELS = ALL_MODELS
 BASIC = ("large", "small_kd", "small_nokd", "tiny_kd")  # variants that are missed when they are not trained
@@ -200,7 +210,8 @@ def plan_evaluation(
         check_names("variant", variants, tuple(VARIANTS))
     names = tuple(VARIANTS) if variants is None else tuple(variants)
     check_overrides(settings, names)
-    plans = [_trained_before(dataset, VARIANTS[name], settings, paths) for name in names]
+    notes: list[str] = []
+    plans = [_trained_before(dataset, VARIANTS[name], settings, paths, notes) for name in names]
     chosen = _trained(plans) if variants is None else [plan for plan in plans if any(plan.earlier.values())]
     missing = [name for name in (BASIC if variants is None else names) if name not in {plan.name for plan in chosen}]
     train = f"train with `kdgat run --dataset {dataset} --variants {','.join(missing)}`"
@@ -210,17 +221,17 @@ def plan_evaluation(
         raise ConfigError(
             f"a setting is aimed at {', '.join(sorted(unused))}, of which {dataset} has no finished model; {train}"
         )
-    notes = [f"not trained yet and left out: {', '.join(missing)}; {train}"] if missing else []
-    return PipelinePlan(dataset, tuple(chosen), tuple(notes), _shared_config(dataset, settings))
+    notes += [f"not trained yet and left out: {', '.join(missing)}; {train}"] if missing else []
+    return PipelinePlan(dataset, tuple(chosen), tuple(dict.fromkeys(notes)), _shared_config(dataset, settings))
 
 
-def _trained_before(dataset: str, variant: Variant, settings: Mapping[str, Any], paths: Paths) -> VariantPlan:
+def _trained_before(dataset: str, variant: Variant, settings: Mapping[str, Any], paths: Paths, notes: list[str]) -> VariantPlan:
     configs = _configs(dataset, ChosenVariant(variant, variant.name), settings)
     found: dict[str, Artifact | None] = dict.fromkeys(MODELS)
     for model in ("vgae", "gat"):
         latest = _latest(configs[model], paths, Fitting(configs[model]).to_read_its_graphs)
         found[model] = latest.artifact if isinstance(latest, Candidate) else None
-    found["dqn"] = _fusion_of(configs["dqn"], found["vgae"], found["gat"], paths)
+    found["dqn"] = _fusion_of(configs["dqn"], found["vgae"], found["gat"], paths, notes)
     return VariantPlan(variant.name, configs, (), found, {})
 
 
@@ -238,13 +249,22 @@ def _trained(plans: Sequence[VariantPlan]) -> list[VariantPlan]:
     return [plan for plan in plans if plan.name in names]
 
 
-def _fusion_of(config: PipelineConfig, vgae: Artifact | None, gat: Artifact | None, paths: Paths) -> Artifact | None:
-    """The newest fusion that was trained on exactly these two models; variants share the folder of their scale."""
+def _fusion_of(
+    config: PipelineConfig, vgae: Artifact | None, gat: Artifact | None, paths: Paths, notes: list[str]
+) -> Artifact | None:
+    """The newest fusion that was trained on exactly these two models; variants share the folder of their scale.
+
+    One that cannot be read may be any variant's: it is passed over, which `notes` then say.
+    """
     if vgae is None or gat is None:
         return None
     wanted = {"vgae": vgae.digest, "gat": gat.digest}
     for folder in reversed(paths.versions(config, "fusion")):
-        inputs = json.loads((folder / "checkpoint.json").read_text())["provenance"]["inputs"]
-        if all(inputs.get(model) == digest for model, digest in wanted.items()):
-            return read_artifact(folder, "fusion")
+        try:
+            candidate = read_candidate(folder, "dqn")
+        except CheckpointError as error:
+            notes.append(f"passed over: {error}")
+            continue
+        if all(candidate.inputs.get(model) == digest for model, digest in wanted.items()):
+            return candidate.artifact
     return None

@@ -37,6 +37,7 @@ class Candidate(NamedTuple):
     config: PipelineConfig
     schema: dict[str, Any]
     ids: tuple[int, ...]  # its vocabulary
+    inputs: dict[str, str]  # digests of what it was trained on, by name
 
     @property
     def what(self) -> str:
@@ -53,6 +54,7 @@ def read_candidate(folder: Path, model: str) -> Candidate:
     try:
         meta = json.loads((folder / "checkpoint.json").read_text())
         config, schema, ids = load_config(folder / "config.json"), dict(meta["schema"]), tuple(meta["vocabulary"])
+        inputs = dict(dict(meta["provenance"]).get("inputs", {}))
     except KdgatError as error:
         raise CheckpointError(f"{folder}: {error}") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -61,7 +63,7 @@ def read_candidate(folder: Path, model: str) -> Candidate:
         raise CheckpointError(f"{folder} holds a {config.model_type}, not a {model}")
     if not (folder / "model.safetensors").is_file():
         raise CheckpointError(f"{folder} has no model.safetensors")
-    return Candidate(artifact, config, schema, ids)
+    return Candidate(artifact, config, schema, ids, inputs)
 
 
 class Fitting:

@@ -21,7 +21,7 @@ from kdgat_models.errors import KdgatError
 if TYPE_CHECKING:
     from uvicorn import Server
 
-START_S, STOP_S = 180.0, 5.0
+START_S, STOP_S = 600.0, 5.0  # the first only guards against hanging: a busy machine takes minutes
 LOG = "temporary_server.log"
 DEAF_TO = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 

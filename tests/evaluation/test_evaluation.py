@@ -113,6 +113,15 @@ def test_too_few_windows_for_a_budget_put_the_threshold_above_all_of_them():
     assert 17 < false_alarm_threshold(np.arange(19.0), 0.1) < 17.001
 
 
+@pytest.mark.parametrize("attacks", [[-1e6], [1e6] * 5000, [-1e6, 500.5, 1e6] * 300])
+def test_false_alarm_thresholds_follow_normal_windows_whatever_attacks_score(attacks):
+    scores = np.concatenate([attacks, np.arange(1000.0)])
+    chosen = choose_thresholds(scores, np.repeat([1, 0], [len(attacks), 1000]))
+    # Just above the ceil(1001 * 0.95)-th, ceil(1001 * 0.99)-th and ceil(1001 * 0.999)-th smallest of the normal scores.
+    for budget, below in (("0.05", 950), ("0.01", 990), ("0.001", 999)):
+        assert chosen[f"fpr_{budget}"] == np.nextafter(below, np.inf)
+
+
 def test_without_attacks_to_calibrate_on_the_budget_decides():
     thresholds = choose_thresholds(np.arange(100.0), np.zeros(100, int))
     assert thresholds["f1"] == thresholds["fpr_0.001"] > 99

@@ -2,9 +2,15 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
+import psutil
+import pytest
+
+pytestmark = pytest.mark.timeout(3600)  # guards against hanging; the machine may be slow
 SCRIPT = """
 import json, os, pathlib, sys
 from flows.cli_options import prepare
@@ -30,22 +36,29 @@ if sys.argv[2:]:
             "wrong": ask("GET", f"/flows/{made}", auth=("kdgat", "guessed")),
             "right": ask("GET", f"/flows/{made}", auth=auth),
             "foreign": ask("POST", "/flows/", json={"name": "theirs"}, auth=auth, headers=foreign),
+            "server": server.pid,
         }
-print(json.dumps(found))
+print(json.dumps(found), flush=True)
+if sys.argv[2:]:
+    os.kill(os.getpid(), 9)
 """
 
 
 def locked(root, *start, **environment):
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     command = [sys.executable, "-c", SCRIPT, str(root), *start]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False, env=clean | environment)
-    assert done.returncode == 0, done.stderr
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1200, check=False, env=clean | environment)
+    assert done.returncode == (-signal.SIGKILL if start else 0), done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_the_temporary_server_asks_for_the_key_of_the_root(tmp_path):
+def test_the_temporary_server_asks_for_the_key_of_the_root_and_dies_with_a_command_that_is_killed(tmp_path):
     found = locked(tmp_path, "start", MLFLOW_TRACKING_PASSWORD="secret")
     assert found.pop("key") == (tmp_path / "access" / "key").read_text().strip()
+    server, deadline = found.pop("server"), time.monotonic() + 120
+    while psutil.pid_exists(server) and psutil.Process(server).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline, "the server outlives its command"
+        time.sleep(0.1)
     assert found == {"secrets of others": False, "without": 401, "wrong": 401, "right": 200, "foreign": 403}
 
 

@@ -158,6 +158,24 @@ def test_an_epoch_has_its_steps_of_windows_drawn_from_all():
     batches = list(objective.batches(0, Draws.of(0, 0)))
     assert [len(batch) for batch in batches] == [50] * 7
     assert set(torch.cat(batches).tolist()) == {0, 1, 2, 3}
+    again, other = (list(objective.batches(epoch, Draws.of(0, epoch))) for epoch in (0, 1))
+    assert torch.equal(torch.cat(batches), torch.cat(again))
+    assert not torch.equal(torch.cat(batches), torch.cat(other))
+
+
+def test_what_is_explored_and_remembered_is_drawn_anew_in_every_epoch():
+    options = {"dqn.batch_size": 50, "dqn.replay_size": 50, "dqn.epsilon_start": 1.0}
+    actions, losses = [], []
+    for epoch in (0, 0, 1):
+        objective = make(**options)
+        objective.loss(torch.zeros(50, dtype=torch.int64), Draws.of(0, epoch))  # one window, explored at random
+        actions.append(objective.replay_action.tolist())
+        remembered(objective, list(range(4)) * 12, [0] * 48, [float(i) for i in range(48)])
+        draws = Draws.of(1, epoch)
+        losses.append([objective.loss(torch.zeros(4, dtype=torch.int64), draws)["total"].item() for _ in range(2)])
+    assert actions[0] == actions[1] != actions[2]
+    assert losses[0] == losses[1] != losses[2]
+    assert losses[0][0] != losses[0][1]
 
 
 def test_states_are_standardised_by_the_training_windows_and_clipped():

@@ -9,7 +9,7 @@ import torch
 from conftest import tiny
 from torch import nn
 
-from config.paths import Paths
+from config.paths import METRICS, Paths
 from kdgat_models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from kdgat_models.evaluation.ablation import SCORE
 from kdgat_models.evaluation.protocols import Fold
@@ -222,3 +222,33 @@ def test_a_fusion_learns_from_validation_windows_and_is_stopped_by_calibration_w
         assert data.label.tolist() == store.label[windows].tolist()
         expected = extract(restore(load_checkpoint(base_models["gat"].path)), EXTRACTORS["gat"], dataset.train_data(), windows)
         np.testing.assert_allclose(data.inputs.states[:, 8:].numpy(), expected.features, rtol=1e-4, atol=1e-5)
+
+
+def test_an_evaluation_decides_at_the_thresholds_of_the_rule_and_with_the_scales_of_the_training(
+    demo_graphs, base_models, tmp_path
+):
+    """Thresholds come from the checkpoints, whatever the rule: nothing is chosen on what is evaluated."""
+    config = tiny("dqn", **{"fusion.max_epochs": 1, "fusion.steps_per_epoch": 1})
+    (tmp_path / "fusion").mkdir()
+    made = fusion(config, tmp_path / "fusion", demo_graphs, base_models["vgae"], base_models["gat"])
+    chosen = {name: load_checkpoint(artifact.path).thresholds for name, artifact in {**base_models, "fusion": made}.items()}
+    for rule in ("f1", "fpr_0.05"):
+        deciding = tiny("dqn", **{"decision.rule": rule})
+        evaluation(deciding, tmp_path / rule, "large", demo_graphs, base_models["vgae"], base_models["gat"], made)
+        rows = json.loads((tmp_path / rule / METRICS).read_text())["rows"]
+        assert {row["model"] for row in rows} == set(chosen)
+        assert all(row["threshold"] == chosen[row["model"]][rule] for row in rows)
+        split = next(row["split"] for row in rows)
+        table = pq.read_table(tmp_path / rule / "scores" / f"{split}.parquet")
+        labels = table["label"].to_numpy()
+        for row in (row for row in rows if (row["split"], row["attack"]) == (split, "all")):
+            flagged = table[row["model"]].to_numpy() >= chosen[row["model"]][rule]
+            assert row["true_positives"] == (flagged & (labels == 1)).sum()
+            assert row["false_positives"] == (flagged & (labels == 0)).sum()
+    assert all(values["f1"] != values["fpr_0.05"] for values in chosen.values())
+    views = {}
+    for name in ("vgae", "gat"):
+        scale = ScoreScale(chosen["fusion"][f"{name}_threshold"], chosen["fusion"][f"{name}_scale"])
+        views[name] = scale(table[name].to_numpy())
+    low, high = (np.array([*views.values()]).min(0) - 1e-6, np.array([*views.values()]).max(0) + 1e-6)
+    assert np.all((low <= table["fusion"].to_numpy()) & (table["fusion"].to_numpy() <= high))  # an average of the two

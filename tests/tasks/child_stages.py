@@ -44,15 +44,20 @@ def hog(folder: Path) -> Artifact:
         time.sleep(0.02)
 
 
-def reads_a_mapped_file(folder: Path, size_mb: int) -> Artifact:
-    """All pages of a file that is larger than the memory that was given."""
+def reads_a_mapped_file(folder: Path, size_mb: int, forks: int) -> Artifact:
+    """All pages of a file that is larger than the memory that was given, alone or in so many processes more."""
     with (folder / "store").open("wb") as file:
         file.truncate(size_mb << 20)
     mapped = np.memmap(folder / "store", np.uint8, "r")
     assert mapped.sum() == 0
     resident = Path("/proc/self/status").read_text().split("RssFile:")[1].split()[0]
     assert int(resident) > size_mb * 1024
+    children = [os.fork() for _ in range(forks)]
     time.sleep(1)
+    if not all(children):
+        os._exit(0)
+    for child in children:
+        os.waitpid(child, 0)
     return Artifact(kind="x", path=folder, digest="0")
 
 

@@ -71,8 +71,9 @@ def test_a_stage_that_exceeds_its_memory_is_ended_and_nothing_else(call):
         run_in_child(call("hog", memory_mb=300.0))
 
 
-def test_pages_of_a_mapped_file_are_not_the_stages_own(call):
-    outcome = run_in_child(call("reads_a_mapped_file", memory_mb=1000.0, size_mb=1500))
+@pytest.mark.parametrize("forks", [0, 1])
+def test_pages_of_a_mapped_file_are_not_the_stages_own(call, forks):
+    outcome = run_in_child(call("reads_a_mapped_file", memory_mb=1000.0, size_mb=1500, forks=forks))
     assert outcome.peak_memory_mb < 1000
 
 

@@ -12,6 +12,7 @@ from kdgat_models.files import atomic_path, is_left, is_temporary, remove_if_lef
 from kdgat_models.runs.store import RunStore
 from tasks.attempts import Past, Request, due
 from tasks.cleanup import alive, clean_up
+from tasks.compute import open_compute
 
 DEAD, LIVING = "0d00-dead", "0d00-living"
 BEGAN = datetime(2026, 1, 2, tzinfo=UTC)
@@ -124,6 +125,15 @@ def test_files_of_whole_versions_and_of_stages_without_a_flow_are_left_alone(tmp
     before = left(tmp_path)
     clean_up(Paths(tmp_path))
     assert left(tmp_path) == before
+
+
+def test_the_next_flow_cleans_up_before_it_begins_and_lives_until_it_ends(root):
+    with open_compute("local", root, "0d00-next"):
+        assert not (root.pipeline(DEAD) / "tls").exists()
+        assert (root.pipeline(LIVING) / "tls").exists()
+        assert not is_left(root.root / "runs" / "0d00-next" / "alive.lock")
+        assert {row["reason"] for row in RunStore(root.store).query("select reason from runs")} == {"killed", None}
+    assert not (root.root / "runs" / "0d00-next").exists()
 
 
 def test_a_flow_that_ends_leaves_nothing_of_itself(tmp_path):

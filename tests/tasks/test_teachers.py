@@ -43,6 +43,16 @@ def test_a_teacher_of_another_dataset_is_not_taken(tmp_path):
     assert "no teacher for vgae: demo has no finished vgae large" in why_none(tmp_path, student())
 
 
+@pytest.mark.parametrize("model", ["vgae", "gat"])
+def test_every_dataset_has_teachers_of_its_own(tmp_path, model):
+    taught = {"dataset": "hcrl_sa"}
+    finished(tmp_path, model)
+    assert "hcrl_sa has no finished" in why_none(tmp_path, student(model, **taught))
+    wanted = finished(tmp_path, model, **taught)
+    finished(tmp_path, model)
+    assert found(tmp_path, student(model, **taught)) == wanted.path
+
+
 def test_the_newest_one_that_can_teach_wins_over_newer_ones_that_cannot(tmp_path):
     finished(tmp_path, "vgae")
     wanted = finished(tmp_path, "vgae")

@@ -1,21 +1,14 @@
-"""What `fit` does in each step, seen from outside: gradients, rates, draws and batches, on objectives of a few numbers."""
+"""What `fit` does in each step, seen from outside: gradients, rates and draws, on objectives of a few numbers."""
 
 import math
 
-import numpy as np
 import pytest
 import torch
-from conftest import tiny
 from torch import nn
 
 from config.schema import TrainingConfig
-from kdgat_models.graphs.splits import TRAIN
-from kdgat_models.registry import build
-from kdgat_models.training.curriculum import make_sampler
-from kdgat_models.training.gat import GatObjective
 from kdgat_models.training.loop import choose_device, fit
-from kdgat_models.training.objective import Draws, Objective, shuffled_batches
-from kdgat_models.training.vgae import VgaeObjective
+from kdgat_models.training.objective import Objective
 
 STEPS = 4  # in an epoch
 
@@ -66,6 +59,49 @@ def test_gradients_within_the_limit_are_left_alone():
     objective = Sloped((0.3, 0.4))
     fit(objective, plain(gradient_clip=0.51), 0)
     torch.testing.assert_close(torch.stack(objective.gradients), torch.tensor([[[0.3, 0.4]]] * STEPS))
+
+
+class Jerky(Sloped):
+    """Another gradient in each of the four steps."""
+
+    def __init__(self, lengths):
+        super().__init__()
+        self.lengths = lengths
+
+    def loss(self, batch, draws):
+        return {"total": (self.network.weight * torch.tensor([[0.6, 0.8]])).sum() * self.lengths[batch]}
+
+
+def test_steps_are_made_by_gradients_that_are_clipped_already():
+    """Adam remembers earlier gradients: one that was too long when it was learnt from shows in the steps that follow."""
+    wild, tame = Jerky([1e4, 0.25, 3.0, 0.5]), Jerky([0.5, 0.25, 0.5, 0.5])
+    for objective in (wild, tame):
+        fit(objective, plain(gradient_clip=0.5), 0)
+    torch.testing.assert_close(torch.stack(wild.weights), torch.stack(tame.weights))
+
+
+def test_what_is_learnt_beside_the_network_is_clipped_together_with_it():
+    """A projection onto a teacher's latent is no part of the network that is kept, and part of each step."""
+
+    class Projected(Sloped):
+        def __init__(self):
+            super().__init__((3.0, 4.0))
+            self.projection = nn.Parameter(torch.tensor([1.0]))
+            self.beside = []
+
+        def loss(self, batch, draws):
+            losses = super().loss(batch, draws)
+            return {**losses, "total": losses["total"] + 12 * self.projection.sum()}
+
+        def after_step(self):
+            super().after_step()
+            self.beside.append(self.projection.grad.clone())
+
+    objective = Projected()
+    fit(objective, plain(gradient_clip=1.0), 0)
+    for gradient, beside in zip(objective.gradients, objective.beside, strict=True):  # their length was 13
+        torch.testing.assert_close(gradient, torch.tensor([[3 / 13, 4 / 13]]))
+        torch.testing.assert_close(beside, torch.tensor([12 / 13]))
 
 
 def moved(objective):
@@ -158,85 +194,6 @@ def test_dropout_is_drawn_anew_in_every_step_and_epoch_and_leaves_the_global_gen
         torch.rand(3)
     assert masks[0] == masks[1]
     assert len(set(masks[0])) == 2 * STEPS
-
-
-def test_batches_are_shuffled_and_each_pass_anew():
-    windows = 10 * np.arange(60)
-    batches = list(shuffled_batches(windows, 20, 6, Draws.of(0, 0)))
-    passes = [np.concatenate(batches[:3]), np.concatenate(batches[3:])]
-    for order in passes:
-        assert sorted(order) == windows.tolist()
-        assert np.mean(np.diff(order) > 0) < 0.75  # 59 of 59 if not shuffled
-    assert not np.array_equal(*passes)
-    assert not np.array_equal(passes[0], np.concatenate(list(shuffled_batches(windows, 20, 1, Draws.of(0, 1)))))
-
-
-@pytest.mark.parametrize("size", [2, 3, 4, 5, 8, 9, 12, 13])
-def test_a_pass_holds_every_window_once_in_batches_of_the_size_or_one_more(size):
-    batches = list(shuffled_batches(np.arange(13), size, 1, Draws.of(0, 0)))
-    assert sorted(np.concatenate(batches)) == list(range(13))
-    lengths = [len(batch) for batch in batches]
-    expected = [size] * (13 // size) + ([13 % size] if 13 % size else [])
-    if expected[-1] == 1:
-        expected = [*expected[:-2], expected[-2] + 1]
-    assert lengths == expected
-
-
-def test_no_more_steps_are_made_than_whole_passes_need():
-    assert len(list(shuffled_batches(np.arange(10), 5, 3, Draws.of(0, 0)))) == 4
-    assert len(list(shuffled_batches(np.arange(10), 5, 4, Draws.of(0, 0)))) == 4
-    assert len(list(shuffled_batches(np.arange(10), 5, 0, Draws.of(0, 0)))) == 2
-
-
-@pytest.fixture(scope="module")
-def objectives(dataset):
-    """Both objectives on the demo, on fewer windows an epoch than there are."""
-    made = {}
-    for model in ("vgae", "gat"):
-        config = tiny(model, **{"training.batch_size": 16, "training.min_steps_per_epoch": 1, "gat.dropout": 0.0})
-        torch.manual_seed(0)
-        network = build(config, dataset.vocabulary.num_ids, dataset.schema)
-        if model == "vgae":
-            made[model] = VgaeObjective(network, dataset.train_data(), config)
-        else:
-            normal, attack = (dataset.train.windows(TRAIN, label) for label in (0, 1))
-            sampler = make_sampler(normal, attack, None, config.curriculum)
-            made[model] = GatObjective(network, dataset.train_data(), config, sampler)
-    return made
-
-
-@pytest.mark.parametrize("model", ["vgae", "gat"])
-def test_two_epochs_of_a_model_learn_from_other_windows_in_another_order(objectives, dataset, model):
-    first, again, second = (list(objectives[model].batches(epoch, Draws.of(0, epoch))) for epoch in (0, 0, 1))
-    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
-    windows = [np.concatenate(batches) for batches in (first, second)]
-    assert [len(of_epoch) for of_epoch in windows] == [256, 256]  # of more than there are in an epoch
-    assert set(windows[0].tolist()) != set(windows[1].tolist())
-    for of_epoch in windows:
-        assert (dataset.train.role[of_epoch] == TRAIN).all()
-        assert 0.4 < np.mean(np.diff(of_epoch) > 0) < 0.6  # in no order
-    assert all(10 < len(batch) <= 17 for batches in (first, second) for batch in batches)
-
-
-def test_the_noise_of_the_autoencoder_is_drawn_anew_for_every_batch_and_epoch(objectives):
-    objective = objectives["vgae"]
-    objective.eval()  # no dropout: what differs is the noise
-    batch, draws = objective.train_windows[:8], Draws.of(0, 0)
-    with torch.no_grad():
-        first, second, again, other = (
-            objective.loss(batch, drawn)["reconstruction"].item() for drawn in (draws, draws, Draws.of(0, 0), Draws.of(0, 1))
-        )
-    assert first == again
-    assert len({first, second, other}) == 3
-
-
-@pytest.mark.parametrize("model", ["vgae", "gat"])
-def test_batches_follow_the_draws_and_nothing_else(objectives, model):
-    torch.manual_seed(5)
-    np.random.default_rng(5)
-    first = np.concatenate(list(objectives[model].batches(0, Draws.of(3, 0))))
-    torch.manual_seed(6)
-    assert np.array_equal(first, np.concatenate(list(objectives[model].batches(0, Draws.of(3, 0)))))
 
 
 def test_auto_takes_a_gpu_where_there_is_one(monkeypatch):
