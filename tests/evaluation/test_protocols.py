@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 from conftest import tiny
@@ -11,6 +13,8 @@ from kdgat_models.can.simulate import arbitrate, drive, fuzzing, make_vehicle
 from kdgat_models.errors import DatasetError
 from kdgat_models.evaluation.protocols import PROTOCOLS, CaptureFacts, make_folds
 from kdgat_models.evaluation.vehicles import assign_vehicles, regular_ids, similarity
+from tasks.raw import raw_artifact
+from tasks.stages.ingest import ingest
 from tasks.stages.pool import capture_facts, pool
 
 
@@ -177,6 +181,21 @@ def test_a_pool_knows_the_stated_vehicles_the_attacks_and_the_roles_of_its_captu
         assert name.endswith(capture.vehicle)
         assert capture.attack == ("none" if name.startswith(("accessory", "attack-free", "normal")) else name.split("-")[0])
     assert made.summary["vehicles"] == ["alpha", "bravo", "charlie", "delta"]
+
+
+def test_a_pool_knows_a_vehicle_that_is_stated_for_one_capture_of_one_split(demo_csv, tmp_path):
+    """`accessory-1` is an Impala among the attack-free captures; a capture of another vehicle, of which nothing is stated."""
+    raw = tmp_path / "raw" / "train_01_attack_free"
+    raw.mkdir(parents=True)
+    for vehicle, capture in (("alpha", "accessory-1"), ("bravo", "driving-1")):
+        shutil.copy(demo_csv / "train_01_attack_free" / f"attack-free-{vehicle}.csv", raw / f"{capture}.csv")
+    config = tiny(**{"preprocessing.feature_schema": "reference", "augmentation.copies": 0, "dataset": "set_01"})
+    captures = ingest(config, tmp_path / "captures", raw_artifact("set_01", raw.parent), "error")
+    vehicles = {facts.name: facts.vehicle for facts in capture_facts(pool(config, tmp_path / "pool", [captures], ["set_01"]))}
+    assert vehicles == {
+        "set_01/train_01_attack_free/accessory-1": "Chevrolet Impala",
+        "set_01/train_01_attack_free/driving-1": "vehicle-1",
+    }
 
 
 def test_a_vehicle_is_the_stated_one_or_the_most_similar_or_a_new_one():

@@ -163,19 +163,27 @@ def test_an_epoch_has_its_steps_of_windows_drawn_from_all():
     assert not torch.equal(torch.cat(batches), torch.cat(other))
 
 
-def test_what_is_explored_and_remembered_is_drawn_anew_in_every_epoch():
-    options = {"dqn.batch_size": 50, "dqn.replay_size": 50, "dqn.epsilon_start": 1.0}
-    actions, losses = [], []
+def test_what_is_explored_is_drawn_anew_in_every_epoch():
+    actions = []
     for epoch in (0, 0, 1):
-        objective = make(**options)
-        objective.loss(torch.zeros(50, dtype=torch.int64), Draws.of(0, epoch))  # one window, explored at random
+        objective = make(**{"dqn.batch_size": 50, "dqn.replay_size": 50, "dqn.epsilon_start": 1.0})
+        objective.loss(torch.zeros(50, dtype=torch.int64), Draws.of(0, epoch))
         actions.append(objective.replay_action.tolist())
-        remembered(objective, list(range(4)) * 12, [0] * 48, [float(i) for i in range(48)])
-        draws = Draws.of(1, epoch)
-        losses.append([objective.loss(torch.zeros(4, dtype=torch.int64), draws)["total"].item() for _ in range(2)])
     assert actions[0] == actions[1] != actions[2]
-    assert losses[0] == losses[1] != losses[2]
-    assert losses[0][0] != losses[0][1]
+
+
+def test_what_is_remembered_is_drawn_anew_in_every_step_and_epoch():
+    losses = []
+    for epoch in (0, 0, 1):
+        objective = make(**{"dqn.replay_size": 64, "dqn.epsilon_start": 0.0, "dqn.epsilon_end": 0.0})
+        remembered(objective, [0, 1, 2, 3] * 16, [0] * 64, [float(reward) for reward in range(64)])
+        objective.written.fill_(64)
+        draws = Draws.of(1, epoch)
+        step = torch.zeros(4, dtype=torch.int64)
+        losses.append([objective.loss(step, draws)["total"].item() for _ in range(3)])
+    assert losses[0] == losses[1]
+    assert losses[0] != losses[2]
+    assert len(set(losses[0])) == 3
 
 
 def test_states_are_standardised_by_the_training_windows_and_clipped():

@@ -8,6 +8,7 @@ import pytest
 import torch
 from conftest import tiny
 from torch import nn
+from whole_files import put_in_place, written_in_pieces
 
 from config.paths import METRICS, Paths
 from kdgat_models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -230,11 +231,15 @@ def test_an_evaluation_decides_at_the_thresholds_of_the_rule_and_with_the_scales
     """Thresholds come from the checkpoints, whatever the rule: nothing is chosen on what is evaluated."""
     config = tiny("dqn", **{"fusion.max_epochs": 1, "fusion.steps_per_epoch": 1})
     (tmp_path / "fusion").mkdir()
-    made = fusion(config, tmp_path / "fusion", demo_graphs, base_models["vgae"], base_models["gat"])
+    with put_in_place() as put:
+        made = fusion(config, tmp_path / "fusion", demo_graphs, base_models["vgae"], base_models["gat"])
+    assert written_in_pieces(made.path, put) == []
     chosen = {name: load_checkpoint(artifact.path).thresholds for name, artifact in {**base_models, "fusion": made}.items()}
     for rule in ("f1", "fpr_0.05"):
         deciding = tiny("dqn", **{"decision.rule": rule})
-        evaluation(deciding, tmp_path / rule, "large", demo_graphs, base_models["vgae"], base_models["gat"], made)
+        with put_in_place() as put:
+            evaluation(deciding, tmp_path / rule, "large", demo_graphs, base_models["vgae"], base_models["gat"], made)
+        assert written_in_pieces(tmp_path / rule, put) == []
         rows = json.loads((tmp_path / rule / METRICS).read_text())["rows"]
         assert {row["model"] for row in rows} == set(chosen)
         assert all(row["threshold"] == chosen[row["model"]][rule] for row in rows)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from conftest import tiny
 from prefect.logging import disable_run_logger
+from whole_files import put_in_place, written_in_pieces
 
 from config.paths import COMPLETE, DAMAGED, INPUTS, Paths
 from kdgat_models.errors import CheckpointError, DatasetError, StageError, StageInterrupted, StageKilled, StageOutOfMemory
@@ -106,6 +107,14 @@ def test_what_a_stage_made_is_published_sealed_found_again_and_noted(root, graph
     (made.path / INPUTS).write_text("{}")
     assert [damage.file for damage in damages(made.path)] == [INPUTS]
     assert cached(root.cache, key) is None
+
+
+def test_whatever_an_attempt_writes_is_put_in_place_whole(root, graphs):
+    with put_in_place() as put:
+        made = drift(graphs, Here())
+    assert written_in_pieces(made.path, put) == []
+    assert written_in_pieces(root.store, put) == []
+    assert written_in_pieces(root.cache / "artifacts", put) == []
 
 
 def test_the_call_says_what_to_run_with_what_and_how_much_it_may_use(root, graphs):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import tiny
+from whole_files import put_in_place, written_in_pieces
 
 from config.paths import Paths
 from kdgat_models.can.frames import read_frames
@@ -31,6 +32,8 @@ SETTINGS = {"preprocessing.feature_schema": "reference", "augmentation.copies": 
 
 class Scored:
     """A trial of the official protocol on the demo, with an untrained classifier as the teacher."""
+
+    in_pieces: list[str]
 
     def __init__(self, captures: Artifact, root: Path) -> None:
         config = tiny("gat", **SETTINGS)
@@ -59,7 +62,15 @@ class Scored:
 
 @pytest.fixture(scope="module")
 def scored(demo_captures, tmp_path_factory):
-    return Scored(demo_captures, tmp_path_factory.mktemp("trial"))
+    root = tmp_path_factory.mktemp("trial")
+    with put_in_place() as put:
+        scored = Scored(demo_captures, root)
+    scored.in_pieces = written_in_pieces(root, put)
+    return scored
+
+
+def test_pools_folds_and_trials_are_written_whole(scored):
+    assert scored.in_pieces == []
 
 
 def test_thresholds_have_recorded_calibration_windows_and_figures_all_windows_of_the_test_captures(scored):
@@ -108,7 +119,9 @@ def test_untrained_detectors_score_each_capture_by_itself(scored):
 def test_a_report_decides_by_the_rule_of_the_config_at_thresholds_of_calibration_windows(scored, tmp_path):
     rule = "fpr_0.05"
     config = tiny("gat", **{**SETTINGS, "dataset": "official", "decision.rule": rule})
-    report = json.loads((protocol(config, tmp_path, scored.pool, [scored.trial]).path / REPORT).read_text())
+    with put_in_place() as put:
+        report = json.loads((protocol(config, tmp_path, scored.pool, [scored.trial]).path / REPORT).read_text())
+    assert written_in_pieces(tmp_path, put) == []
     assert report["rule"] == rule
     store = scored.dataset.train
     labels = store.label[scored.test]

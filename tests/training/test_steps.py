@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from whole_files import put_in_place, written_in_pieces
 
 from config.schema import TrainingConfig
 from kdgat_models.training.loop import choose_device, fit
@@ -202,3 +203,10 @@ def test_auto_takes_a_gpu_where_there_is_one(monkeypatch):
         assert choose_device("auto").type == expected
         assert choose_device("cpu").type == "cpu"
         assert choose_device("cuda").type == "cuda"
+
+
+def test_the_state_of_an_epoch_is_put_in_place_whole(tmp_path):
+    """A kill while it is written leaves that of the epoch before."""
+    with put_in_place() as put:
+        fit(Sloped(), plain(max_epochs=2), 0, tmp_path / "state.safetensors")
+    assert written_in_pieces(tmp_path, put) == []
