@@ -16,7 +16,8 @@ from flows.ending import ENDING
 ending.PATIENCE_S, ending.CLOSING_S, ending.KILL_S = 1.0, 5.0, 5.0
 ENDING.hint = "; go on like this"
 ENDING.at_last.append(lambda: print("closed", flush=True))
-child = subprocess.Popen([sys.executable, "-c", "import time; print(flush=True); time.sleep(3600)"], stdout=subprocess.PIPE)
+own = [sys.executable, "-c", "import time; print(flush=True); time.sleep(3600)"]
+child = subprocess.Popen(own, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 child.stdout.readline()
 ENDING.listen()
 print(child.pid, flush=True)
@@ -39,10 +40,13 @@ def test_a_command_that_is_told_to_end_says_how_to_go_on_and_leaves_nothing(way,
         child = int(told.stdout.readline())
         os.kill(told.pid, number)
         out, err = told.communicate(timeout=300)
+    left = psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE
+    if left:
+        os.kill(child, signal.SIGKILL)
     assert told.returncode == 128 + number
+    assert not left
     assert out.splitlines() == ["on the way out", "closed"]
     assert err == "\nkdgat: interrupted; go on like this\n"
-    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
 
 
 def test_a_command_that_was_started_deaf_to_the_end_of_its_terminal_stays_so():

@@ -131,13 +131,16 @@ def test_the_next_flow_cleans_up_before_it_begins_and_lives_until_it_ends(root):
     with open_compute("local", root, "0d00-next"):
         assert not (root.pipeline(DEAD) / "tls").exists()
         assert (root.pipeline(LIVING) / "tls").exists()
-        assert not is_left(root.root / "runs" / "0d00-next" / "alive.lock")
+        alive_mark = root.root / "runs" / "0d00-next" / "alive.lock"
+        assert alive_mark.exists()
+        assert not is_left(alive_mark)
         assert {row["reason"] for row in RunStore(root.store).query("select reason from runs")} == {"killed", None}
     assert not (root.root / "runs" / "0d00-next").exists()
 
 
 def test_a_flow_that_ends_leaves_nothing_of_itself(tmp_path):
     with alive(Paths(tmp_path), DEAD):
+        assert (tmp_path / "runs" / DEAD / "alive.lock").exists()
         assert not is_left(tmp_path / "runs" / DEAD / "alive.lock")
     assert not list((tmp_path / "runs").iterdir())
 
