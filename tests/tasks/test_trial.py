@@ -15,7 +15,8 @@ from kdgat_models.checkpoint import Checkpoint, save_checkpoint
 from kdgat_models.evaluation.baselines import UNTRAINED, Boosting, untrained_scores
 from kdgat_models.evaluation.protocols import make_folds
 from kdgat_models.evaluation.thresholds import choose_thresholds
-from kdgat_models.fusion.features import EXTRACTORS, extract
+from kdgat_models.extraction.extract import extract
+from kdgat_models.fusion.features import EXTRACTORS
 from kdgat_models.graphs.dataset import GraphDataset
 from kdgat_models.graphs.splits import CALIBRATION, TRAIN
 from kdgat_models.npz import read_npz
