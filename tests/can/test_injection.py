@@ -265,13 +265,13 @@ def test_payloads_are_forged_of_what_was_sent_before_the_attack_began(family, mo
     monkeypatch.setattr(injection, "FORGERIES", (overheard,))
     frames = frozen(numbered())
     recording = injection._indexed(frames)
-    for seed, begin in enumerate((0.005, 0.5, 7.25, 30.0, 55.0)):
+    for seed, begin in enumerate((-1.0, 0.005, 0.5, 7.25, 30.0, 55.0)):
         FAMILIES[family](recording, injection.Segment(begin, begin + 4, 0x10), rng(seed))
         sent, recent = known[-1]
-        before = int(np.searchsorted(frames.timestamp, begin))
+        before = max(int(np.searchsorted(frames.timestamp, begin)), 1)  # of one that was not heard yet, what it sends first
         assert np.array_equal(sent, np.arange(before))  # all that was sent, and nothing that is still to come
         assert before - injection.HEARD <= recent < before
-    assert len(known) == 5
+    assert len(known) == 6
 
 
 def test_a_victim_that_has_not_been_heard_yet_is_forged_from_its_first_frame(clean):

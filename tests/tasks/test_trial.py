@@ -117,8 +117,8 @@ def test_untrained_detectors_score_each_capture_by_itself(scored):
                 np.testing.assert_allclose(scored.scores[f"{name}.{side}"][mine], expected[name])
 
 
-def test_a_report_decides_by_the_rule_of_the_config_at_thresholds_of_calibration_windows(scored, tmp_path):
-    rule = "fpr_0.05"
+@pytest.mark.parametrize("rule", ["f1", "fpr_0.05"])
+def test_a_report_decides_by_the_rule_of_the_config_at_thresholds_of_calibration_windows(scored, tmp_path, rule):
     config = tiny("gat", **{**SETTINGS, "dataset": "official", "decision.rule": rule})
     with put_in_place() as put:
         report = json.loads((protocol(config, tmp_path, scored.pool, [scored.trial]).path / REPORT).read_text())
