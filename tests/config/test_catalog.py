@@ -3,7 +3,7 @@
 import pytest
 
 from config import ConfigError
-from config.catalog import CAPTURE_SUFFIXES, catalog, dataset_entry, dataset_folder, find_captures, stated_vehicle
+from config.catalog import CAPTURE_SUFFIXES, DatasetEntry, catalog, dataset_entry, dataset_folder, find_captures, stated_vehicle
 from config.paths import Paths
 from config.resolver import resolve
 
@@ -135,3 +135,11 @@ def test_a_capture_that_would_be_passed_over_is_named(dataset):
     dataset("train_01_attack_free/monday/c.csv")
     with pytest.raises(ConfigError, match=r"monday is a folder with captures in it, .* move them to .*train_01_attack_free$"):
         find_captures("set_01", folder)
+
+
+def test_an_entry_need_not_state_vehicles_or_resources_and_is_recorded_unless_it_says_otherwise(monkeypatch):
+    stated = {"domain": "automotive", "source": "x", "licence": "x", "readers": ["candump"], "splits": {}}
+    entry = DatasetEntry.model_validate(stated)
+    assert (entry.vehicles, entry.resources, entry.simulated) == ({}, {}, False)
+    monkeypatch.setitem(catalog(), "mine", entry)
+    assert stated_vehicle("mine", "train_01_attack_free", "drive") is None
