@@ -26,11 +26,13 @@ from flows import (
     cli_serve,
 )
 from flows.cli_options import (
+    MODALITY,
     AimedOverrides,
     BadRows,
     DataDir,
     Dataset,
     Json,
+    Modality,
     OnBadRows,
     Overrides,
     Root,
@@ -40,6 +42,7 @@ from flows.cli_options import (
     prepare,
     say,
     start_flow,
+    with_modality,
 )
 from flows.ending import ENDING
 from flows.show import plain, results_table, show, table
@@ -48,8 +51,8 @@ from tasks.distillation import default_variants
 
 HELP = (
     "Train, distil and evaluate intrusion detectors for CAN buses.\n\n"
-    "`kdgat run` alone runs everything on a simulated dataset. For recorded traffic: "
-    "`kdgat run --dataset hcrl_sa --data-dir DIR`, where DIR/hcrl_sa/SPLIT/*.csv are the captures."
+    "`kdgat run --modality automotive` runs everything on a simulated dataset. For recorded traffic: "
+    "`kdgat run --modality automotive --dataset hcrl_sa --data-dir DIR`, where DIR/hcrl_sa/SPLIT/*.csv are the captures."
 )
 app = typer.Typer(
     no_args_is_help=True,
@@ -76,7 +79,7 @@ def common(
 def run(
     dataset: Dataset = "demo",
     data_dir: DataDir = None,
-    modality: Annotated[str, typer.Option(help="Domain of the data: automotive.")] = "automotive",
+    modality: Modality = MODALITY,
     variants: Annotated[
         str | None,
         typer.Option(
@@ -110,7 +113,7 @@ def run(
 
     What has been computed before is not computed again; a run that was interrupted goes on where it stopped.
     """
-    settings = {**parse_overrides(overrides or [], aimed=True), "modality": modality}
+    settings = with_modality(parse_overrides(overrides or [], aimed=True), modality)
     asked_distillation, asked_variants = listed("--distillation", distillation), listed("--variants", variants)
     parameters: dict[str, Any] = {
         "dataset": dataset,
@@ -145,6 +148,7 @@ def run(
 def ingest(
     dataset: Dataset = "demo",
     data_dir: DataDir = None,
+    modality: Modality = MODALITY,
     overrides: Overrides = None,
     on_bad_rows: BadRows = OnBadRows.error,
     runner: Runner = "local",
@@ -152,7 +156,7 @@ def ingest(
     as_json: Json = False,
 ) -> None:
     """Validate the captures of a dataset, write them as Parquet, build the graphs."""
-    settings = parse_overrides(overrides or [])
+    settings = with_modality(parse_overrides(overrides or []), modality)
     resolve("vgae", "large", **settings)
     prepare(root)
     check_runner(runner)
@@ -182,6 +186,7 @@ def evaluate(
         str | None, typer.Option(help="Name in the catalogue; several, comma-separated, with --protocol. Default: demo.")
     ] = None,
     data_dir: DataDir = None,
+    modality: Modality = MODALITY,
     protocol: Annotated[
         str | None,
         typer.Option(
@@ -199,7 +204,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Evaluate the newest trained models on the test splits that are on disk now, or all detectors by a protocol."""
-    settings = parse_overrides(overrides or [], aimed=protocol is None)
+    settings = with_modality(parse_overrides(overrides or [], aimed=protocol is None), modality)
     asked_variants, datasets = listed("--variants", variants), listed("--dataset", dataset)
     prepare(root)
     check_runner(runner)

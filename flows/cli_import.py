@@ -43,7 +43,8 @@ def import_model(
     """Import a model of older code: a state dict becomes a run folder that evaluations and students find.
 
     Nothing in the file is run. Thresholds are chosen on calibration windows of graphs of schema reference, which
-    `kdgat ingest --set method=published` builds. Import the autoencoder and the classifier before their fusion.
+    `kdgat ingest --modality automotive --set method=published` builds. Import the autoencoder and the classifier before
+    their fusion.
     """
     settings, bases = parse_overrides(overrides or []), named_folders("--base", base or [])
     prepare(root)

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
+from config import schema
 from config.errors import ConfigError
 from config.paths import Paths, tool_environment
 from tasks.running import API_URL, CLIENT_KEY, client_settings, running_service
@@ -27,6 +28,8 @@ Dataset = Annotated[str, typer.Option(help="Name in the catalogue; `kdgat datase
 DataDir = Annotated[
     Path | None, typer.Option(help="Folder that holds DATASET/SPLIT/*.csv[.gz|.zst].", file_okay=False, exists=True)
 ]
+Modality = Annotated[str, typer.Option(metavar="|".join(get_args(schema.Modality)), help="Domain of the captures.")]
+MODALITY = schema.PipelineConfig.model_fields["modality"].default
 Root = Annotated[
     Path,
     typer.Option(help="Folder for everything that is written.", envvar="KDGAT_ROOT", show_default="./experiments"),
@@ -124,6 +127,13 @@ def listed(option: str, text: str | None) -> list[str] | None:
     if not all(parts):
         raise ConfigError(f"{option} {text!r} has an empty part; give names with commas between them, or leave {option} out")
     return parts
+
+
+def with_modality(settings: dict[str, str], modality: str) -> dict[str, str]:
+    """The settings that a command was given, and the modality; raises a ConfigError if that was set twice."""
+    if "modality" in settings:
+        raise ConfigError("modality cannot be set: that is what --modality is for")
+    return {**settings, "modality": modality}
 
 
 def say(notes: Iterable[str]) -> None:

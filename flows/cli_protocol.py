@@ -1,4 +1,4 @@
-"""`kdgat evaluate --protocol`: run it, and print its tables."""
+"""`kdgat evaluate` by a protocol: run it, and print its tables."""
 
 import json
 from typing import Any

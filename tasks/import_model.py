@@ -106,7 +106,8 @@ def _graphs(request: ImportRequest, stated: Mapping[str, Any], paths: Paths) -> 
     raise CheckpointError(
         f"not calibrated: {request.file.name} has no thresholds, and there are no graphs of schema {REFERENCE.name} of "
         f"{config.dataset} in {paths.root} to choose them on. Build them with `kdgat ingest --dataset {config.dataset} "
-        "--set method=published [--data-dir DIR]`, or name a folder of graphs with --graphs FOLDER"
+        f"--set method=published --modality {config.modality} [--data-dir DIR]`, or name a folder of graphs with --graphs "
+        "FOLDER"
     )
 
 
@@ -123,7 +124,8 @@ def _on_graphs(stated: Mapping[str, Any], graphs: Artifact) -> dict[str, Any]:
         if name in made and value != made[name]:
             raise ConfigError(
                 f"the model was made for preprocessing.{name}={value}, the graphs in {graphs.path} have {made[name]}; build "
-                f"others with `kdgat ingest --set method=published --set preprocessing.{name}={value}` or name some by --graphs"
+                f"others with `kdgat ingest --modality automotive --set method=published --set preprocessing.{name}={value}` "
+                "or name some by --graphs"
             )
     return merged(stated, {"preprocessing": made})
 

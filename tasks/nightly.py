@@ -80,12 +80,15 @@ def register_champions(evaluations: list[Artifact]) -> None:
 
 def latest_evaluation(paths: Paths, dataset: str, variant: str) -> Path:
     """The folder of the newest evaluation of a variant after its training."""
-    dataset_entry(dataset)
+    entry = dataset_entry(dataset)
     folders = [mark.parent for mark in (paths.root / dataset).glob(f"dqn_*_evaluation/*/{COMPLETE}")]
     for folder in sorted(folders, key=lambda folder: folder.name, reverse=True):
         if read_metrics(folder).variant == variant:
             return folder
-    raise ConfigError(f"{dataset} has no evaluated {variant} in {paths.root}; run `kdgat run --dataset {dataset}` first")
+    raise ConfigError(
+        f"{dataset} has no evaluated {variant} in {paths.root}; run `kdgat run --dataset {dataset} --modality {entry.domain}` "
+        "first"
+    )
 
 
 def _inputs(folder: Path) -> dict[str, Any]:

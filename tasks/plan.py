@@ -204,8 +204,7 @@ def plan_evaluation(
     Raises:
         ConfigError: a variant that was asked for, or any at all, has no finished model of this dataset.
     """
-    dataset_entry(dataset)
-    settings = overrides or {}
+    entry, settings = dataset_entry(dataset), overrides or {}
     if variants is not None:
         check_names("variant", variants, tuple(VARIANTS))
     names = tuple(VARIANTS) if variants is None else tuple(variants)
@@ -214,7 +213,7 @@ def plan_evaluation(
     plans = [_trained_before(dataset, VARIANTS[name], settings, paths, notes) for name in names]
     chosen = _trained(plans) if variants is None else [plan for plan in plans if any(plan.earlier.values())]
     missing = [name for name in (BASIC if variants is None else names) if name not in {plan.name for plan in chosen}]
-    train = f"train with `kdgat run --dataset {dataset} --variants {','.join(missing)}`"
+    train = f"train with `kdgat run --dataset {dataset} --variants {','.join(missing)} --modality {entry.domain}`"
     if missing and (variants is not None or not chosen):
         raise ConfigError(f"{dataset} has no finished {', '.join(missing)} model in {paths.root} that fits; {train}")
     if unused := {aim(name)[0] for name in settings} - {plan.name for plan in chosen} - {""}:

@@ -165,9 +165,9 @@ def find_teacher(student: PipelineConfig, paths: Paths, known_ids: KnownIds) -> 
         else f"{dataset} has no finished {model} large. "
     )
     raise MissingTeacherError(
-        f"no teacher for {model}: {why}Train one with `kdgat run --dataset {dataset} --variants large`"
-        f"{' and the same --set' if found else ''}, train it along with `--variants large,small_kd`, or name one with "
-        f"`--teacher {model}=FOLDER`"
+        f"no teacher for {model}: {why}Train one with `kdgat run --dataset {dataset} --variants large "
+        f"--modality {student.modality}`{' and the same --set' if found else ''}, train it along with "
+        f"`--variants large,small_kd`, or name one with `--teacher {model}=FOLDER`"
     )
 
 

@@ -15,7 +15,7 @@ def trio(root, scale, auxiliary="none"):
 
 
 def test_evaluation_without_models_is_an_error_that_says_how_to_train_them(tmp_path):
-    with pytest.raises(ConfigError, match="kdgat run --dataset demo --variants large`"):
+    with pytest.raises(ConfigError, match="kdgat run --dataset demo --variants large --modality automotive`"):
         plan_evaluation("demo", Paths(tmp_path), variants=["large"])
     with pytest.raises(ConfigError, match="kdgat run --dataset demo --variants large,small_kd,small_nokd,tiny_kd"):
         plan_evaluation("demo", Paths(tmp_path), variants=None)
@@ -28,7 +28,8 @@ def test_evaluation_takes_what_is_trained_and_names_the_rest(tmp_path):
     assert [variant.name for variant in planned.variants] == ["large", "small_nokd"]
     assert [planned.variants[1].earlier[model].path for model in ("vgae", "gat")] == [vgae.path, gat.path]
     assert planned.notes == (
-        "not trained yet and left out: small_kd, tiny_kd; train with `kdgat run --dataset demo --variants small_kd,tiny_kd`",
+        "not trained yet and left out: small_kd, tiny_kd; train with `kdgat run --dataset demo "
+        "--variants small_kd,tiny_kd --modality automotive`",
     )
 
 
@@ -96,7 +97,7 @@ def test_all_variants_that_are_asked_for_and_not_trained_are_named_with_the_comm
         plan_evaluation("demo", Paths(tmp_path), variants=["large", "small_kd", "tiny_nokd"])
     assert str(refused.value) == (
         f"demo has no finished small_kd, tiny_nokd model in {tmp_path} that fits; "
-        "train with `kdgat run --dataset demo --variants small_kd,tiny_nokd`"
+        "train with `kdgat run --dataset demo --variants small_kd,tiny_nokd --modality automotive`"
     )
 
 

@@ -141,8 +141,8 @@ def test_an_error_names_a_few_candidates_and_counts_the_rest(tmp_path):
 @pytest.mark.parametrize(("count", "more"), [(5, ""), (6, "\n  and 1 more"), (8, "\n  and 3 more")])
 def test_the_error_says_all_that_one_has_to_know(tmp_path, count, more):
     remedy = (
-        "Train one with `kdgat run --dataset demo --variants large`{}, train it along with `--variants large,small_kd`, or "
-        "name one with `--teacher vgae=FOLDER`"
+        "Train one with `kdgat run --dataset demo --variants large --modality automotive`{}, train it along with "
+        "`--variants large,small_kd`, or name one with `--teacher vgae=FOLDER`"
     )
     start = "no teacher for vgae: {}"
     assert why_none(tmp_path, student()) == start.format("demo has no finished vgae large. ") + remedy.format("")
