@@ -13,7 +13,7 @@ import pytest
 from kdgat_models.can.simulate import write_demo
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-PARTS = ("config", "deployments", "flows", "kdgat_models", "tasks", "pyproject.toml", "README.md")
+PARTS = ("config", "deployments", "flows", "kdgat_models", "tasks", "pyproject.toml", "README.md", "LICENSE")
 
 
 @pytest.fixture(scope="module")
