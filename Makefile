@@ -39,7 +39,7 @@ lint: $(VENV)/installed
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-# Speeds that the README states, measured here and now. DATA is a folder that holds hcrl_sa/.
+# Speeds that docs/results.md states, measured here and now. DATA is a folder that holds hcrl_sa/.
 bench: $(VENV)/installed
 	$(BIN)/python tests/benchmarks/preparation.py $(DATA)
 	$(BIN)/python tests/benchmarks/malloc.py

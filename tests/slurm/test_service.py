@@ -248,7 +248,7 @@ def test_the_page_of_a_run_shows_its_stages(service, logged_in):
 
 
 def screenshot(browser, name):
-    """Keep the picture where the README finds it, if asked to; it is checked in every run."""
+    """Keep the picture where docs/usage.md finds it, if asked to; it is checked in every run."""
     folder = SCREENSHOTS if os.environ.get("KDGAT_SCREENSHOTS") else Path(os.environ.get("PYTEST_TMP", "/tmp"))
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"{name}.png"
