@@ -71,6 +71,14 @@ def test_a_list_with_an_empty_part_is_an_error_that_names_its_option(refused, ar
     assert f"{option} {text!r} has an empty part" in refused(*arguments)
 
 
+@pytest.mark.parametrize("verb", [("run",), ("ingest",), ("evaluate",), ("evaluate", "--protocol", "official")])
+def test_a_modality_is_one_that_there_is_and_is_said_once(refused, verb):
+    said = refused(*verb, "--modality", "aerospace")
+    assert "modality = 'aerospace'" in said
+    assert "'automotive'" in said
+    assert "--modality is for" in refused(*verb, "--set", "modality=automotive")
+
+
 DRY = [
     (("--distillation", "with-kd,with-kd,with-kd"), "job 3, dqn + fusion + with-kd: fusion cannot be distilled"),
     (
