@@ -40,7 +40,7 @@ Fields of `{root}/slurm/NAME.yaml`, and of the profiles that ship in `deployment
 def page() -> str:
     """The whole page."""
     fields = PipelineConfig.model_fields.items()
-    sections = {name: field.annotation for name, field in fields if _is_section(field.annotation)}
+    sections: dict[str, Any] = {name: field.annotation for name, field in fields if _is_section(field.annotation)}
     parts = [INTRODUCTION, "## Of the whole run", _table(PipelineConfig, "", sections)]
     for name, section in sections.items():
         parts += [f"## `{name}`", _words_of(section), _table(section, f"{name}.")]

@@ -10,7 +10,7 @@ import typer
 from config.catalog import catalog
 from config.errors import ConfigError
 from config.resolver import list_auxiliaries, list_models, resolve
-from flows.cli_options import Json, Root, existing, name_broken
+from flows.cli_options import MODALITY, Json, Root, existing, name_broken
 from flows.show import plain, show, table
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def leaderboard(
             )
         )
     else:
-        show(f"no evaluation in {root} yet: run `kdgat run`")
+        show(f"no evaluation in {root} yet: run `kdgat run --modality {MODALITY}`")
     name_broken(store)
 
 
@@ -84,7 +84,7 @@ def memory(root: Root = Path("experiments"), as_json: Json = False) -> None:
     elif rows:
         show(table("Memory: next request = peak / factor (or peak + 256 MB)", rows))
     else:
-        show(f"no stage has run in {root} yet: run `kdgat run`")
+        show(f"no stage has run in {root} yet: run `kdgat run --modality {MODALITY}`")
     name_broken(store)
 
 
@@ -112,5 +112,5 @@ def runs(
     elif rows:
         show(table("Attempts", rows, [name for name in rows[0] if name != "error"]))
     else:
-        show(f"no stage has run in {root} yet: run `kdgat run`")
+        show(f"no stage has run in {root} yet: run `kdgat run --modality {MODALITY}`")
     name_broken(store)

@@ -52,7 +52,7 @@ def register_evaluation(paths: Paths, folder: Path) -> Champion:
         raw = _inputs(Path(_inputs(Path(graphs["path"]))["captures"]["path"]))["raw"]
     except (CheckpointError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(
-            f"{folder} does not say what it was made from ({error}); evaluate again with `kdgat evaluate`"
+            f"{folder} does not say what it was made from ({error}); evaluate again with `kdgat evaluate --modality automotive`"
         ) from error
     config = load_config(folder / "config.json")
     models = {name: inputs[name] for name in ("vgae", "gat", "fusion")}
