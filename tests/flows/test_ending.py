@@ -20,8 +20,8 @@ own = [sys.executable, "-c", "import time; print(flush=True); time.sleep(3600)"]
 child = subprocess.Popen(own, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 child.stdout.readline()
 ENDING.listen()
-print(child.pid, flush=True)
 try:
+    print(child.pid, flush=True)
     time.sleep(3600)
 except SystemExit:
     print("on the way out", flush=True)
@@ -39,7 +39,10 @@ def test_a_command_that_is_told_to_end_says_how_to_go_on_and_leaves_nothing(way,
         assert told.stdout is not None
         child = int(told.stdout.readline())
         os.kill(told.pid, number)
-        out, err = told.communicate(timeout=300)
+        try:
+            out, err = told.communicate(timeout=300)
+        finally:
+            told.kill()
     left = psutil.pid_exists(child) and psutil.Process(child).status() != psutil.STATUS_ZOMBIE
     if left:
         os.kill(child, signal.SIGKILL)

@@ -194,6 +194,29 @@ def test_a_level_of_an_ablation_is_cut_by_the_rule(dataset, demo_graphs, base_mo
     assert expected["f1"] != pytest.approx(expected["fpr_0.05"], rel=1e-5)
 
 
+def test_a_fused_level_of_an_ablation_is_cut_by_the_rule_on_the_fused_scores(
+    dataset, demo_graphs, base_models, networks, tmp_path
+):
+    (tmp_path / "fusion").mkdir()
+    config = tiny("dqn", **{"fusion.max_epochs": 1, "fusion.steps_per_epoch": 3, "fusion.method": "mlp"})
+    made = fusion(config, tmp_path / "fusion", demo_graphs, base_models["vgae"], base_models["gat"])
+    checkpoint = load_checkpoint(made.path)
+    names = [capture.name for capture in dataset.train.captures if capture.recorded]
+    fold = fold_artifact(
+        "leave-one-attack-out", Fold("x", tuple(names[1:]), tuple(names[:1]), {}), demo_graphs, Paths(tmp_path)
+    )
+    store = GraphDataset(fold.path).train
+    windows = recorded_calibration(store)
+    inputs, _ = BaseModels.restored(networks, checkpoint.figure).run(dataset.train_data(), windows)
+    expected = choose_thresholds(fused_scores(restore(checkpoint), inputs), store.label[windows])
+    for rule in ("f1", "fpr_0.05"):
+        (tmp_path / rule).mkdir()
+        deciding = tiny("gat", **{"decision.rule": rule})
+        ablation_score(deciding, tmp_path / rule, fold, base_models["gat"], base_models["vgae"], made)
+        assert json.loads((tmp_path / rule / SCORE).read_text())["threshold"] == pytest.approx(expected[rule], rel=1e-5)
+    assert expected["f1"] != pytest.approx(expected["fpr_0.05"], rel=1e-5)
+
+
 def test_an_evaluation_writes_the_calibrated_probability_of_each_window(demo_graphs, base_models, tmp_path):
     evaluation(tiny("dqn"), tmp_path, "large", demo_graphs, base_models["vgae"], base_models["gat"], None)
     temperature = load_checkpoint(base_models["gat"].path).thresholds["temperature"]
