@@ -20,7 +20,7 @@ from prefect.locking.protocol import LockManager
 from prefect.logging import get_run_logger
 from prefect.transactions import IsolationLevel
 
-from config.catalog import dataset_entry
+from config.catalog import catalog
 from config.paths import CHECKOUT, COMPLETE, SHARED_STAGES, Paths, default_root
 from config.schema import PipelineConfig
 from kdgat_models.files import digest_json
@@ -73,7 +73,8 @@ def _catalogue(stage: str, datasets: list[str]) -> dict[str, Any]:
     """Entries of the datasets, if the stage reads the catalogue."""
     if CATALOG not in sources(f"tasks.stages.{stage}"):
         return {}
-    return {name: dataset_entry(name).model_dump(mode="json", exclude=IDLE) for name in datasets}
+    known = catalog()  # the name of a protocol, which may stand where that of a dataset does, is not in it
+    return {name: known[name].model_dump(mode="json", exclude=IDLE) for name in datasets if name in known}
 
 
 def _content(value: Any) -> Any:

@@ -121,6 +121,11 @@ def test_the_catalogue_counts_for_every_dataset_of_a_pool(monkeypatch):
     assert pool() != before
 
 
+def test_a_pool_is_called_by_its_protocol_which_is_in_no_catalogue():
+    config = tiny(dataset="leave-one-vehicle-out")
+    assert key("pool", config, captures=[GRAPHS], datasets=["demo"]) != key("pool", captures=[GRAPHS], datasets=["demo"])
+
+
 def test_shared_stages_are_those_that_know_no_model():
     assert set(SHARED_STAGES) == {"ingest", "graphs", "pool", "protocol", "ablation"}
 
