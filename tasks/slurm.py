@@ -97,6 +97,8 @@ class SlurmRunner:
     def close(self) -> None:
         with self._guard:
             self._closed = True
+            # All jobs first: to close a cluster takes seconds, and whoever ends this process may not wait for the last one.
+            cancel([job for tier in self._tiers.values() for job in tier.submissions.jobs])
             for tier in self._tiers.values():
                 tier.close()
             self._tiers.clear()
@@ -191,7 +193,6 @@ class SlurmTier:
         return f"{_diagnosis(text, self.cluster.scheduler_address)}{where}"
 
     def close(self) -> None:
-        cancel(self.submissions.jobs)  # first, because what follows may take longer than we are given
         self.client.close()
         with suppress(TimeoutError, asyncio.TimeoutError):
             self.cluster.close(timeout=20)
