@@ -99,7 +99,8 @@ def _catalog() -> Catalog:
 def catalog_files() -> list[Path]:
     """The files that make the catalogue."""
     own, named = default_root() / OWN, os.environ.get(NAMED)
-    return [BUILT_IN, *([own] if own.is_file() else []), *([Path(named).expanduser().resolve()] if named else [])]
+    files = [BUILT_IN, *([own] if own.is_file() else []), *([Path(named).expanduser().resolve()] if named else [])]
+    return list(dict.fromkeys(files))  # somebody may name the file of the root
 
 
 def _changed(file: Path) -> int:

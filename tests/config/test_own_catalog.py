@@ -84,3 +84,9 @@ def test_a_named_file_that_is_not_there_is_refused(root, monkeypatch):
     monkeypatch.setenv("KDGAT_CATALOG", str(root / "typo.yaml"))
     with pytest.raises(ConfigError, match=r"typo.yaml cannot be read: No such file .* see --catalog"):
         catalog()
+
+
+def test_the_file_of_the_root_may_be_named_too(root, monkeypatch):
+    (root / "datasets.yaml").write_text(VAN)
+    monkeypatch.setenv("KDGAT_CATALOG", str(root / "datasets.yaml"))
+    assert "van" in catalog()
