@@ -4,9 +4,9 @@ import signal
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
 import pyarrow.parquet as pq
 from pipeline_runs import Started
+from processes import descendants, words_of
 
 from kdgat_models.runs.store import RunStore
 
@@ -28,7 +28,7 @@ def written(pattern: str):
 
 
 def runs_process(words: str):
-    return lambda run: any(words in " ".join(child.cmdline()) for child in psutil.Process(run.process.pid).children())
+    return lambda run: any(words in " ".join(words_of(child)) for child in descendants(run.process.pid))
 
 
 # Where a run is ended from outside, in the order in which it comes there: twice each, so that a run goes on in between.

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import psutil
 import pyarrow.parquet as pq
 from conftest import TINY
+from processes import words_of
 
 HANG_S = 400.0  # guards against a hang; nothing is measured against it
 
@@ -78,7 +79,7 @@ def await_nobody(root: Path) -> None:
     """Every process of the command is gone."""
     deadline = time.monotonic() + 60
     while left := processes_of(root):
-        assert time.monotonic() < deadline, f"still running: {[process.cmdline() for process in left]}"
+        assert time.monotonic() < deadline, f"still running: {list(map(words_of, left))}"
         time.sleep(0.1)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+from processes import words_of
 from sandbox import free_ports
 
 from kdgat_models.runs.store import RunStore
@@ -142,10 +143,7 @@ class Service:
     def pid_of(self, part: str) -> int:
         """The newest process of a part of the service."""
         assert self.process is not None
-        found = []
-        for child in psutil.Process(self.process.pid).children():
-            with suppress(psutil.Error):  # a zombie has no command line
-                found += [child] if {part, "start"} <= set(child.cmdline()) else []
+        found = [child for child in psutil.Process(self.process.pid).children() if {part, "start"} <= set(words_of(child))]
         return max(found, key=lambda child: child.create_time()).pid
 
 

@@ -4,9 +4,9 @@ import os
 import shutil
 import signal
 
-import psutil
 import pytest
 from pipeline_runs import command, kdgat, one_message, start
+from processes import descendants, words_of
 
 from kdgat_models.can.simulate import write_demo
 from kdgat_models.runs.store import RunStore
@@ -58,8 +58,9 @@ def test_two_stages_that_fail_are_both_named_briefly(tmp_path, bad):
 def test_a_stage_that_somebody_kills_is_tried_again_with_the_same_memory(tmp_path, bad):
     root = tmp_path / "root"
     run = start(command(root, bad, "--on-bad-rows", "quarantine", verb="ingest"), root)
-    run.await_moment(lambda run: stages_of(run.process.pid), "the stage")
-    os.kill(stages_of(run.process.pid)[0], signal.SIGKILL)
+    found: list[int] = []
+    run.await_moment(lambda run: found.extend(stages_of(run.process.pid)) or found, "the stage")
+    os.kill(found[0], signal.SIGKILL)
     assert run.process.wait(400) == 0, run.errors()
     rows = RunStore(root / "store").query("select * from attempts where stage = 'ingest' order by attempt")
     assert [row["reason"] for row in rows] == ["lost", "completed"]
@@ -68,5 +69,4 @@ def test_a_stage_that_somebody_kills_is_tried_again_with_the_same_memory(tmp_pat
 
 
 def stages_of(pid: int) -> list[int]:
-    children = psutil.Process(pid).children(recursive=True)
-    return [child.pid for child in children if "tasks.child" in child.cmdline()]
+    return [child.pid for child in descendants(pid) if "tasks.child" in words_of(child)]

@@ -7,6 +7,7 @@ import time
 
 import psutil
 from conftest_slurm import EPOCHS, GPU, SECRET, STAGES, write_profile
+from processes import words_of
 
 ONCE = {stage: ["completed"] for stage in STAGES}
 
@@ -24,12 +25,12 @@ def job_of(pipeline, stage):
 
 def assert_no_secret_in_jobs(slurm, root):
     """Neither in a job's environment and arguments, nor in its script and logs."""
-    workers = [process for process in psutil.process_iter() if "distributed.cli.dask_worker" in process.cmdline()]
+    workers = [process for process in psutil.process_iter() if "distributed.cli.dask_worker" in words_of(process)]
     assert workers
     assert not any(" " in worker.name() for worker in workers), "SLURM loses a process whose name has a blank"
     for worker in workers:
         assert SECRET not in str(worker.environ())
-        assert SECRET not in str(worker.cmdline())
+        assert SECRET not in str(words_of(worker))
     for job, *_ in slurm.queue():
         assert SECRET not in slurm.run("scontrol", "write", "batch_script", job, "-").stdout
     for log in root.glob("runs/*/slurm_logs/*"):
@@ -94,7 +95,7 @@ def test_a_walltime_that_is_too_short_is_resumed_from_the_last_epoch(run, undist
     pipeline = run(**EPOCHS)
     pipeline.until(training(pipeline, "autoencoder"), "the autoencoder trains")
     for process in psutil.process_iter():  # a minute is the least that SLURM knows: the stage is held up until it is over
-        if "tasks.child" in process.cmdline() and process.environ().get("KDGAT_ROOT") == str(pipeline.root):
+        if "tasks.child" in words_of(process) and process.environ().get("KDGAT_ROOT") == str(pipeline.root):
             process.suspend()
     assert pipeline.result() == undisturbed
     attempts = pipeline.attempts()
