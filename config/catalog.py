@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from config.errors import ConfigError
 from config.paths import FOLDER_NAME, Paths, default_root
-from config.schema import Modality, Section
+from config.sections import Modality, Section
 
 BUILT_IN = Path(__file__).parent / "datasets.yaml"
 OWN = "datasets.yaml"  # of a root: datasets of its user's

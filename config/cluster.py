@@ -11,8 +11,8 @@ from pydantic import Field, ValidationError, field_validator
 from config.errors import ConfigError
 from config.paths import CHECKOUT, default_root
 from config.resolver import describe_errors
-from config.schema import Count, Positive, Section
 from config.secrets import is_secret
+from config.sections import Count, Positive, Section
 
 SHIPPED = CHECKOUT / "deployments" / "slurm"
 WALLTIME = r"^(\d+-)?\d{1,2}:\d{2}:\d{2}$"

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from config.resolver import check_key, config_keys, merged, method_settings, nested
-from config.schema import CurriculumConfig, PipelineConfig, PreprocessingConfig, TrainingConfig
+from config.schema import PipelineConfig
+from config.sections import CurriculumConfig, PreprocessingConfig, TrainingConfig
 
 SECTIONS = {"vgae": "vgae", "gat": "gat", "dqn": "dqn", "kd": "auxiliary", "fusion": "fusion"}
 SCALES = {"teacher": "large", "student": "small"}

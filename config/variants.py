@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Literal, NamedTuple
 
-from config.schema import ModelType, Scale
+from config.sections import ModelType, Scale
 
 VariantName = Literal[
     "large",

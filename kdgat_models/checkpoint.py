@@ -11,7 +11,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from config.errors import ConfigError
-from config.schema import ModelType, PipelineConfig
+from config.schema import PipelineConfig
+from config.sections import ModelType
 from kdgat_models.checkpoint_formats import FORMAT, current_record, fitted_config
 from kdgat_models.errors import CheckpointError
 from kdgat_models.files import as_record, atomic_path, digest_files, digest_json, read_record, write_json

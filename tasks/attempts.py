@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from config.schema import ResourcesConfig
+from config.sections import ResourcesConfig
 from kdgat_models.errors import StageError
 
 TAKEN_AWAY = ("preempted", "cancelled", "node_failure", "lost")

@@ -13,7 +13,8 @@ from config.errors import ConfigError
 from config.files import current_values, load_config, read_settings
 from config.paths import Paths
 from config.resolver import merged, with_overrides
-from config.schema import AuxiliaryConfig, PipelineConfig
+from config.schema import PipelineConfig
+from config.sections import AuxiliaryConfig
 from kdgat_models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from kdgat_models.errors import CheckpointError, SchemaError
 from kdgat_models.evaluation.calibration import calibration_windows

@@ -8,7 +8,7 @@ from pydantic import Field
 from config.ablation import FACTORS
 from config.catalog import catalog
 from config.cluster import profile_files
-from config.schema import ResourcesConfig
+from config.sections import ResourcesConfig
 from config.variants import VariantName
 
 Variant = VariantName

@@ -9,7 +9,8 @@ from config.errors import ConfigError
 from config.overrides import aim, check_overrides, overrides_of
 from config.paths import Paths
 from config.resolver import resolve
-from config.schema import PipelineConfig, ResourcesConfig
+from config.schema import PipelineConfig
+from config.sections import ResourcesConfig
 from config.variants import DISTILLABLE, VARIANTS, Variant
 from kdgat_models.errors import CheckpointError
 from tasks.artifact import Artifact

@@ -8,7 +8,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from config.schema import DQNArchitecture, PipelineConfig
+from config.schema import PipelineConfig
+from config.sections import DQNArchitecture
 from kdgat_models.fusion.method import FusionData, FusionInputs, FusionMethod
 from kdgat_models.fusion.objective import FusionObjective
 from kdgat_models.networks.qnetwork import QNetwork

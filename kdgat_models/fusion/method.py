@@ -9,7 +9,8 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from config.schema import DQNArchitecture, PipelineConfig
+from config.schema import PipelineConfig
+from config.sections import DQNArchitecture
 from kdgat_models.fusion import features
 from kdgat_models.graphs.finite import Origin, require_finite
 

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from config.schema import DQNArchitecture
+from config.sections import DQNArchitecture
 from kdgat_models.fusion.method import FusionInputs, FusionMethod
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from config.schema import AugmentationConfig, PreprocessingConfig
+from config.sections import AugmentationConfig, PreprocessingConfig
 from kdgat_models.can.benign import vary
 from kdgat_models.can.clock import tells_time
 from kdgat_models.can.frames import Frames, read_frames

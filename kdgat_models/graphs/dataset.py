@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import RootModel
 
-from config.schema import IdentityConfig
+from config.sections import IdentityConfig
 from kdgat_models.errors import CheckpointError, DatasetError, SchemaError
 from kdgat_models.files import read_record, write_json
 from kdgat_models.graphs.fold import FOLD, read_fold

@@ -6,7 +6,7 @@ Windows are never shuffled into splits: neighbours are near copies of each other
 import numpy as np
 from numpy.typing import NDArray
 
-from config.schema import PreprocessingConfig
+from config.sections import PreprocessingConfig
 
 GAP, TRAIN, VALIDATION, CALIBRATION = 0, 1, 2, 3
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AfterValidator, Field
 
-from config.schema import IdentityConfig
+from config.sections import IdentityConfig
 
 UNKNOWN = 0
 MOST_IDS = 1_000_000  # no vehicle has a thousandth of it

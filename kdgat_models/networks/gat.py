@@ -7,7 +7,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from config.schema import GATArchitecture, PipelineConfig, SelfLoops
+from config.schema import PipelineConfig
+from config.sections import GATArchitecture, SelfLoops
 from kdgat_models.graphs.batch import GraphBatch
 from kdgat_models.networks.layers import CONVOLUTIONS, with_self_loops
 from kdgat_models.networks.pooling import POOLINGS, max_pool

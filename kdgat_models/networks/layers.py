@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch_geometric.nn.conv import GATConv, GATv2Conv, TransformerConv
 
-from config.schema import SelfLoops
+from config.sections import SelfLoops
 
 
 def with_self_loops(

@@ -3,7 +3,8 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from config.schema import DQNArchitecture, PipelineConfig
+from config.schema import PipelineConfig
+from config.sections import DQNArchitecture
 
 
 class QNetwork(nn.Module):

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch_geometric.nn.conv import GATConv
 
-from config.schema import PipelineConfig, VGAEArchitecture
+from config.schema import PipelineConfig
+from config.sections import VGAEArchitecture
 from kdgat_models.graphs.batch import GraphBatch
 from kdgat_models.networks.layers import with_self_loops
 

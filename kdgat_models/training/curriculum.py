@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from config.schema import CurriculumConfig
+from config.sections import CurriculumConfig
 from kdgat_models.errors import DatasetError
 
 

@@ -4,7 +4,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from config.schema import AuxiliaryConfig
+from config.sections import AuxiliaryConfig
 from kdgat_models.networks.vgae import VgaeOutput
 
 

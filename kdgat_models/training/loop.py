@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from config.schema import TrainingConfig
+from config.sections import TrainingConfig
 from kdgat_models.errors import TrainingError
 from kdgat_models.training.objective import Draws, Objective
 from kdgat_models.training.precision import mixed_precision

@@ -5,7 +5,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from config.schema import LossConfig
+from config.sections import LossConfig
 from kdgat_models.graphs.batch import GraphBatch
 from kdgat_models.networks.gat import GatOutput
 

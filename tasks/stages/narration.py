@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from config.schema import AuxiliaryConfig, PipelineConfig
+from config.schema import PipelineConfig
+from config.sections import AuxiliaryConfig
 from kdgat_models.graphs.dataset import GraphDataset
 from kdgat_models.graphs.splits import CALIBRATION, TRAIN, VALIDATION
 from kdgat_models.graphs.store import GraphStore

@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from config.schema import PipelineConfig, TrainingConfig
+from config.schema import PipelineConfig
+from config.sections import TrainingConfig
 from kdgat_models.checkpoint import TENSORS, Checkpoint, FromConfig, N, load_checkpoint, restore, save_checkpoint
 from kdgat_models.errors import MissingTeacherError, ResumeError
 from kdgat_models.evaluation.calibration import calibration_windows, temperature

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from config.resolver import resolve
-from config.schema import Method, ModelType, PipelineConfig
+from config.schema import PipelineConfig
+from config.sections import Method, ModelType
 from kdgat_models.can.ingest import ingest_capture
 from kdgat_models.can.simulate import write_demo
 from kdgat_models.graphs.build import build_store, named

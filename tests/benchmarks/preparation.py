@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from config.schema import PreprocessingConfig
+from config.sections import PreprocessingConfig
 from kdgat_models.can.ingest import ingest_capture
 from kdgat_models.can.simulate import write_demo
 from kdgat_models.graphs.build import build_store, named

@@ -4,7 +4,8 @@ import pytest
 
 from config import ConfigError, resolve
 from config.resolver import check_key, describe_errors, list_auxiliaries, list_methods, list_models, merged, validated
-from config.schema import PipelineConfig, TrainingConfig
+from config.schema import PipelineConfig
+from config.sections import TrainingConfig
 
 
 def message(function, *arguments, **options):

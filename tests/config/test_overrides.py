@@ -9,7 +9,7 @@ import yaml
 
 from config import ConfigError, resolve, resolver
 from config.overrides import check_overrides, overrides_of, parse_overrides
-from config.schema import FeatureSchemaName
+from config.sections import FeatureSchemaName
 from config.variants import DEFAULT_VARIANTS, MEANINGS, VARIANTS, VariantName, variant_of
 from kdgat_models.graphs.schemas import SCHEMAS
 

@@ -10,7 +10,7 @@ import typer
 from pages import CHECKOUT, PACKAGES, PAGES, blocks, commands, inline, texts
 
 from config.reference import PAGE, page
-from config.schema import Modality
+from config.sections import Modality
 from config.variants import VARIANTS
 
 README = CHECKOUT / "README.md"

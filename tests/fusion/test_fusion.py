@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import tiny
 
-from config.schema import DQNArchitecture
+from config.sections import DQNArchitecture
 from kdgat_models.errors import DatasetError
 from kdgat_models.extraction.extract import extract
 from kdgat_models.fusion.dqn import DqnObjective

@@ -8,7 +8,7 @@ import torch
 from conftest import tiny
 from torch import nn
 
-from config.schema import DQNArchitecture
+from config.sections import DQNArchitecture
 from kdgat_models.errors import DatasetError
 from kdgat_models.fusion.method import FusionData, FusionInputs, ScoreScale, fused_scores
 from kdgat_models.fusion.methods import METHODS

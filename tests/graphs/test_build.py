@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config.schema import AugmentationConfig, PreprocessingConfig
+from config.sections import AugmentationConfig, PreprocessingConfig
 from kdgat_models.can.frames import Frames
 from kdgat_models.graphs.build import SYNTHETIC, _roles_at, build_store, named
 from kdgat_models.graphs.splits import CALIBRATION, GAP, TRAIN, VALIDATION, assign_roles

@@ -5,7 +5,7 @@ import pytest
 from made_stores import write_capture
 from relative_cases import simulated
 
-from config.schema import AugmentationConfig, PreprocessingConfig
+from config.sections import AugmentationConfig, PreprocessingConfig
 from kdgat_models.graphs import build
 from kdgat_models.graphs.build import NamedCapture, build_store, named
 from kdgat_models.graphs.splits import GAP

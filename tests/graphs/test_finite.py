@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from config.schema import PreprocessingConfig
+from config.sections import PreprocessingConfig
 from kdgat_models.can.frames import MAX_EXTENDED_ID, Frames
 from kdgat_models.errors import NonFiniteError
 from kdgat_models.graphs import build

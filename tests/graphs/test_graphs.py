@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import window_graph
 
-from config.schema import AugmentationConfig, PreprocessingConfig
+from config.sections import AugmentationConfig, PreprocessingConfig
 from kdgat_models.can.frames import Frames
 from kdgat_models.errors import SchemaError
 from kdgat_models.graphs.schema import require_same_schema

@@ -10,7 +10,7 @@ import torch
 from made_stores import write_store
 from pydantic import RootModel, ValidationError
 
-from config.schema import IdentityConfig
+from config.sections import IdentityConfig
 from kdgat_models.errors import CheckpointError, DatasetError, SchemaError
 from kdgat_models.graphs.dataset import TEST_STORES, TRAIN_STORE, VOCABULARY, GraphDataset, normal_training_vocabulary
 from kdgat_models.graphs.fold import FoldRecord, read_fold

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from config.schema import PreprocessingConfig
+from config.sections import PreprocessingConfig
 from kdgat_models.graphs.splits import CALIBRATION, GAP, TRAIN, VALIDATION, assign_roles
 
 

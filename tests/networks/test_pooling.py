@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch_geometric.nn import global_max_pool
 
 from config import resolve
-from config.schema import IdentityConfig
+from config.sections import IdentityConfig
 from kdgat_models.graphs.batch import GraphBatch
 from kdgat_models.graphs.vocabulary import UNKNOWN, Vocabulary
 from kdgat_models.networks.gat import GAT, classify

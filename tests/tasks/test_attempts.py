@@ -1,6 +1,6 @@
 import pytest
 
-from config.schema import ResourcesConfig
+from config.sections import ResourcesConfig
 from kdgat_models.errors import DatasetError, StageError, StageInterrupted, StageOutOfMemory
 from tasks.attempts import Past, Request, due, request
 

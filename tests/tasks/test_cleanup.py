@@ -106,7 +106,7 @@ def test_the_end_of_a_killed_attempt_does_not_hide_a_later_one(tmp_path):
 
 
 def test_attempts_that_were_killed_with_their_flow_use_up_nothing(tmp_path):
-    from config.schema import ResourcesConfig
+    from config.sections import ResourcesConfig
     from kdgat_models.errors import StageInterrupted, StageOutOfMemory
 
     rows = [{"attempt": number, "reason": "killed", "pipeline_run": "now", "epochs": 0} for number in range(1, 9)]

@@ -5,7 +5,7 @@ from trained import finished
 
 from config import ConfigError
 from config.paths import Paths
-from config.schema import ResourcesConfig
+from config.sections import ResourcesConfig
 from kdgat_models.errors import MissingTeacherError
 from tasks.caching import cache_key
 from tasks.plan import all_settings, plan_evaluation, plan_pipeline

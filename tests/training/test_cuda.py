@@ -9,7 +9,7 @@ import torch
 from conftest import tiny
 from torch import nn
 
-from config.schema import TrainingConfig
+from config.sections import TrainingConfig
 from kdgat_models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from kdgat_models.extraction.extract import extract
 from kdgat_models.extraction.gat import suspects

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from config.schema import CurriculumConfig
+from config.sections import CurriculumConfig
 from kdgat_models.errors import DatasetError
 from kdgat_models.training.curriculum import Curriculum, Stage, make_sampler
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.schema import CurriculumConfig, LossConfig, TrainingConfig
+from config.sections import CurriculumConfig, LossConfig, TrainingConfig
 from kdgat_models.graphs.batch import GraphBatch
 from kdgat_models.networks.gat import GatOutput
 from kdgat_models.training.curriculum import Balanced, make_sampler

@@ -8,7 +8,7 @@ import torch
 from conftest import tiny
 from torch.nn import functional as F
 
-from config.schema import AuxiliaryConfig
+from config.sections import AuxiliaryConfig
 from kdgat_models.errors import DatasetError
 from kdgat_models.graphs.splits import TRAIN, VALIDATION
 from kdgat_models.graphs.store import GraphData

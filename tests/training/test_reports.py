@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from config.schema import TrainingConfig
+from config.sections import TrainingConfig
 from kdgat_models.errors import TrainingError
 from kdgat_models.training import loop
 from kdgat_models.training.loop import BatchSplit, fit, learning_rate

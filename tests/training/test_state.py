@@ -8,7 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from config.schema import TrainingConfig
+from config.sections import TrainingConfig
 from kdgat_models.errors import ResumeError
 from kdgat_models.training import state
 from kdgat_models.training.loop import fit

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from whole_files import put_in_place, written_in_pieces
 
-from config.schema import TrainingConfig
+from config.sections import TrainingConfig
 from kdgat_models.training.loop import choose_device, fit
 from kdgat_models.training.objective import Objective
 

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from config.schema import AuxiliaryConfig, CurriculumConfig, TrainingConfig
+from config.sections import AuxiliaryConfig, CurriculumConfig, TrainingConfig
 from kdgat_models.checkpoint import Checkpoint, save_checkpoint
 from kdgat_models.errors import DatasetError, ResumeError, SchemaError, TrainingError
 from kdgat_models.graphs.splits import CALIBRATION, TRAIN, VALIDATION
