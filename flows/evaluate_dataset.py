@@ -7,11 +7,11 @@ from prefect.logging import get_run_logger
 
 from config.paths import Paths, default_root
 from tasks.artifact import Artifact
-from tasks.compute import open_compute
+from tasks.execution.compute import open_compute
+from tasks.execution.engine import current_run, find_raw, side_by_side
+from tasks.execution.submitter import Submitter
 from tasks.parameters import BadRows, DatasetName, Overrides, Runner, Variant
-from tasks.pipeline import current_run, find_raw, side_by_side
-from tasks.plan import plan_evaluation
-from tasks.submitter import Submitter
+from tasks.plans.training import plan_evaluation
 
 
 @flow(name="evaluate-dataset", flow_run_name="evaluate {dataset}", task_runner=side_by_side(4))

@@ -8,13 +8,13 @@ from pydantic import Field
 
 from config.paths import Paths, default_root
 from tasks.artifact import Artifact
-from tasks.compute import open_compute
-from tasks.limits import one_at_a_time
+from tasks.execution.compute import open_compute
+from tasks.execution.engine import Submit, current_run, find_raw, side_by_side
+from tasks.execution.limits import one_at_a_time
+from tasks.execution.submitter import Submitter
 from tasks.parameters import BadRows, Overrides, ProtocolName, Resources, Runner
-from tasks.pipeline import Submit, current_run, find_raw, side_by_side
-from tasks.plan import all_settings
-from tasks.protocol import ProtocolPlan, fold_artifacts, plan_protocol
-from tasks.submitter import Submitter
+from tasks.plans.protocol import ProtocolPlan, fold_artifacts, plan_protocol
+from tasks.plans.training import all_settings
 
 
 @flow(name="evaluate-protocol", flow_run_name="{protocol}", task_runner=side_by_side(16))

@@ -7,10 +7,10 @@ from prefect import flow
 from config.paths import Paths, default_root
 from config.resolver import resolve
 from tasks.artifact import Artifact
-from tasks.compute import open_compute
+from tasks.execution.compute import open_compute
+from tasks.execution.engine import current_run, find_raw, side_by_side
+from tasks.execution.submitter import Submitter
 from tasks.parameters import BadRows, DatasetName, Overrides, Runner
-from tasks.pipeline import current_run, find_raw, side_by_side
-from tasks.submitter import Submitter
 
 
 @flow(name="ingest-dataset", flow_run_name="ingest {dataset}", task_runner=side_by_side(4))

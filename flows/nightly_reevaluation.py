@@ -10,9 +10,12 @@ from pydantic import Field
 from config.paths import Paths, default_root
 from config.schema import PipelineConfig
 from tasks.artifact import Artifact
-from tasks.compute import open_compute
-from tasks.limits import one_at_a_time
-from tasks.nightly import (
+from tasks.execution.compute import open_compute
+from tasks.execution.engine import current_run, side_by_side
+from tasks.execution.limits import one_at_a_time
+from tasks.execution.submitter import Submitter
+from tasks.parameters import BadRows, DatasetName, Runner
+from tasks.plans.nightly import (
     Watched,
     compare_night,
     datasets_of_tonight,
@@ -22,9 +25,6 @@ from tasks.nightly import (
     registered,
     this_night,
 )
-from tasks.parameters import BadRows, DatasetName, Runner
-from tasks.pipeline import current_run, side_by_side
-from tasks.submitter import Submitter
 
 
 @flow(name="nightly-reevaluation", flow_run_name="night {night}", task_runner=side_by_side(16))

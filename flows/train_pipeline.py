@@ -10,10 +10,10 @@ from pydantic import Field
 from config.paths import Paths, default_root
 from config.variants import DEFAULT_VARIANTS
 from tasks.artifact import Artifact
-from tasks.checks import RunRequest, planned_run
-from tasks.compute import open_compute
-from tasks.limits import one_at_a_time
-from tasks.nightly import register_champions
+from tasks.execution.compute import open_compute
+from tasks.execution.engine import Submit, current_run, find_raw, side_by_side
+from tasks.execution.limits import one_at_a_time
+from tasks.execution.submitter import Submitter
 from tasks.parameters import (
     ALL_MODELS,
     BadRows,
@@ -26,9 +26,9 @@ from tasks.parameters import (
     Teachers,
     Variant,
 )
-from tasks.pipeline import Submit, current_run, find_raw, side_by_side
-from tasks.plan import PipelinePlan, all_settings
-from tasks.submitter import Submitter
+from tasks.plans.checks import RunRequest, planned_run
+from tasks.plans.nightly import register_champions
+from tasks.plans.training import PipelinePlan, all_settings
 
 
 @flow(name="train-pipeline", flow_run_name="train {dataset}", task_runner=side_by_side(16))

@@ -33,7 +33,7 @@ def runs_process(words: str):
 
 # Where a run is ended from outside, in the order in which it comes there: twice each, so that a run goes on in between.
 MOMENTS = {
-    "the start of Prefect's server": runs_process("tasks.temporary_server"),
+    "the start of Prefect's server": runs_process("tasks.service.temporary_server"),
     "the flow's begin": written("runs/*/alive.lock"),
     "ingest": begun("ingest"),
     "graphs": begun("graphs"),

@@ -1,5 +1,5 @@
-"""What a stage says while it runs: one JSON object a line on standard output, read by `tasks.child`, and the same in words
-on standard error, which is `stage.log` in the folder of the run.
+"""What a stage says while it runs: one JSON object a line on standard output, read by `tasks.execution.child`, and the
+same in words on standard error, which is `stage.log` in the folder of the run.
 """
 
 import json

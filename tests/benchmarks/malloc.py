@@ -1,4 +1,4 @@
-"""What Dask's nanny costs training by setting MALLOC_TRIM_THRESHOLD_ (see tasks/child.py): one epoch, with and without.
+"""What Dask's nanny costs training by setting MALLOC_TRIM_THRESHOLD_ (tasks/execution/child.py): an epoch with and without.
 
 python tests/benchmarks/malloc.py
 """

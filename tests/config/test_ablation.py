@@ -5,8 +5,8 @@ from config.errors import ConfigError
 from config.paths import Paths
 from config.resolver import resolve
 from kdgat_models.files import write_json
-from tasks.ablation import chosen_folds, plan_ablation
 from tasks.artifact import Artifact
+from tasks.plans.ablation import chosen_folds, plan_ablation
 from tasks.stages.pool import CAPTURES
 
 DEFAULT = resolve("gat", "tiny", dataset="leave-one-vehicle-out")

@@ -11,8 +11,8 @@ import pytest
 # A command with a process of its own. In the main thread it either waits, and hears the signal there, or is deaf to it.
 COMMAND = """
 import subprocess, sys, threading, time
-from flows import ending
-from flows.ending import ENDING
+from flows.cli import ending
+from flows.cli.ending import ENDING
 ending.PATIENCE_S, ending.CLOSING_S, ending.KILL_S = 1.0, 5.0, 5.0
 ENDING.hint = "; go on like this"
 ENDING.at_last.append(lambda: print("closed", flush=True))
@@ -55,7 +55,7 @@ def test_a_command_that_is_told_to_end_says_how_to_go_on_and_leaves_nothing(way,
 def test_a_command_that_was_started_deaf_to_the_end_of_its_terminal_stays_so():
     script = (
         "import os, signal\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
-        "from flows.ending import ENDING\nENDING.listen()\nos.kill(os.getpid(), signal.SIGHUP)\nprint('goes on')"
+        "from flows.cli.ending import ENDING\nENDING.listen()\nos.kill(os.getpid(), signal.SIGHUP)\nprint('goes on')"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stdout) == (0, "goes on\n")

@@ -69,4 +69,4 @@ def test_a_stage_that_somebody_kills_is_tried_again_with_the_same_memory(tmp_pat
 
 
 def stages_of(pid: int) -> list[int]:
-    return [child.pid for child in descendants(pid) if "tasks.child" in words_of(child)]
+    return [child.pid for child in descendants(pid) if "tasks.execution.child" in words_of(child)]

@@ -13,7 +13,7 @@ from trained import finished
 from config.errors import ConfigError, KdgatError
 from config.paths import CHECKOUT, Paths
 from config.variants import VARIANTS
-from flows import cli
+from flows.cli import main as cli
 from kdgat_models.runs.store import RunStore
 
 Said = namedtuple("Said", "code out err")
@@ -161,7 +161,7 @@ def test_a_gpu_that_is_not_there_is_missed_before_anything_starts(refused, kdgat
 def test_what_nodes_of_a_cluster_have_is_not_asked_here(tmp_path, monkeypatch):
     import torch
 
-    from tasks.checks import RunRequest, planned_run
+    from tasks.plans.checks import RunRequest, planned_run
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     request = RunRequest("demo", variants=["large"], overrides={"training.device": "cuda"}, runner="slurm:v100")
@@ -177,7 +177,7 @@ def test_a_disk_without_room_is_found_before_anything_starts(refused, data, monk
 
 
 def test_space_is_asked_for_by_what_the_captures_will_become(data, tmp_path, monkeypatch):
-    from tasks.checks import check_captures, check_disk
+    from tasks.plans.checks import check_captures, check_disk
 
     usage, paths = namedtuple("usage", "total used free"), Paths(tmp_path / "root")
     found = check_captures("demo", data, paths)
@@ -278,9 +278,9 @@ def test_command_and_form_explain_the_list_of_distillation_alike(kdgat, monkeypa
 
 
 def test_a_list_that_is_given_to_a_flow_and_empty_is_an_error_too(tmp_path):
-    from tasks.ablation import plan_ablation
-    from tasks.nightly import datasets_of_tonight
-    from tasks.protocol import plan_protocol
+    from tasks.plans.ablation import plan_ablation
+    from tasks.plans.nightly import datasets_of_tonight
+    from tasks.plans.protocol import plan_protocol
 
     paths = Paths(tmp_path)
     with pytest.raises(ConfigError, match="no dataset is given"):

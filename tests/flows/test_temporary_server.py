@@ -13,14 +13,14 @@ import pytest
 pytestmark = pytest.mark.timeout(3600)  # guards against hanging; the machine may be slow
 SCRIPT = """
 import json, os, pathlib, sys
-from flows.cli_options import prepare
+from flows.cli.options import prepare
 prepare(pathlib.Path(sys.argv[1]))
-from tasks.running import lock_temporary_server
+from tasks.service.running import lock_temporary_server
 lock_temporary_server()
 found = {"key": os.environ.get("PREFECT_API_AUTH_STRING")}
 if sys.argv[2:]:
     import httpx, psutil
-    from flows.embedded import _server_of_our_own
+    from flows.cli.embedded import _server_of_our_own
     _server_of_our_own().wait()
     (server,) = psutil.Process().children()
     from prefect.client.orchestration import get_client

@@ -26,7 +26,7 @@ from kdgat_models.graphs.splits import CALIBRATION, VALIDATION
 from kdgat_models.networks.gat import GAT
 from kdgat_models.registry import build, restore
 from tasks.artifact import Artifact
-from tasks.protocol import fold_artifact
+from tasks.plans.protocol import fold_artifact
 from tasks.stages import training
 from tasks.stages.ablation_score import ablation_score
 from tasks.stages.evaluation import evaluation

@@ -20,11 +20,11 @@ TARGETS = (
     "config/overrides.py",
     "config/variants.py",
     "tasks/artifact.py",
-    "tasks/attempts.py",
+    "tasks/execution/attempts.py",
     "tasks/caching.py",
     "tasks/plan*.py",
-    "tasks/distillation.py",
-    "tasks/teachers.py",
+    "tasks/plans/distillation.py",
+    "tasks/plans/teachers.py",
     "tasks/plans/**/*.py",
 )
 REPORTS = ("*report*.py", "*_tables.py", "*plot*.py", "*/__init__.py")  # words and pictures

@@ -95,7 +95,7 @@ def test_a_walltime_that_is_too_short_is_resumed_from_the_last_epoch(run, undist
     pipeline = run(**EPOCHS)
     pipeline.until(training(pipeline, "autoencoder"), "the autoencoder trains")
     for process in psutil.process_iter():  # a minute is the least that SLURM knows: the stage is held up until it is over
-        if "tasks.child" in words_of(process) and process.environ().get("KDGAT_ROOT") == str(pipeline.root):
+        if "tasks.execution.child" in words_of(process) and process.environ().get("KDGAT_ROOT") == str(pipeline.root):
             process.suspend()
     assert pipeline.result() == undisturbed
     attempts = pipeline.attempts()

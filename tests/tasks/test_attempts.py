@@ -2,7 +2,7 @@ import pytest
 
 from config.sections import ResourcesConfig
 from kdgat_models.errors import DatasetError, StageError, StageInterrupted, StageOutOfMemory
-from tasks.attempts import Past, Request, due, request
+from tasks.execution.attempts import Past, Request, due, request
 
 RESOURCES = ResourcesConfig(max_attempts=3, max_interruptions=2)
 ENOUGH = 1e9

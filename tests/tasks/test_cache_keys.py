@@ -16,8 +16,9 @@ from config.paths import CHECKOUT, DAMAGED, SHARED_STAGES
 from config.schema import PipelineConfig
 from tasks import caching
 from tasks.artifact import Artifact
-from tasks.caching import SECTIONS, cache_key, code_version, stage_cache_policy
-from tasks.damage import pointer
+from tasks.caching import SECTIONS, cache_key, code_version
+from tasks.execution.cache import stage_cache_policy
+from tasks.records.damage import pointer
 
 STAGES = sorted(SECTIONS)
 TRAINED = {"vgae", "gat", "fusion"}

@@ -13,7 +13,8 @@ from conftest import tiny
 
 from tasks import caching
 from tasks.artifact import Artifact
-from tasks.caching import SECTIONS, KernelLockManager, cache_key, code_version
+from tasks.caching import SECTIONS, cache_key, code_version
+from tasks.execution.cache import KernelLockManager
 
 GRAPHS = Artifact(kind="graphs", path="/somewhere", digest="d1")
 
@@ -101,7 +102,7 @@ def test_a_change_of_code_counts_for_the_stages_that_it_can_touch(checkout, stag
         ("kdgat_models/can/readers.py", {"ingest"}),
         ("kdgat_models/can/simulate.py", set()),
         ("config/catalog.py", {"ingest", "graphs", "pool", "trial", "protocol"}),
-        ("flows/cli.py", set()),
+        ("flows/cli/main.py", set()),
     ],
 )
 def test_a_change_of_code_counts_for_no_other_stage(checkout, file, stages):
@@ -145,7 +146,7 @@ def test_a_killed_process_leaves_no_lock_behind(tmp_path):
     script = textwrap.dedent(f"""
         import time
         from pathlib import Path
-        from tasks.caching import KernelLockManager
+        from tasks.execution.cache import KernelLockManager
         locks = KernelLockManager(Path({str(tmp_path)!r}))
         locks.acquire_lock("k", "a")
         print("locked", flush=True)

@@ -9,8 +9,8 @@ import psutil
 import pytest
 
 from kdgat_models.errors import StageError, StageKilled, StageOutOfMemory
-from tasks.child import StageCall, is_out_of_memory, run_in_child
-from tasks.memory_watch import out_of_memory_kills
+from tasks.execution.child import StageCall, is_out_of_memory, run_in_child
+from tasks.execution.memory_watch import out_of_memory_kills
 
 
 @pytest.fixture
@@ -131,7 +131,8 @@ def test_an_argument_of_a_wrong_type_is_an_error(call):
 
 
 def test_when_the_worker_dies_so_does_its_stage(tmp_path):
-    script = f"from tasks.child import *\nrun_in_child(StageCall('child_stages:sleeps', {{}}, {str(tmp_path)!r}, 2000.0, 1))"
+    call = f"StageCall('child_stages:sleeps', {{}}, {str(tmp_path)!r}, 2000.0, 1)"
+    script = f"from tasks.execution.child import *\nrun_in_child({call})"
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
     worker = subprocess.Popen([sys.executable, "-c", script], env=environment)
     pid = int(_await(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))

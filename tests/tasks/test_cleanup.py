@@ -10,9 +10,9 @@ import pytest
 from config.paths import COMPLETE, Paths
 from kdgat_models.files import atomic_path, is_left, is_temporary, remove_if_left
 from kdgat_models.runs.store import RunStore
-from tasks.attempts import Past, Request, due
-from tasks.cleanup import alive, clean_up
-from tasks.compute import open_compute
+from tasks.execution.attempts import Past, Request, due
+from tasks.execution.cleanup import alive, clean_up
+from tasks.execution.compute import open_compute
 
 DEAD, LIVING = "0d00-dead", "0d00-living"
 BEGAN = datetime(2026, 1, 2, tzinfo=UTC)
@@ -23,7 +23,7 @@ import sys, time
 from pathlib import Path
 from config.paths import Paths
 from kdgat_models.files import atomic_path
-from tasks.cleanup import alive
+from tasks.execution.cleanup import alive
 paths, run = Paths(Path(sys.argv[1])), sys.argv[2]
 with alive(paths, run), atomic_path(paths.root / "demo" / "graphs" / run / "store.bin") as half, atomic_path(
     paths.store / "runs" / f"{run}.parquet"

@@ -15,10 +15,10 @@ from served import answer
 
 from config.errors import ConfigError
 from kdgat_models.errors import StageError, StageInterrupted, StageKilled, StageOutOfMemory
-from tasks.child import StageCall
-from tasks.compute import Compute, check_runner
-from tasks.local import local_workers
-from tasks.runner import Needs
+from tasks.execution.child import StageCall
+from tasks.execution.compute import Compute, check_runner
+from tasks.execution.local import local_workers
+from tasks.execution.runner import Needs
 
 NEEDS = Needs("cpu", 1000.0)
 GIVEN = {"kind": "x", "path": "/", "digest": "d"}
@@ -131,7 +131,7 @@ def test_workers_and_stages_have_no_secrets_of_the_flow(compute, tmp_path):
 def test_workers_end_with_a_flow_that_is_killed(tmp_path):
     script = (
         "import os, pathlib, signal, sys\n"
-        "from tasks.compute import Compute\nfrom tasks.runner import Needs\n"
+        "from tasks.execution.compute import Compute\nfrom tasks.execution.runner import Needs\n"
         "tier = Compute('local', pathlib.Path(sys.argv[1]), 'test').runner.tier(Needs('cpu', 1.0))\n"
         "tier.client.wait_for_workers(1, timeout=300)\n"
         "print(*[process.pid for process in tier._processes], flush=True)\n"

@@ -7,8 +7,8 @@ from config.paths import COMPLETE, DAMAGED, INPUTS, Paths
 from kdgat_models.errors import CheckpointError
 from kdgat_models.files import write_json
 from tasks.artifact import Artifact
-from tasks.caching import cached, forget_if_lost
-from tasks.damage import look, made_from, pointer, require_whole, withdraw
+from tasks.execution.cache import cached, forget_if_lost
+from tasks.records.damage import look, made_from, pointer, require_whole, withdraw
 from tasks.seals import SEAL, Damage, damages
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from config.errors import ConfigError
 from config.paths import Paths
-from tasks.dataset_check import look_at
+from tasks.plans.dataset_check import look_at
 
 HEADER = "timestamp,arbitration_id,data_field,attack\n"
 NORMAL = HEADER + "0.5,1A0,0011,0\n0.6,7FF,,0\n0.7,2B0,FF,1\n0.8,2B0,FE,0\n"

@@ -6,7 +6,7 @@ import pytest
 
 from config import ConfigError
 from config.variants import VARIANTS
-from tasks.distillation import check_names, choose, default_variants
+from tasks.plans.distillation import check_names, choose, default_variants
 
 ALL = ["vgae", "gat", "dqn"]
 

@@ -4,7 +4,7 @@ import pytest
 from trained import finished
 
 from config.paths import Paths
-from tasks.plan import plan_evaluation
+from tasks.plans.training import plan_evaluation
 
 
 def trio(root):

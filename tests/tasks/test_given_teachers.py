@@ -7,7 +7,7 @@ from trained import finished
 from config import ConfigError
 from config.paths import Paths
 from kdgat_models.errors import CheckpointError
-from tasks.plan import plan_pipeline
+from tasks.plans.training import plan_pipeline
 
 
 def plan(root, **options):
@@ -72,9 +72,9 @@ def test_fusion_has_no_teacher(tmp_path):
 def test_the_vocabulary_of_graphs_that_are_built_is_found(tmp_path, demo_csv, demo_captures, demo_graphs):
     """As a run leaves them: records of what was made of these captures, with these settings."""
     from tasks.caching import cache_key
-    from tasks.damage import pointer
-    from tasks.preview import ids_at_hand
+    from tasks.execution.preview import ids_at_hand
     from tasks.raw import raw_artifact
+    from tasks.records.damage import pointer
 
     paths, config = Paths(tmp_path), tiny()
     assert ids_at_hand(config, demo_csv, "error", paths) is None

@@ -18,8 +18,8 @@ from kdgat_models.fusion.features import EXTRACTORS
 from kdgat_models.networks.vgae import VGAE
 from kdgat_models.registry import restore
 from tasks.artifact import Artifact, read_artifact
-from tasks.import_model import ImportRequest, import_model
-from tasks.plan import plan_pipeline
+from tasks.plans.training import plan_pipeline
+from tasks.records.import_model import ImportRequest, import_model
 from tasks.stages.training import load_teacher
 
 

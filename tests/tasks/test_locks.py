@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from tasks.caching import KernelLockManager
+from tasks.execution.cache import KernelLockManager
 
 
 @pytest.fixture

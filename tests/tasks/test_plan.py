@@ -8,7 +8,7 @@ from config.paths import Paths
 from config.sections import ResourcesConfig
 from kdgat_models.errors import MissingTeacherError
 from tasks.caching import cache_key
-from tasks.plan import all_settings, plan_evaluation, plan_pipeline
+from tasks.plans.training import all_settings, plan_evaluation, plan_pipeline
 
 ALL = ["vgae", "gat", "dqn"]
 ALONG = ["large", "small_kd"]  # teachers and students in one run

@@ -6,7 +6,7 @@ from trained import IDS, finished
 from config import ConfigError
 from config.paths import Paths
 from kdgat_models.errors import CheckpointError, MissingTeacherError
-from tasks.plan import plan_pipeline
+from tasks.plans.training import plan_pipeline
 
 
 def plan(tmp_path, **options):

@@ -5,7 +5,7 @@ from trained import finished
 
 from config import ConfigError
 from config.paths import Paths
-from tasks.plan import plan_evaluation
+from tasks.plans.training import plan_evaluation
 
 
 def trio(root, scale, auxiliary="none"):

@@ -4,7 +4,7 @@ from config.paths import Paths
 from kdgat_models.evaluation.protocols import Fold
 from kdgat_models.graphs.dataset import GraphDataset
 from kdgat_models.graphs.splits import TRAIN
-from tasks.protocol import fold_artifact
+from tasks.plans.protocol import fold_artifact
 
 
 def test_synthetic_attacks_are_learnt_from_but_where_one_must_stay_unknown(demo_graphs, tmp_path):

@@ -138,7 +138,7 @@ def test_print_env_says_when_no_service_runs(service, tmp_path):
 def prepared(root, **environment):
     """What `kdgat` gives Prefect's client, by the environment of the user."""
     script = (
-        "import os, pathlib, sys\nfrom flows.cli_options import prepare\nprepare(pathlib.Path(sys.argv[1]))\n"
+        "import os, pathlib, sys\nfrom flows.cli.options import prepare\nprepare(pathlib.Path(sys.argv[1]))\n"
         "print(os.environ.get('PREFECT_API_URL'), os.environ.get('PREFECT_API_AUTH_STRING'))"
     )
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}

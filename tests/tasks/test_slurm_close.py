@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import pytest
 
-from tasks import slurm
-from tasks.slurm import SlurmRunner
-from tasks.slurm_script import Submissions
+from tasks.execution.slurm import cluster as slurm
+from tasks.execution.slurm.cluster import SlurmRunner
+from tasks.execution.slurm.script import Submissions
 
 
 class SlowTier(NamedTuple):

@@ -1,8 +1,8 @@
 import pytest
 
 from kdgat_models.errors import ClusterError
-from tasks.slurm import LADDER, job_memory_mb
-from tasks.slurm_jobs import TRANSIENT, JobState, advice, slurm
+from tasks.execution.slurm.cluster import LADDER, job_memory_mb
+from tasks.execution.slurm.jobs import TRANSIENT, JobState, advice, slurm
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from kdgat_models.checkpoint import load_checkpoint
 from kdgat_models.graphs.dataset import GraphDataset
 from kdgat_models.graphs.splits import CALIBRATION, TRAIN, VALIDATION
 from tasks.artifact import Artifact
-from tasks.child import StageCall, run_in_child
 from tasks.events import describe
+from tasks.execution.child import StageCall, run_in_child
 from tasks.stages.fusion import fusion
 from tasks.stages.gat import gat
 from tasks.stages.vgae import vgae

@@ -8,8 +8,8 @@ from prefect.exceptions import UnfinishedRun
 from prefect.futures import PrefectFuture
 
 from kdgat_models.errors import CaptureError, StageError
-from tasks import submitter
-from tasks.submitter import ERRORS, SHOWN, SHOWN_LETTERS, Submitter
+from tasks.execution import submitter
+from tasks.execution.submitter import ERRORS, SHOWN, SHOWN_LETTERS, Submitter
 
 
 class Future(PrefectFuture):

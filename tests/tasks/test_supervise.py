@@ -16,11 +16,12 @@ from kdgat_models.files import read_json
 from kdgat_models.runs.memory import lesson
 from kdgat_models.runs.store import RunStore
 from tasks.artifact import Artifact, read_artifact
-from tasks.caching import cache_key, cached
-from tasks.child import StageOutcome
-from tasks.damage import pointer
+from tasks.caching import cache_key
+from tasks.execution.cache import cached
+from tasks.execution.child import StageOutcome
+from tasks.execution.supervise import key_of, supervise
+from tasks.records.damage import pointer
 from tasks.seals import damages
-from tasks.supervise import key_of, supervise
 
 EPOCH = {
     "event": "epoch",

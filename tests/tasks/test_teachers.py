@@ -10,8 +10,8 @@ from config.paths import Paths
 from kdgat_models.errors import CheckpointError, MissingTeacherError
 from kdgat_models.graphs.schemas import feature_schema
 from tasks.artifact import Artifact
+from tasks.plans.teachers import candidates, find_teacher, given_teacher, nobody_knows, read_candidate
 from tasks.seals import SEAL
-from tasks.teachers import candidates, find_teacher, given_teacher, nobody_knows, read_candidate
 
 
 def student(model="vgae", scale="small", **settings):

@@ -22,7 +22,7 @@ from kdgat_models.graphs.splits import CALIBRATION, TRAIN
 from kdgat_models.npz import read_npz
 from kdgat_models.registry import build
 from tasks.artifact import Artifact
-from tasks.protocol import fold_artifact
+from tasks.plans.protocol import fold_artifact
 from tasks.stages.pool import capture_facts, pool
 from tasks.stages.protocol import protocol
 from tasks.stages.reports import REPORT, read_pool

@@ -1,0 +1,138 @@
+"""Whether a SLURM profile works, found out with one small job."""
+
+import importlib
+import os
+import platform
+import subprocess
+import sys
+import time
+import uuid
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from config.cluster import SlurmProfile, load_profile
+from config.paths import Paths
+from kdgat_models.errors import ClusterError
+from tasks.execution.dask_settings import new_security, private_folder
+from tasks.execution.slurm.cluster import OVERHEAD_MB, SlurmTier, import_jobqueue, job_memory_mb
+from tasks.execution.slurm.jobs import in_queue
+
+PACKAGES = ("torch", "torch-geometric", "numba", "polars", "distributed", "pydantic")
+PROBE_MB = 1024.0
+POLL_S = 0.5
+PENDING_FOREVER = (
+    "BadConstraints",
+    "PartitionTimeLimit",
+    "PartitionConfig",
+    "AssocGrp",
+    "QOSMax",
+    "InvalidAccount",
+    "PartitionNodeLimit",
+)
+
+
+class ClusterReport(NamedTuple):
+    """What a probe found on a node."""
+
+    profile: str
+    found: dict[str, Any]
+    problems: list[str]
+
+
+def check_profile(name: str, paths: Paths, wait_s: float) -> ClusterReport:
+    """Submit one job with the profile, run a probe in it, compare what it finds with this machine."""
+    profile = load_profile(name)
+    import_jobqueue()
+    folder = paths.pipeline(f"check-{uuid.uuid4().hex[:8]}")
+    mark = folder / "shared"
+    folder.mkdir(parents=True)
+    mark.write_text("seen")
+    tier = None
+    try:
+        memory = job_memory_mb(PROBE_MB, profile.max_memory_gb * 1024)
+        security = new_security(private_folder(folder / "tls"))
+        tier = SlurmTier(profile, max(memory, OVERHEAD_MB), folder, "kdgat-check", security)
+        started = time.monotonic()
+        found = _probe(tier, mark, wait_s)
+        found["seconds until the answer"] = round(time.monotonic() - started, 1)
+    except ClusterError as error:
+        return ClusterReport(name, {}, [str(error)])
+    finally:
+        if tier is not None:
+            with suppress(ClusterError):
+                tier.close()
+        for file in (folder / "tls").glob("*"):
+            file.unlink()
+    return ClusterReport(name, found, _problems(profile, found))
+
+
+def _probe(tier: SlurmTier, mark: Path, wait_s: float) -> dict[str, Any]:
+    future = tier.client.submit(probe, str(mark), pure=False, retries=0)
+    deadline = time.monotonic() + wait_s
+    while not future.done():
+        complaint = tier.complaint()
+        if complaint is not None:
+            raise complaint
+        hopeless = [row for row in in_queue(tier.submissions.jobs) if row[2].startswith(PENDING_FOREVER)]
+        if hopeless:
+            raise ClusterError(
+                f"SLURM will not start the job: {hopeless[0][2]}. Change the profile; see `man squeue` for the reason"
+            )
+        if time.monotonic() > deadline:
+            running = [job for job, state, _ in in_queue(tier.submissions.jobs) if state == "RUNNING"]
+            words = tier.last_words() if running else tier.news()
+            raise ClusterError(f"no answer within {wait_s:.0f} s. {words}")
+        time.sleep(POLL_S)
+    return future.result()
+
+
+def probe(mark: str) -> dict[str, Any]:
+    """Runs in the job: what this node has."""
+    return {
+        "node": platform.node(),
+        "job": os.environ.get("SLURM_JOB_ID"),
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "packages": {name: _version(name) for name in PACKAGES},
+        "our code": str(Path(importlib.import_module("tasks").__path__[0]).parent),
+        "sees the root folder": Path(mark).is_file(),
+        "GPUs given": os.environ.get("CUDA_VISIBLE_DEVICES") or os.environ.get("SLURM_JOB_GPUS"),
+        "GPU that torch sees": _gpu(),
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _gpu() -> str | None:
+    """In a process of its own: a CUDA context would stay in this worker."""
+    code = "import torch; print(torch.cuda.get_device_name(0) if torch.cuda.is_available() else '')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    return done.stdout.strip() or None
+
+
+def _problems(profile: SlurmProfile, found: dict[str, Any]) -> list[str]:
+    problems = []
+    if found["python"].rpartition(".")[0] != platform.python_version().rpartition(".")[0]:
+        problems.append(
+            f"another Python: {found['python']} on the node, {platform.python_version()} here; set `python` in the profile"
+        )
+    here = {name: _version(name) for name in PACKAGES}
+    other = [f"{name} {found['packages'][name]} (here {own})" for name, own in here.items() if found["packages"][name] != own]
+    if other:
+        problems.append(f"other packages on the node: {', '.join(other)}; install the same versions or set `python`")
+    if not found["sees the root folder"]:
+        problems.append("the node does not see the root folder; put --root on a file system that all nodes share")
+    if profile.gres and not found["GPU that torch sees"]:
+        given = found["GPUs given"]
+        problems.append(
+            f"missing GPU: the profile asks for {profile.gres}, SLURM gave {given or 'none'}, torch sees none; "
+            "check `gres`, the driver (nvidia-smi) and that torch is a CUDA build"
+        )
+    return problems

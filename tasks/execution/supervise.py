@@ -1,0 +1,187 @@
+"""The life of one attempt at a stage: run folder, memory request, run store, worker, tracking, publication."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from prefect.context import FlowRunContext, TaskRunContext
+from prefect.logging import get_run_logger
+
+from config.paths import INPUTS, SHARED_STAGES, Paths, RunFolder, default_root, stage_name
+from config.schema import PipelineConfig
+from kdgat_models.errors import StageError
+from kdgat_models.files import write_json, write_text
+from kdgat_models.runs.memory import Lesson, StageKey, learn, lesson
+from kdgat_models.runs.store import RunStore
+from tasks.artifact import Artifact
+from tasks.caching import cache_key
+from tasks.execution.attempts import Past, Request, due, request
+from tasks.execution.child import StageCall, StageOutcome
+from tasks.execution.compute import Compute
+from tasks.execution.runner import Needs, Pool
+from tasks.records import reporting, tracking
+from tasks.records.damage import pointer, require_whole
+
+POOLS: dict[str, Pool] = {"vgae": "gpu", "gat": "gpu"}  # all others compute on the CPU
+
+
+class Execution(NamedTuple):
+    """One attempt at a stage."""
+
+    stage: str
+    config: PipelineConfig
+    folder: RunFolder
+    past: Past
+    asked: Request
+    learnt: Lesson
+    row: dict[str, Any]  # what the run store says of it before it ends
+
+
+def supervise(stage: str, config: PipelineConfig, variant: str | None, inputs: dict[str, Any], compute: Compute) -> Artifact:
+    """Run a stage in a child process of a worker and publish what it made.
+
+    `variant` names the runs in logs and tables.
+    A second call after a kill finds the unfinished run folder of the same key and goes on in it.
+    """
+    paths = Paths(default_root())
+    store, key = RunStore(paths.store), cache_key(stage, config, inputs)
+    logger = get_run_logger()
+    require_whole(paths, inputs, logger.warning)
+    execution = _begin(paths, store, stage, config, variant, key, compute)
+    for sentence in store.warnings():
+        logger.warning("%s", sentence)
+    write_json(execution.folder.path / INPUTS, {name: _jsonable(value) for name, value in inputs.items()})
+    store.write_run("start", {**execution.row, "status": "running"})
+    progress = reporting.Progress(reporting.listener(stage, variant, logger), time.time())
+    try:
+        outcome = compute.run(_call(execution, inputs, compute), _needs(execution), progress)
+        require_whole(paths, inputs, logger.warning)  # what they turned into meanwhile is not what the key says
+    except BaseException as error:
+        _note_end(store, execution, error, "stopped" if compute.closed else None, progress, logger)
+        raise
+    return _publish(paths, execution, key, {**execution.row, **progress.figures()}, outcome)
+
+
+def key_of(stage: str, config: PipelineConfig) -> StageKey:
+    """What the memory of this stage is remembered under."""
+    distilled = config.auxiliary.distils and stage in ("vgae", "gat")
+    model, scale = ("-", "-") if stage in SHARED_STAGES else (config.model_type, config.scale)
+    return StageKey(model, scale, stage, config.dataset, distilled)
+
+
+def _begin(
+    paths: Paths, store: RunStore, stage: str, config: PipelineConfig, variant: str | None, key: str, compute: Compute
+) -> Execution:
+    task, flow = TaskRunContext.get(), FlowRunContext.get()
+    pipeline_run = str(flow.flow_run.id) if flow and flow.flow_run else str(task.task_run.flow_run_id) if task else "none"
+    folder = paths.run_folder(config, stage, key)
+    past = Past(_attempts(store, folder.run_id), pipeline_run)
+    learnt = lesson(store, key_of(stage, config))
+    config = _fitted(config, stage, learnt)
+    write_json(folder.path / "config.json", config.model_dump(mode="json"))
+    resources, pool = config.resources, POOLS.get(stage, "cpu")
+    asked = request(resources.base_mb(stage), learnt.request_mb, past.multiple, compute.runner.cap_mb(pool), resources)
+    row = _row(config, stage, variant, folder.run_id, past, asked)
+    name = f"{stage} {variant}" if variant else stage
+    get_run_logger().info("%s", f"{name}: attempt {past.number} asks for {asked.memory_mb:.0f} MB ({asked.why})")
+    return Execution(stage, config, folder, past, asked, learnt, row)
+
+
+def _attempts(store: RunStore, run_id: str) -> list[dict[str, Any]]:
+    """The last row of each attempt at a run; one that was killed with its pipeline has only a first row."""
+    last = {(row["pipeline_run"], row["attempt"]): row for row in store.rows("runs", f"{run_id}-*")}
+    return list(last.values())
+
+
+def _row(config: PipelineConfig, stage: str, variant: str | None, run_id: str, past: Past, asked: Request) -> dict[str, Any]:
+    trained = stage not in SHARED_STAGES
+    return {
+        "run_id": run_id,
+        "pipeline_run": past.pipeline_run,
+        "dataset": config.dataset,
+        "variant": variant,
+        "model_type": config.model_type if trained else None,
+        "scale": config.scale if trained else None,
+        "stage": stage_name(config, stage),
+        "auxiliary": config.auxiliary.name,
+        "seed": config.seed,
+        "started_at": datetime.now(UTC),
+        "attempt": past.number,
+        "memory_requested_mb": asked.memory_mb,
+        "config": config.model_dump_json(),
+    }
+
+
+def _fitted(config: PipelineConfig, stage: str, learnt: Lesson) -> PipelineConfig:
+    """The config with the share of the batch that was learnt to fit a GPU beside a teacher. It is no part of the cache key."""
+    if not key_of(stage, config).distilled:
+        return config
+    training = config.training.model_copy(update={"batch_share": min(config.training.batch_share, learnt.factor)})
+    return config.model_copy(update={"training": training})
+
+
+def _call(execution: Execution, inputs: dict[str, Any], compute: Compute) -> StageCall:
+    stage = execution.stage
+    return StageCall(
+        function=f"tasks.stages.{stage}:{stage}",
+        arguments={
+            "config": execution.config.model_dump(mode="json"),
+            **{name: _jsonable(value) for name, value in inputs.items()},
+        },
+        folder=str(execution.folder.path),
+        memory_mb=execution.asked.memory_mb,
+        threads=compute.runner.threads(POOLS.get(stage, "cpu")),
+    )
+
+
+def _needs(execution: Execution) -> Needs:
+    return Needs(POOLS.get(execution.stage, "cpu"), execution.asked.memory_mb)
+
+
+def _note_end(
+    store: RunStore,
+    execution: Execution,
+    error: BaseException,
+    stopped: str | None,
+    progress: reporting.Progress,
+    logger: Any,
+) -> None:
+    """Write why an attempt ended and decide whether there is another one, which `error.retry` says."""
+    known = error if isinstance(error, StageError) else StageError()
+    peak, reason, row = known.peak_memory_mb, stopped or known.reason, execution.row
+    end = {"status": "failed", "reason": reason, "peak_memory_mb": peak, "error": f"{type(error).__name__}: {error}"}
+    seconds = (datetime.now(UTC) - row["started_at"]).total_seconds()
+    store.write_run("end", {**row, **progress.figures(), **end, "seconds": seconds})
+    if reason == "out_of_memory":
+        learn(store, key_of(execution.stage, execution.config), row, peak or row["memory_requested_mb"], out_of_memory=True)
+    known.retry = not stopped and due(error, execution.past, execution.asked, progress.epochs, execution.config.resources)
+    said = f"{execution.stage}: attempt {row['attempt']} ended ({reason.replace('_', ' ')})"
+    # An error that is final is said by the flow, once.
+    logger.warning("%s", f"{said}: {error}; it is tried again" if known.retry else f"{said}; it is not tried again")
+
+
+def _publish(paths: Paths, execution: Execution, key: str, row: dict[str, Any], outcome: StageOutcome) -> Artifact:
+    artifact = Artifact.model_validate(outcome.artifact)
+    figures = {"seconds": outcome.seconds, "peak_memory_mb": round(outcome.peak_memory_mb, 1)}
+    artifact = artifact.model_copy(update={"summary": {**artifact.summary, **figures}})
+    store = RunStore(paths.store)
+    reporting.store_details(store, row, artifact)
+    tracking.log_run(paths, execution.config, row, artifact)
+    artifact.publish()
+    write_text(pointer(paths.cache, key), str(artifact.path))
+    end = {"status": "completed", "reason": "completed", "path": str(artifact.path), "digest": artifact.digest, **figures}
+    end["peak_gpu_memory_mb"] = artifact.summary.get("peak_gpu_memory_mb")
+    store.write_run("end", {**row, **end})
+    learn(store, key_of(execution.stage, execution.config), row, outcome.peak_memory_mb, out_of_memory=False)
+    return artifact
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, Artifact):
+        return value.model_dump(mode="json")
+    if isinstance(value, list | tuple):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _jsonable(item) for name, item in value.items()}
+    return str(value) if isinstance(value, Path) else value

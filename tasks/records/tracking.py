@@ -1,0 +1,93 @@
+"""MLflow: parameters, epoch figures and artefacts of every training run, tagged by pipeline run."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from prefect.logging import get_run_logger
+
+from config.paths import METRICS, Paths, without_password
+from config.schema import PipelineConfig
+from tasks.artifact import Artifact
+from tasks.caching import SECTIONS
+from tasks.records.reporting import TRAINED, epoch_rows
+from tasks.stages.reports import HISTORY, read_metrics
+
+FILES = ("config.json", "checkpoint.json", "model.safetensors", HISTORY, METRICS)
+
+
+def log_run(paths: Paths, config: PipelineConfig, row: dict[str, Any], artifact: Artifact) -> None:
+    """Log a trained model or an evaluation. A tracking failure is reported and does not cost the run."""
+    if artifact.kind not in (*TRAINED, "evaluation"):
+        return
+    try:
+        _log(paths, config, row, artifact)
+    except Exception as error:
+        said = without_password(str(error))
+        get_run_logger().warning("MLflow did not take run %s: %s. The run store has it all the same.", row["run_id"], said)
+
+
+def _log(paths: Paths, config: PipelineConfig, row: dict[str, Any], artifact: Artifact) -> None:
+    from mlflow.entities import Metric, Param, RunTag
+
+    client = open_client(paths)
+    experiment = _experiment(client, paths, config.dataset)
+    started = int(row["started_at"].timestamp() * 1000)
+    name = f"{row['variant']}/{config.model_type}/{row['stage']}/{row['run_id']}"
+    run_id = client.create_run(experiment, start_time=started, run_name=name).info.run_id
+    metrics = [Metric(key, float(value), started, step) for key, value, step in _metrics(artifact)]
+    params = [Param(key, str(value)[:500]) for key, value in _params(config, artifact.kind).items()]
+    tags = ("pipeline_run", "run_id", "dataset", "variant", "stage", "auxiliary")
+    client.log_batch(run_id, metrics[:1000], params, [RunTag(key, str(row[key])) for key in tags])
+    for begin in range(1000, len(metrics), 1000):  # MLflow's limit for one batch
+        client.log_batch(run_id, metrics[begin : begin + 1000])
+    for file in FILES:
+        if (artifact.path / file).exists():
+            client.log_artifact(run_id, str(artifact.path / file))
+    client.set_terminated(run_id)
+
+
+def open_client(paths: Paths) -> Any:
+    """A client whose database exists. Two processes that make it at the same time corrupt it, hence the lock."""
+    from mlflow import MlflowClient
+
+    for name in ("mlflow", "alembic"):  # they report every step of making the database
+        logging.getLogger(name).setLevel(logging.WARNING)
+    paths.mlflow.mkdir(parents=True, exist_ok=True)
+    with FileLock(paths.mlflow / "create.lock"):
+        client = MlflowClient(paths.tracking_uri)
+        client.search_experiments(max_results=1)
+    return client
+
+
+def _experiment(client: Any, paths: Paths, dataset: str) -> str:
+    with FileLock(paths.mlflow / "create.lock"):
+        known = client.get_experiment_by_name(dataset)
+        if known:
+            return known.experiment_id
+        local = paths.tracking_uri.startswith("sqlite:")  # a server knows itself where its artifacts lie
+        location = Path(paths.mlflow / "artifacts" / dataset).as_uri() if local else None
+        return client.create_experiment(dataset, artifact_location=location)
+
+
+def _params(config: PipelineConfig, kind: str) -> dict[str, Any]:
+    """The settings that matter to the stage, by dotted name."""
+    flat: dict[str, Any] = {"dataset": config.dataset, "model_type": config.model_type, "scale": config.scale}
+    for section, values in config.model_dump(mode="json", include=set(SECTIONS[kind])).items():
+        items = values.items() if isinstance(values, dict) else {"": values}.items()
+        flat |= {f"{section}.{name}".rstrip("."): value for name, value in items}
+    return flat
+
+
+def _metrics(artifact: Artifact) -> list[tuple[str, float, int]]:
+    """(name, value, step): figures of each epoch, or the metrics of each split."""
+    if artifact.kind in TRAINED:
+        return [(f"{row['part']}.{row['name']}", row["value"], row["epoch"]) for row in epoch_rows(artifact)]
+    rows = read_metrics(artifact.path).rows
+    return [
+        (f"{row['model']}/{row['split']}/{name}", float(value), 0)
+        for row in rows
+        for name in ("f1", "roc_auc", "precision", "recall", "fpr")
+        if row["attack"] == "all" and (value := row[name]) is not None
+    ]
