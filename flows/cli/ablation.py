@@ -52,7 +52,7 @@ def ablate(
 
 
 def _print_report(folder: Path, as_json: bool) -> None:
-    from kdgat_models.evaluation.ablation_report import table_cells
+    from kdgat_models.evaluation.ablation.report import table_cells
     from tasks.stages.reports import REPORT
 
     report = read_json(folder / REPORT)

@@ -37,7 +37,7 @@ def register(
 @app.command("list")
 def list_champions(root: Root = Path("experiments"), as_json: Json = False) -> None:
     """List the champions, with their F1 at registration."""
-    from kdgat_models.evaluation.comparison import figures
+    from kdgat_models.evaluation.nightly.comparison import figures
     from kdgat_models.runs.champions import champions
     from kdgat_models.runs.store import RunStore
 

@@ -17,7 +17,8 @@ from kdgat_models.can.frames import ARROW_SCHEMA, MAX_STANDARD_ID
 from kdgat_models.can.lines import BLOCK_BYTES, Lines, read_lines
 from kdgat_models.can.naming import COPY
 from kdgat_models.can.quarantine import Quarantine, quarantine
-from kdgat_models.can.readers import READERS, Reader
+from kdgat_models.can.readers.reader import Reader
+from kdgat_models.can.readers.registry import READERS
 from kdgat_models.can.sieve import COLUMNS, Sieve, with_reasons
 from kdgat_models.errors import CaptureError
 from kdgat_models.files import atomic_path

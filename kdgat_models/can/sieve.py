@@ -8,7 +8,7 @@ import polars as pl
 
 from kdgat_models.can.lines import BLANK, Lines
 from kdgat_models.can.order import AHEAD, BEHIND, KEPT, decide
-from kdgat_models.can.readers import Reader
+from kdgat_models.can.readers.reader import Reader
 
 COLUMNS = ("timestamp", "arbitration_id", "dlc", "payload", "label", "is_remote_frame")
 AT_END = 2**62  # more lines than any file has

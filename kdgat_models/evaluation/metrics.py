@@ -11,6 +11,8 @@ from sklearn.metrics import (
     roc_curve,
 )
 
+ALL = "all"  # what rows of windows of any attack are called
+
 Metrics = dict[str, float | int | None]
 
 

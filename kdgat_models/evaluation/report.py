@@ -5,8 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kdgat_models.evaluation.comparison import ALL
-from kdgat_models.evaluation.metrics import window_metrics
+from kdgat_models.evaluation.metrics import ALL, window_metrics
 from kdgat_models.graphs.store import GraphStore
 
 

@@ -9,7 +9,7 @@ from config.errors import ConfigError
 from config.paths import Paths
 from config.resolver import resolve
 from config.schema import PipelineConfig
-from kdgat_models.evaluation.protocols import make_folds
+from kdgat_models.evaluation.protocols.registry import make_folds
 from tasks.artifact import Artifact
 from tasks.plans.protocol import ProtocolPlan, fold_artifact, plan_protocol
 

@@ -17,7 +17,7 @@ from config.errors import ConfigError, KdgatError
 from config.files import load_config
 from config.paths import COMPLETE, INPUTS, Paths, default_root
 from kdgat_models.errors import CheckpointError, RegressionError
-from kdgat_models.evaluation.comparison import Comparison, compare, figures
+from kdgat_models.evaluation.nightly.comparison import Comparison, compare, figures
 from kdgat_models.files import read_json
 from kdgat_models.runs.champions import Champion, champions, register
 from kdgat_models.runs.store import RunStore

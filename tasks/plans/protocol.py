@@ -8,7 +8,8 @@ from config.errors import ConfigError
 from config.paths import Paths
 from config.resolver import resolve
 from config.schema import PipelineConfig
-from kdgat_models.evaluation.protocols import PROTOCOLS, Fold, make_folds
+from kdgat_models.evaluation.protocols.protocol import Fold
+from kdgat_models.evaluation.protocols.registry import PROTOCOLS, make_folds
 from kdgat_models.files import digest_json, write_json
 from kdgat_models.graphs.fold import FOLD
 from tasks.artifact import Artifact

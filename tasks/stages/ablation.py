@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from config.schema import PipelineConfig
-from kdgat_models.evaluation.ablation import SCORE, Score, ablation_rows, has_interval
-from kdgat_models.evaluation.ablation_report import markdown, plot_effects
+from kdgat_models.evaluation.ablation.effects import SCORE, Score, ablation_rows, has_interval
+from kdgat_models.evaluation.ablation.report import markdown, plot_effects
 from kdgat_models.files import digest_json, read_record, write_json, write_text
 from tasks.artifact import Artifact
 from tasks.stages.reports import REPORT, ScoreRecord

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.schema import PipelineConfig
-from kdgat_models.evaluation.ablation import SCORE
+from kdgat_models.evaluation.ablation.effects import SCORE
 from kdgat_models.evaluation.calibration import calibration_windows
 from kdgat_models.evaluation.metrics import window_metrics
 from kdgat_models.evaluation.thresholds import EVEN_ODDS, choose_thresholds

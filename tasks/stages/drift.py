@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from config.schema import PipelineConfig
-from kdgat_models.evaluation.drift import Reference
-from kdgat_models.evaluation.drift import drift as drift_of
+from kdgat_models.evaluation.nightly.drift import Reference
+from kdgat_models.evaluation.nightly.drift import drift as drift_of
 from kdgat_models.files import digest_json, write_json
 from kdgat_models.graphs.dataset import GraphDataset
 from kdgat_models.graphs.schema import require_same_schema

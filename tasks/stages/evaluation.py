@@ -12,7 +12,8 @@ from config.paths import METRICS
 from config.schema import PipelineConfig
 from kdgat_models.errors import DatasetError, SchemaError
 from kdgat_models.evaluation.calibration import probability
-from kdgat_models.evaluation.report import ALL, Detector, split_report
+from kdgat_models.evaluation.metrics import ALL
+from kdgat_models.evaluation.report import Detector, split_report
 from kdgat_models.extraction.extract import extract
 from kdgat_models.extraction.gat import suspects
 from kdgat_models.files import atomic_path, digest_json, write_json

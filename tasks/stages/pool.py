@@ -8,10 +8,10 @@ from config.schema import PipelineConfig
 from kdgat_models.can.frames import Frames, read_frames
 from kdgat_models.can.naming import attack_type
 from kdgat_models.errors import DatasetError
-from kdgat_models.evaluation.audit import audit, fingerprint
 from kdgat_models.evaluation.baselines import untrained_scores
-from kdgat_models.evaluation.protocols import CaptureFacts
-from kdgat_models.evaluation.vehicles import assign_vehicles, regular_ids
+from kdgat_models.evaluation.protocols.audit import audit, fingerprint
+from kdgat_models.evaluation.protocols.protocol import CaptureFacts
+from kdgat_models.evaluation.protocols.vehicles import assign_vehicles, regular_ids
 from kdgat_models.files import digest_json, write_json
 from kdgat_models.graphs.build import NamedCapture, build_store
 from kdgat_models.graphs.dataset import TRAIN_STORE

@@ -10,7 +10,9 @@ from config.schema import PipelineConfig
 from kdgat_models.can.clock import tells_time
 from kdgat_models.can.frames import read_frames
 from kdgat_models.evaluation.baselines import UNTRAINED
-from kdgat_models.evaluation.protocol_report import (
+from kdgat_models.evaluation.protocols.protocol import Fold
+from kdgat_models.evaluation.protocols.registry import PROTOCOLS
+from kdgat_models.evaluation.protocols.report import (
     CaptureFrames,
     Captures,
     JudgedWindows,
@@ -20,8 +22,7 @@ from kdgat_models.evaluation.protocol_report import (
     fold_rows,
     macro_rows,
 )
-from kdgat_models.evaluation.protocol_tables import markdown
-from kdgat_models.evaluation.protocols import PROTOCOLS, Fold
+from kdgat_models.evaluation.protocols.tables import markdown
 from kdgat_models.files import digest_json, write_json, write_text
 from kdgat_models.graphs.dataset import TRAIN_STORE
 from kdgat_models.graphs.store import GraphStore

@@ -13,7 +13,7 @@ from test_captures import healthy
 
 from kdgat_models.can.frames import Frames, read_frames
 from kdgat_models.can.ingest import CaptureReport, ingest_capture
-from kdgat_models.can.readers import READERS
+from kdgat_models.can.readers.registry import READERS
 from kdgat_models.errors import CaptureError
 
 TEXTS, PARQUETS, PARTS = 2000, 2000, 4

@@ -13,7 +13,7 @@ from kdgat_models.can.clock import MAX_TIMESTAMP
 from kdgat_models.can.frames import ARROW_SCHEMA, read_frames
 from kdgat_models.can.ingest import ingest_capture
 from kdgat_models.can.naming import attack_type
-from kdgat_models.can.readers import READERS
+from kdgat_models.can.readers.registry import READERS
 from kdgat_models.errors import CaptureError
 
 HEADER = "timestamp,arbitration_id,data_field,attack\n"

@@ -5,7 +5,7 @@ import pytest
 
 from kdgat_models.can.ingest import reader_of
 from kdgat_models.can.lines import read_lines
-from kdgat_models.can.readers import READERS
+from kdgat_models.can.readers.registry import READERS
 from kdgat_models.errors import CaptureError
 
 TEXT = "Timestamp: {time}  ID: {id}  {flags}  DLC: {dlc}  {data}"

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from kdgat_models.errors import DatasetError
-from kdgat_models.evaluation.ablation import Effect, Score, Spread, ablation_rows, effect, spread
-from kdgat_models.evaluation.ablation_report import NO_INTERVAL, markdown, plot_effects
+from kdgat_models.evaluation.ablation.effects import Effect, Score, Spread, ablation_rows, effect, spread
+from kdgat_models.evaluation.ablation.report import NO_INTERVAL, markdown, plot_effects
 
 BASE = [Score("a", 0, 0.5, 0.8), Score("b", 0, 0.7, None), Score("a", 1, 0.6, 0.6), Score("b", 1, 1.0, None)]
 LEVEL = [Score("b", 1, 0.9, None), Score("a", 1, 0.8, 0.7), Score("b", 0, 0.8, None), Score("a", 0, 0.9, 0.8)]

@@ -4,7 +4,7 @@ import pytest
 from kdgat_models.can.frames import Frames
 from kdgat_models.can.simulate import ATTACKS, Traffic, arbitrate, drive, make_vehicle
 from kdgat_models.errors import ConfigError
-from kdgat_models.evaluation.audit import FLOOR, KEPT, NGRAM, THRESHOLD, audit, fingerprint
+from kdgat_models.evaluation.protocols.audit import FLOOR, KEPT, NGRAM, THRESHOLD, audit, fingerprint
 
 ALPHA, BRAVO = make_vehicle("alpha", 0), make_vehicle("bravo", 1)
 

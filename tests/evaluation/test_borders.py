@@ -8,13 +8,13 @@ import pytest
 
 from kdgat_models.can.frames import Frames
 from kdgat_models.errors import ConfigError
-from kdgat_models.evaluation import audit as auditing
-from kdgat_models.evaluation import drift as drifting
-from kdgat_models.evaluation.ablation import Effect, Score, Spread, ablation_rows, effect
+from kdgat_models.evaluation.ablation.effects import Effect, Score, Spread, ablation_rows, effect
 from kdgat_models.evaluation.adaptation import Source, from_capture, from_normal
-from kdgat_models.evaluation.audit import audit, fingerprint, shared
-from kdgat_models.evaluation.drift import Reference, drift
 from kdgat_models.evaluation.episodes import CaptureWindows, Events, capture_events, pool
+from kdgat_models.evaluation.nightly import drift as drifting
+from kdgat_models.evaluation.nightly.drift import Reference, drift
+from kdgat_models.evaluation.protocols import audit as auditing
+from kdgat_models.evaluation.protocols.audit import audit, fingerprint, shared
 from kdgat_models.graphs.vocabulary import Vocabulary
 
 # Adaptation

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from kdgat_models.evaluation.comparison import HIGHER_IS_BETTER, Comparison, compare
 from kdgat_models.evaluation.metrics import window_metrics
+from kdgat_models.evaluation.nightly.comparison import HIGHER_IS_BETTER, Comparison, compare
 
 RATES = ("detection_rate_at_5pct_fpr", "detection_rate_at_1pct_fpr", "detection_rate_at_0.1pct_fpr")
 UNDEFINED = dict.fromkeys(["roc_auc", "pr_auc", "mcc", "kappa", "balanced_accuracy", *RATES])

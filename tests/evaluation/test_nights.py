@@ -5,8 +5,8 @@ from copy import copy
 import numpy as np
 import pytest
 
-from kdgat_models.evaluation.comparison import compare, figures
-from kdgat_models.evaluation.drift import Reference, drift
+from kdgat_models.evaluation.nightly.comparison import compare, figures
+from kdgat_models.evaluation.nightly.drift import Reference, drift
 from kdgat_models.graphs.vocabulary import Vocabulary
 from kdgat_models.runs.champions import Champion, champions, register, remove
 from kdgat_models.runs.store import RunStore

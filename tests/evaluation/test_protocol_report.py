@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kdgat_models.evaluation.protocol_report import (
+from kdgat_models.evaluation.protocols.report import (
     REGIMES,
     RULES,
     CaptureFrames,
@@ -15,7 +15,7 @@ from kdgat_models.evaluation.protocol_report import (
     fold_rows,
     macro_rows,
 )
-from kdgat_models.evaluation.protocol_tables import markdown
+from kdgat_models.evaluation.protocols.tables import markdown
 from kdgat_models.evaluation.thresholds import choose_thresholds, false_alarm_threshold
 
 W = 10

@@ -11,8 +11,9 @@ from config.errors import ConfigError
 from kdgat_models.can.frames import Frames
 from kdgat_models.can.simulate import arbitrate, drive, fuzzing, make_vehicle
 from kdgat_models.errors import DatasetError
-from kdgat_models.evaluation.protocols import PROTOCOLS, CaptureFacts, make_folds
-from kdgat_models.evaluation.vehicles import assign_vehicles, regular_ids, similarity
+from kdgat_models.evaluation.protocols.protocol import CaptureFacts
+from kdgat_models.evaluation.protocols.registry import PROTOCOLS, make_folds
+from kdgat_models.evaluation.protocols.vehicles import assign_vehicles, regular_ids, similarity
 from tasks.raw import raw_artifact
 from tasks.stages.ingest import ingest
 from tasks.stages.pool import capture_facts, pool

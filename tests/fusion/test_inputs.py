@@ -12,8 +12,8 @@ from whole_files import put_in_place, written_in_pieces
 
 from config.paths import METRICS, Paths
 from kdgat_models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from kdgat_models.evaluation.ablation import SCORE
-from kdgat_models.evaluation.protocols import Fold
+from kdgat_models.evaluation.ablation.effects import SCORE
+from kdgat_models.evaluation.protocols.protocol import Fold
 from kdgat_models.evaluation.thresholds import choose_thresholds
 from kdgat_models.extraction.extract import extract
 from kdgat_models.extraction.gat import suspects

@@ -22,12 +22,9 @@ TARGETS = (
     "tasks/artifact.py",
     "tasks/execution/attempts.py",
     "tasks/caching.py",
-    "tasks/plan*.py",
-    "tasks/plans/distillation.py",
-    "tasks/plans/teachers.py",
     "tasks/plans/**/*.py",
 )
-REPORTS = ("*report*.py", "*_tables.py", "*plot*.py", "*/__init__.py")  # words and pictures
+REPORTS = ("*report*.py", "*protocols/tables.py", "*plot*.py", "*/__init__.py")  # words and pictures
 SUITE = ("tests/**/test_*.py",)
 # They run whole pipelines, servers or other processes, whose code is not the mutant's.
 PROCESSES = (

@@ -63,18 +63,18 @@ def checkout(tmp_path, monkeypatch):
 
 # Stage -> a module whose change must count for it, and one whose change must not.
 CODE = {
-    "ingest": ("can/readers.py", "graphs/build.py"),
-    "graphs": ("can/injection.py", "can/readers.py"),
+    "ingest": ("can/readers/hcrl_csv.py", "graphs/build.py"),
+    "graphs": ("can/injection.py", "can/readers/hcrl_csv.py"),
     "vgae": ("networks/vgae.py", "fusion/dqn.py"),
     "gat": ("training/curriculum.py", "fusion/features.py"),
-    "fusion": ("fusion/inputs.py", "can/readers.py"),
+    "fusion": ("fusion/inputs.py", "can/readers/hcrl_csv.py"),
     "evaluation": ("evaluation/metrics.py", "training/gat.py"),
-    "drift": ("evaluation/drift.py", "networks/gat.py"),
-    "pool": ("evaluation/vehicles.py", "can/readers.py"),
+    "drift": ("evaluation/nightly/drift.py", "networks/gat.py"),
+    "pool": ("evaluation/protocols/vehicles.py", "can/readers/hcrl_csv.py"),
     "trial": ("extraction/gat.py", "evaluation/metrics.py"),
     "protocol": ("evaluation/bootstrap.py", "training/losses.py"),
     "ablation_score": ("evaluation/metrics.py", "evaluation/bootstrap.py"),
-    "ablation": ("evaluation/ablation.py", "graphs/store.py"),
+    "ablation": ("evaluation/ablation/effects.py", "graphs/store.py"),
 }
 
 
@@ -99,7 +99,7 @@ def test_a_change_of_code_counts_for_the_stages_that_it_can_touch(checkout, stag
     ("file", "stages"),
     [
         ("kdgat_models/fusion/weighted_avg.py", {"fusion", "evaluation", "trial", "protocol", "ablation_score"}),
-        ("kdgat_models/can/readers.py", {"ingest"}),
+        ("kdgat_models/can/readers/hcrl_csv.py", {"ingest"}),
         ("kdgat_models/can/simulate.py", set()),
         ("config/catalog.py", {"ingest", "graphs", "pool", "trial", "protocol"}),
         ("flows/cli/main.py", set()),

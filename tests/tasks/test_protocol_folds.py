@@ -1,7 +1,7 @@
 """Folds of a protocol as artifacts that training stages read."""
 
 from config.paths import Paths
-from kdgat_models.evaluation.protocols import Fold
+from kdgat_models.evaluation.protocols.protocol import Fold
 from kdgat_models.graphs.dataset import GraphDataset
 from kdgat_models.graphs.splits import TRAIN
 from tasks.plans.protocol import fold_artifact

@@ -13,7 +13,7 @@ from config.paths import Paths
 from kdgat_models.can.frames import read_frames
 from kdgat_models.checkpoint import Checkpoint, save_checkpoint
 from kdgat_models.evaluation.baselines import UNTRAINED, Boosting, untrained_scores
-from kdgat_models.evaluation.protocols import make_folds
+from kdgat_models.evaluation.protocols.registry import make_folds
 from kdgat_models.evaluation.thresholds import choose_thresholds
 from kdgat_models.extraction.extract import extract
 from kdgat_models.fusion.features import EXTRACTORS

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-ALL = "all"  # what rows of windows of any attack are called
+from kdgat_models.evaluation.metrics import ALL
+
 HIGHER_IS_BETTER = {"f1": True, "roc_auc": True, "precision": True, "recall": True, "fpr": False}
 
 Key = tuple[str, str, str]  # split, model, metric

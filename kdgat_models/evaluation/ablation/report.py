@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kdgat_models.evaluation.ablation import LEVEL, RESAMPLES
+from kdgat_models.evaluation.ablation.effects import LEVEL, RESAMPLES
 from kdgat_models.files import atomic_path
 
 NO_INTERVAL = "No interval: it takes two seeds and two folds to see how far effects scatter."

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kdgat_models.evaluation.protocol_report import REGIMES, RULES
+from kdgat_models.evaluation.protocols.report import REGIMES, RULES
 
 SHOWN = ("source", "adapted_normal", "adapted_capture")  # in the tables; the budget is in report.json too
 
