@@ -7,3 +7,7 @@ class KdgatError(Exception):
 
 class ConfigError(KdgatError, ValueError):
     """A setting is unknown, has the wrong type, or contradicts another."""
+
+
+class PluginError(KdgatError):
+    """Something that another package adds cannot be loaded, or is not what its kind asks for."""

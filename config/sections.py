@@ -4,11 +4,12 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from config.choices import Convolution, FeatureSchema, FusionMethod, Loss, Pooling
+
 ModelType = Literal["vgae", "gat", "dqn"]
 SelfLoops = Literal["add", "replace"]
 Scale = Literal["large", "small", "tiny"]
 Method = Literal["relative", "published"]
-FeatureSchemaName = Literal["relative", "reference"]  # the keys of kdgat_models.graphs.schemas.SCHEMAS
 IdEncoding = Literal["none", "hash", "lookup"]
 Injection = Literal["single", "flood", "spoof", "fuzzing", "new_id", "replay", "masquerade", "suppress"]
 Modality = Literal["automotive"]
@@ -39,7 +40,7 @@ class PreprocessingConfig(Section):
     stride: int = Field(
         default=100, ge=1, le=1_000_000, description="Frames between the starts of two windows; below window_size they overlap."
     )
-    feature_schema: FeatureSchemaName = Field(
+    feature_schema: FeatureSchema = Field(
         default="relative",
         description="relative: each frame against the past of its own ID; reference: the window alone (published).",
     )
@@ -120,13 +121,13 @@ class GATArchitecture(Section):
     embedding_dim: Width = 16
     fc_layers: Layers = 1
     dropout: Probability = 0.2
-    conv: Literal["gat", "gatv2", "transformer"] = Field(
+    conv: Convolution = Field(
         default="transformer",
         description="transformer sends edge features along with messages, gatv2 only weighs messages by them; gat is the "
         "published one, which ignores them.",
     )
     self_loops: SelfLoops = Field(default="add", description="As of the autoencoder.")
-    pooling: Literal["mean", "max", "mean_max", "attention"] = Field(
+    pooling: Pooling = Field(
         default="mean_max", description="How nodes become a window; mean is the published one, in which one bad node drowns."
     )
     node_head: bool = Field(default=True, description="Learn which ID attacks, and add the worst ID's logit to the window's.")
@@ -183,9 +184,7 @@ class AuxiliaryConfig(Section):
 class LossConfig(Section):
     """What the classifier minimises."""
 
-    name: Literal["cross_entropy", "weighted", "focal"] = Field(
-        default="cross_entropy", description="weighted: by inverse class frequency; focal: Lin et al. 2017."
-    )
+    name: Loss = Field(default="cross_entropy", description="weighted: by inverse class frequency; focal: Lin et al. 2017.")
     focal_gamma: float = Field(default=2.0, ge=0)
     node_weight: float = Field(default=1.0, ge=0, description="Weight of the cross-entropy of the node head.")
     node_positive_weight: Positive = Field(default=8.0, description="Weight of attacking nodes: few of fifty attack.")
@@ -249,7 +248,7 @@ class CurriculumConfig(Section):
 class FusionConfig(Section):
     """How the anomaly score and the classifier are combined."""
 
-    method: Literal["dqn", "mlp", "weighted_avg"] = "dqn"
+    method: FusionMethod = "dqn"
     max_epochs: Count = 20
     patience: Count = 5
     steps_per_epoch: Count = Field(default=100, description="Optimiser steps in an epoch of fusion training.")

@@ -11,9 +11,10 @@ from typing import Any
 from torch import Tensor
 
 from config.files import current_values
+from config.plugins import names
 from config.schema import PipelineConfig
 from kdgat_models.errors import CheckpointError
-from kdgat_models.graphs.schemas import SCHEMAS
+from kdgat_models.graphs.schemas import feature_schema
 
 FORMAT = 2
 READABLE = (1, 2)
@@ -53,6 +54,7 @@ def _current_config(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_bounded(schema: Mapping[str, Any]) -> bool:
-    if schema["name"] not in list(SCHEMAS):  # a list, because an altered file may hold what cannot be looked up
-        raise CheckpointError(f"its feature schema {schema['name']!r} is unknown; there are: {', '.join(SCHEMAS)}")
-    return SCHEMAS[schema["name"]].bounded
+    known = names("feature_schemas")
+    if schema["name"] not in known:  # a list, because an altered file may hold what cannot be looked up
+        raise CheckpointError(f"its feature schema {schema['name']!r} is unknown; there are: {', '.join(known)}")
+    return feature_schema(schema["name"]).bounded

@@ -2,6 +2,7 @@
 
 KdgatError
 ├── ConfigError            a setting is unknown, mistyped or contradictory             (also a ValueError)
+├── PluginError            something that another package adds cannot be loaded, or is not what its kind asks for
 ├── CaptureError           a file is not a capture, or one of its rows is wrong
 ├── DatasetError           a dataset lacks what a stage needs (attacks, normal traffic, enough windows)
 ├── NonFiniteError         a feature or a score is NaN or infinite
@@ -18,7 +19,7 @@ KdgatError
 └── TrainingError          training diverged
 """
 
-from config.errors import ConfigError, KdgatError
+from config.errors import ConfigError, KdgatError, PluginError
 
 __all__ = [
     "CaptureError",
@@ -29,6 +30,7 @@ __all__ = [
     "KdgatError",
     "MissingTeacherError",
     "NonFiniteError",
+    "PluginError",
     "RegressionError",
     "ResumeError",
     "SchemaError",

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from config.plugins import names
 from config.schema import PipelineConfig
 from kdgat_models.checkpoint import META, load_checkpoint, save_checkpoint
 from kdgat_models.checkpoint_formats import NODE_HEAD, current_record, fitted_config
 from kdgat_models.errors import CheckpointError
 from kdgat_models.fusion.method import FusionInputs
-from kdgat_models.graphs.schemas import SCHEMAS
 from kdgat_models.registry import restore
 
 FOLDER = Path(__file__).parent / "data" / "checkpoints"
@@ -92,7 +92,7 @@ def rewritten(tmp_path, name, **values):
 def test_a_schema_that_format_1_did_not_know_is_named_with_those_that_there_are(tmp_path, name):
     with pytest.raises(CheckpointError) as caught:
         load_checkpoint(rewritten(tmp_path, "format_1", schema={"name": name}))
-    there_are = ", ".join(SCHEMAS)
+    there_are = ", ".join(names("feature_schemas"))
     assert str(caught.value).endswith(
         f"{META} is not a readable checkpoint: its feature schema {name!r} is unknown; there are: {there_are}"
     )

@@ -22,6 +22,7 @@ from flows.cli import (
     datasets,
     import_model,
     lists,
+    plugins,
     serve,
 )
 from flows.cli.ending import ENDING
@@ -233,6 +234,7 @@ for command in (lists.models, lists.leaderboard, lists.runs, lists.memory):
     app.command()(command)
 app.command()(import_model.import_model)
 app.command()(ablation.ablate)
+app.command()(plugins.plugins)
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(cluster.app, name="cluster")
 app.add_typer(cache.app, name="cache")

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from config.schema import PipelineConfig
 from config.sections import DQNArchitecture
 from kdgat_models.fusion.method import FusionData, FusionInputs, FusionMethod
-from kdgat_models.fusion.objective import FusionObjective
+from kdgat_models.fusion.objective import FusionEntry, FusionObjective
 from kdgat_models.networks.qnetwork import QNetwork
 from kdgat_models.training.objective import Draws
 
@@ -114,3 +114,6 @@ class DqnObjective(FusionObjective[DqnFusion]):
             best = self.network.q(after).argmax(1, keepdim=True)
             future = self.target.q(after).gather(1, best)[:, 0] * (following >= 0)
         return F.smooth_l1_loss(value, self.replay_reward[memory] + self.arch.gamma * future)
+
+
+DQN = FusionEntry(DqnFusion, DqnObjective)

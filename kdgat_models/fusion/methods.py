@@ -1,27 +1,15 @@
 """Fusion methods by name. A new one is one file and one line here."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from config.schema import PipelineConfig
-from kdgat_models.fusion.dqn import DqnFusion, DqnObjective
+from kdgat_models.fusion.dqn import DQN
 from kdgat_models.fusion.method import FusionMethod
-from kdgat_models.fusion.mlp import MlpFusion
-from kdgat_models.fusion.objective import FusionObjective
-from kdgat_models.fusion.weighted_avg import WeightedAverage
+from kdgat_models.fusion.mlp import MLP
+from kdgat_models.fusion.objective import FusionEntry
+from kdgat_models.fusion.weighted_avg import WEIGHTED_AVG
 
-
-class MethodEntry(NamedTuple):
-    """A fusion method, and how it is trained."""
-
-    network: type[FusionMethod]
-    objective: type[FusionObjective[Any]]
-
-
-METHODS: dict[str, MethodEntry] = {
-    "dqn": MethodEntry(DqnFusion, DqnObjective),
-    "mlp": MethodEntry(MlpFusion, FusionObjective),
-    "weighted_avg": MethodEntry(WeightedAverage, FusionObjective),
-}
+METHODS: dict[str, FusionEntry] = {"dqn": DQN, "mlp": MLP, "weighted_avg": WEIGHTED_AVG}
 
 
 def chosen_method(config: PipelineConfig, num_ids: int, schema: dict[str, Any]) -> FusionMethod:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from config.sections import DQNArchitecture
 from kdgat_models.fusion.method import FusionInputs, FusionMethod
+from kdgat_models.fusion.objective import FusionEntry, FusionObjective
 
 
 class MlpFusion(FusionMethod):
@@ -21,3 +22,6 @@ class MlpFusion(FusionMethod):
         views = torch.stack([inputs.anomaly, inputs.classifier], 1)
         logit = self.layers(torch.cat([self.scaled(inputs.states), views], 1))[:, 0]
         return torch.sigmoid(logit.float())  # half precision has no number between 0.9995 and 1
+
+
+MLP = FusionEntry(MlpFusion, FusionObjective)

@@ -1,7 +1,7 @@
 """What training any fusion method shares: its data, its class weights, its validation."""
 
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -84,3 +84,10 @@ class FusionObjective(Objective[Method]):
         score = self.network(self.validation_data.inputs).clamp(1e-6, 1 - 1e-6)
         value = F.binary_cross_entropy(score, label.float()).item()
         return {"value": value, "accuracy": ((score >= 0.5) == (label == 1)).float().mean().item()}
+
+
+class FusionEntry(NamedTuple):
+    """A fusion method, and how it is trained: what a line of the registry refers to."""
+
+    network: type[FusionMethod]
+    objective: type[FusionObjective[Any]]

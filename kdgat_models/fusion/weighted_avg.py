@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from config.sections import DQNArchitecture
 from kdgat_models.fusion.method import FusionInputs, FusionMethod
+from kdgat_models.fusion.objective import FusionEntry, FusionObjective
 
 
 class WeightedAverage(FusionMethod):
@@ -18,3 +19,6 @@ class WeightedAverage(FusionMethod):
     def forward(self, inputs: FusionInputs) -> Float[Tensor, "windows"]:
         alpha = torch.sigmoid(self.weight)
         return (1 - alpha) * inputs.anomaly + alpha * inputs.classifier
+
+
+WEIGHTED_AVG = FusionEntry(WeightedAverage, FusionObjective)

@@ -1,15 +1,19 @@
-"""Feature schemas by name. A new schema is one file beside `reference.py` and one line in `SCHEMAS`."""
+"""Feature schemas by name; each is one file beside `reference.py` and a line in `config/registry.py`, or of a package."""
 
+from config.errors import ConfigError
+from config.plugins import load
 from kdgat_models.errors import SchemaError
-from kdgat_models.graphs.reference import REFERENCE
-from kdgat_models.graphs.relative import RELATIVE
 from kdgat_models.graphs.schema import FeatureSchema
-
-SCHEMAS: dict[str, FeatureSchema] = {schema.name: schema for schema in (REFERENCE, RELATIVE)}
 
 
 def feature_schema(name: str) -> FeatureSchema:
-    """The schema called `name`; a SchemaError lists all otherwise."""
-    if name not in SCHEMAS:
-        raise SchemaError(f"unknown feature schema {name!r}; there are: {', '.join(SCHEMAS)}")
-    return SCHEMAS[name]
+    """The schema called `name`.
+
+    Raises:
+        SchemaError: there is none; lists all.
+        PluginError: the package that adds it cannot be imported.
+    """
+    try:
+        return load("feature_schemas", name)
+    except ConfigError as error:
+        raise SchemaError(str(error)) from error

@@ -10,8 +10,9 @@ from torch.nn import functional as F
 from config.schema import PipelineConfig
 from config.sections import GATArchitecture, SelfLoops
 from kdgat_models.graphs.batch import GraphBatch
-from kdgat_models.networks.layers import CONVOLUTIONS, with_self_loops
-from kdgat_models.networks.pooling import POOLINGS, max_pool
+from kdgat_models.networks.convolution import convolution
+from kdgat_models.networks.layers import with_self_loops
+from kdgat_models.networks.pooling import max_pool, pooling
 
 
 class GatOutput(NamedTuple):
@@ -33,12 +34,12 @@ class GAT(nn.Module):
         super().__init__()
         width = arch.hidden * arch.heads
         self.self_loops: SelfLoops = arch.self_loops
-        conv = CONVOLUTIONS[arch.conv]
+        conv = convolution(arch.conv)
         self.embedding = nn.Embedding(num_ids, arch.embedding_dim)
         inputs = [arch.embedding_dim + features] + [width] * (arch.layers - 1)
         self.convs = nn.ModuleList(conv(size, arch.hidden, arch.heads, edge_features) for size in inputs)
         jumped = width * arch.layers
-        self.pooling = POOLINGS[arch.pooling](jumped)
+        self.pooling = pooling(arch.pooling)(jumped)
         pooled = self.pooling.width
         hidden = [module for _ in range(arch.fc_layers - 1) for module in (nn.Linear(pooled, pooled), nn.ReLU())]
         self.classifier = nn.Sequential(*hidden, nn.Dropout(arch.dropout), nn.Linear(pooled, 2))

@@ -1,57 +1,34 @@
-"""From the nodes of a graph to one vector: which of them are heard."""
+"""From the nodes of a graph to one vector: which of them are heard. Each pooling has a file in `poolings/`."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch_geometric.nn import AttentionalAggregation, global_mean_pool
+
+from config.plugins import load
+
+
+class Pooling(nn.Module, ABC):
+    """Vectors of the nodes of some graphs -> one vector of each graph, `width` numbers wide."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width  # of the result
+
+    @abstractmethod
+    def forward(
+        self, h: Float[Tensor, "nodes inputs"], graph: Int[Tensor, "nodes"], num_graphs: int
+    ) -> Float[Tensor, "graphs width"]:
+        """`graph` says which graph each node is of, in rising order; a graph without nodes has its row, too."""
+
+
+def pooling(name: str) -> Callable[[int], Pooling]:
+    """The pooling called `name`, which is made from the width of the nodes; raises as `config.plugins.load`."""
+    return load("poolings", name)
 
 
 def max_pool(h: Float[Tensor, "nodes width"], graph: Int[Tensor, "nodes"], num_graphs: int) -> Float[Tensor, "graphs width"]:
     """The largest value of each dimension in each graph; torch-geometric's own warns on every GPU that it could be faster."""
     rows = graph[:, None].expand_as(h)
     return h.new_zeros(num_graphs, h.shape[1]).scatter_reduce(0, rows, h, "amax", include_self=False)
-
-
-class Mean(nn.Module):
-    """What the published method does. One bad node of fifty is a fiftieth of the result."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.width = width
-
-    def forward(self, h: Float[Tensor, "nodes width"], graph: Int[Tensor, "nodes"], num_graphs: int) -> Tensor:
-        return global_mean_pool(h, graph, num_graphs)
-
-
-class Max(Mean):
-    """The strongest node of each dimension."""
-
-    def forward(self, h: Float[Tensor, "nodes width"], graph: Int[Tensor, "nodes"], num_graphs: int) -> Tensor:
-        return max_pool(h, graph, num_graphs)
-
-
-class MeanMax(Mean):
-    """Both, side by side."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__(2 * width)
-
-    def forward(self, h: Float[Tensor, "nodes width"], graph: Int[Tensor, "nodes"], num_graphs: int) -> Tensor:
-        return torch.cat([global_mean_pool(h, graph, num_graphs), max_pool(h, graph, num_graphs)], 1)
-
-
-class Attention(Mean):
-    """A learnt gate says how much of each node is heard (Li et al. 2016, eq. 7)."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__(width)
-        self.gate = AttentionalAggregation(nn.Linear(width, 1))
-
-    def forward(self, h: Float[Tensor, "nodes width"], graph: Int[Tensor, "nodes"], num_graphs: int) -> Tensor:
-        return self.gate(h, graph, dim_size=num_graphs)
-
-
-# Width of the nodes -> pooling, whose `width` is that of its result.
-POOLINGS: dict[str, Callable[[int], Mean]] = {"mean": Mean, "max": Max, "mean_max": MeanMax, "attention": Attention}

@@ -50,6 +50,7 @@ class GatObjective(Objective[nn.Module]):
         self._teacher = _Teacher(teacher.eval(), torch.full((len(data.store), 2), torch.nan)) if teacher else None
         self.attack_share = len(sampler.attack) / (len(sampler.attack) + len(sampler.normal))
         self.settled_after = sampler.settled_after
+        self.window_loss = window_loss(config.loss.name)
         self.validation_windows = spread(data.store.windows(VALIDATION), config.training.validation_windows)
         labels = data.store.label[self.validation_windows]
         if not labels.any() or labels.all():
@@ -66,7 +67,7 @@ class GatObjective(Objective[nn.Module]):
     def loss(self, batch: NDArray[np.int64], draws: Draws) -> dict[str, Tensor]:
         graphs = self._graphs(batch)
         output = classify(self.network, graphs)
-        terms = {"window": window_loss(output.logits, graphs.label, self.config.loss, self.attack_share)}
+        terms = {"window": self.window_loss(output.logits, graphs.label, self.config.loss, self.attack_share)}
         task = terms["window"]
         if self.config.gat.node_head and self.config.loss.node_weight:
             terms["node"] = node_loss(output, graphs, self.config.loss)

@@ -88,7 +88,10 @@ DRY = [
     (("--distillation", "no-kd,no-kd,no-kd,no-kd"), "4 values of distillation"),
     (("--distillation", "with-kd"), "no teacher for vgae: demo has no finished vgae large"),
     (("--models", "gat", "--distillation", "with-kd"), "no teacher for gat"),
-    (("--set", "preprocessing.feature_schema=realtive"), "Input should be 'relative' or 'reference'"),
+    (
+        ("--set", "preprocessing.feature_schema=realtive"),
+        "unknown feature schema 'realtive'; there are: relative, reference. Did you mean relative?",
+    ),
     (("--set", "smal_kd:gat.hidden=8"), "did you mean small_kd?"),
     (("--set", "small_kd:preprocessing.window_size=8"), "all variants of a run share their graphs"),
     (("--variants", "large", "--set", "small_kd:gat.hidden=8"), "small_kd is no part of this run, which has large"),

@@ -4,11 +4,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import window_graph
 
+from config.plugins import names
 from config.sections import AugmentationConfig, PreprocessingConfig
 from kdgat_models.can.frames import Frames
 from kdgat_models.errors import SchemaError
 from kdgat_models.graphs.schema import require_same_schema
-from kdgat_models.graphs.schemas import SCHEMAS, feature_schema
+from kdgat_models.graphs.schemas import feature_schema
 from kdgat_models.graphs.topology import build_topology, window_starts
 
 
@@ -29,7 +30,7 @@ def test_graphs_agree_with_the_definitions(seed, window, stride, ids, extra):
     frames = make_frames(seed, window + extra, ids)
     starts = window_starts(frames.size, window, stride)
     topology = build_topology(frames, starts, window)
-    features, _ = SCHEMAS["reference"].compute(frames, topology, None)
+    features, _ = feature_schema("reference").compute(frames, topology, None)
     for g, start in enumerate(starts):
         expected = window_graph(frames, int(start), window)
         nodes = slice(*topology.node_offsets[g : g + 2])
@@ -58,7 +59,7 @@ def test_topology_does_not_know_the_vocabulary(dataset):
     assert unknown[first].sum() > 1
 
 
-@pytest.mark.parametrize("name", SCHEMAS)
+@pytest.mark.parametrize("name", names("feature_schemas"))
 def test_every_schema_computes_what_it_names(name):
     schema = feature_schema(name)
     frames = make_frames(0, 250, 10)
@@ -73,7 +74,7 @@ def test_every_schema_computes_what_it_names(name):
 
 
 def test_reference_has_11_node_and_11_edge_features():
-    assert (len(SCHEMAS["reference"].node_features), len(SCHEMAS["reference"].edge_features)) == (11, 11)
+    assert (len(feature_schema("reference").node_features), len(feature_schema("reference").edge_features)) == (11, 11)
 
 
 def test_a_model_refuses_graphs_of_another_schema():
@@ -93,12 +94,12 @@ def test_a_window_of_one_id_has_one_node_and_a_self_loop():
     frames = make_frames(0, 100, 1)
     topology = build_topology(frames, np.array([0]), 100)
     assert (len(topology.arbitration_id), topology.source.tolist(), topology.target.tolist()) == (1, [0], [0])
-    features, _ = SCHEMAS["reference"].compute(frames, topology, None)
+    features, _ = feature_schema("reference").compute(frames, topology, None)
     assert features.nodes[0, 8] == 0.0
     assert features.edges[0, 0] == 99
 
 
-@pytest.mark.parametrize("schema", SCHEMAS)
+@pytest.mark.parametrize("schema", names("feature_schemas"))
 def test_chunks_of_windows_change_nothing(demo_captures, tmp_path, monkeypatch, schema):
     from kdgat_models.graphs import build
 

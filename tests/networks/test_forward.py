@@ -9,7 +9,7 @@ from torch import nn
 from config import resolve
 from kdgat_models.networks.gat import GAT, classify
 from kdgat_models.networks.layers import with_self_loops
-from kdgat_models.networks.pooling import POOLINGS
+from kdgat_models.networks.pooling import pooling as pooling_called
 from kdgat_models.networks.qnetwork import QNetwork
 from kdgat_models.networks.vgae import VGAE
 
@@ -41,7 +41,7 @@ def test_the_classifier_is_its_equations(conv, pooling):
     first = nn.functional.elu(network.convs[0](entry, edges, attributes))
     second = nn.functional.elu(network.convs[1](first, edges, attributes))
     jumped = torch.cat([first, second], 1)
-    pooled = torch.stack([POOLINGS[pooling](16)(jumped[nodes], GRAPH[nodes] * 0, 1)[0] for nodes in ([0, 1], [2])])
+    pooled = torch.stack([pooling_called(pooling)(16)(jumped[nodes], GRAPH[nodes] * 0, 1)[0] for nodes in ([0, 1], [2])])
     first_linear, last_linear = (layer for layer in network.classifier if isinstance(layer, nn.Linear))
     logits = last_linear(torch.relu(first_linear(pooled)))
     nodes = network.node_head[2](torch.relu(network.node_head[0](torch.cat([entry, jumped], 1))))[:, 0]

@@ -7,9 +7,11 @@ from torch import nn
 from torch.nn import functional as F
 
 from config import resolve
+from config.plugins import names
+from kdgat_models.networks.convolution import convolution
 from kdgat_models.networks.gat import GAT, classify
-from kdgat_models.networks.layers import CONVOLUTIONS, with_self_loops
-from kdgat_models.networks.pooling import POOLINGS
+from kdgat_models.networks.layers import with_self_loops
+from kdgat_models.networks.pooling import pooling
 from kdgat_models.networks.qnetwork import QNetwork
 from kdgat_models.networks.vgae import VGAE, VgaeErrors
 
@@ -80,7 +82,7 @@ def attention(conv, x, edges):
 @pytest.mark.parametrize("edges", [EDGES, EDGES[:, NO_LOOP], EDGES[:, :0]], ids=["with a loop", "without", "no edge"])
 def test_attention_hears_the_edges_that_it_is_given_and_no_other(edges):
     torch.manual_seed(0)
-    layer = CONVOLUTIONS["gat"](3, 4, 2, 2).conv
+    layer = convolution("gat")(3, 4, 2, 2).conv
     layer.bias.normal_()
     torch.testing.assert_close(layer(X, edges), attention(layer, X, edges))
     network = vgae()
@@ -93,7 +95,7 @@ def test_attention_hears_the_edges_that_it_is_given_and_no_other(edges):
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["gat", "gatv2"])
 def test_a_node_without_edges_gets_nothing_but_the_bias(name):
-    layer = CONVOLUTIONS[name](3, 4, 2, 2).eval()
+    layer = convolution(name)(3, 4, 2, 2).eval()
     layer.conv.bias.normal_()
     torch.testing.assert_close(layer(X, EDGES[:, :2], ATTRIBUTES[:2])[2], layer.conv.bias)
 
@@ -110,12 +112,12 @@ BY_HAND = {
 
 @pytest.mark.parametrize("name", BY_HAND)
 def test_a_pooling_by_hand(name):
-    assert POOLINGS[name](2)(NODES, GRAPH, 2).tolist() == BY_HAND[name]
+    assert pooling(name)(2)(NODES, GRAPH, 2).tolist() == BY_HAND[name]
 
 
 @torch.no_grad()
 def test_attention_is_a_mean_weighted_by_the_softmax_of_its_gate_over_the_nodes_of_a_graph():
-    pool = POOLINGS["attention"](2)
+    pool = pooling("attention")(2)
     gate = pool.gate.gate_nn
     weights = [torch.softmax(gate(NODES[rows])[:, 0], 0) for rows in ([0, 1], [2])]
     expected = torch.stack([weights[0] @ NODES[:2], weights[1] @ NODES[2:]])
@@ -123,9 +125,9 @@ def test_attention_is_a_mean_weighted_by_the_softmax_of_its_gate_over_the_nodes_
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", POOLINGS)
+@pytest.mark.parametrize("name", names("poolings"))
 def test_a_graph_without_nodes_has_its_place_also_at_the_end_of_a_batch(name):
-    pool = POOLINGS[name](2)
+    pool = pooling(name)(2)
     assert pool(NODES, GRAPH, 4).shape == (4, pool.width)
     network = gat(**{"gat.pooling": name}).eval()
     output = network(IDS, X, EDGES, ATTRIBUTES, GRAPH, 3)

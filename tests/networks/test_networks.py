@@ -3,10 +3,10 @@ import pytest
 import torch
 
 from config import resolve
+from config.plugins import names
 from kdgat_models.graphs.batch import GraphBatch
-from kdgat_models.graphs.schemas import SCHEMAS
+from kdgat_models.graphs.schemas import feature_schema
 from kdgat_models.networks.gat import GAT, classify
-from kdgat_models.networks.layers import CONVOLUTIONS
 from kdgat_models.networks.qnetwork import QNetwork
 from kdgat_models.networks.vgae import MAX_SCALED, VGAE, adjacent_ids, vgae_errors
 from kdgat_models.registry import build
@@ -78,7 +78,7 @@ def permuted(batch: GraphBatch) -> tuple[GraphBatch, torch.Tensor]:
     )
 
 
-@pytest.mark.parametrize("conv", CONVOLUTIONS)
+@pytest.mark.parametrize("conv", names("convolutions"))
 @pytest.mark.parametrize("scale", ["large", "small"])
 def test_gat_gives_a_batch_what_it_gives_its_graphs_alone(graphs, batch, method, scale, conv):
     network = make("gat", scale, graphs, conv, method)
@@ -87,7 +87,7 @@ def test_gat_gives_a_batch_what_it_gives_its_graphs_alone(graphs, batch, method,
     torch.testing.assert_close(together.logits, torch.cat([output.logits for output in alone]), atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("conv", CONVOLUTIONS)
+@pytest.mark.parametrize("conv", names("convolutions"))
 def test_gat_does_not_care_about_the_order_of_nodes_and_edges(graphs, batch, method, conv):
     network = make("gat", "small", graphs, conv, method)
     other, order = permuted(batch)
@@ -158,7 +158,7 @@ def test_logvar_is_clamped(graphs, batch, method):
 @pytest.mark.parametrize("model", ["vgae", "gat"])
 def test_a_graph_without_edges_gives_finite_outputs(graphs, method, model):
     network = make(model, "small", graphs, method=method)
-    schema = SCHEMAS[graphs.schema["name"]]
+    schema = feature_schema(graphs.schema["name"])
     nodes, edges = torch.rand(3, schema.continuous), torch.zeros(2, 0, dtype=torch.long)
     ids, graph = torch.zeros(3, dtype=torch.long), torch.zeros(3, dtype=torch.long)
     attributes = torch.zeros(0, len(schema.edge_features))

@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 from torch_geometric.nn import global_max_pool
 
 from config import resolve
+from config.plugins import names
 from config.sections import IdentityConfig
 from kdgat_models.graphs.batch import GraphBatch
 from kdgat_models.graphs.vocabulary import UNKNOWN, Vocabulary
 from kdgat_models.networks.gat import GAT, classify
-from kdgat_models.networks.pooling import POOLINGS, max_pool
+from kdgat_models.networks.pooling import max_pool
+from kdgat_models.networks.pooling import pooling as pooling_called
 
 WIDTH, FEATURES, EDGE_FEATURES = 6, 5, 3
 SIZES = (4, 1, 9)  # nodes of the graphs
@@ -22,7 +24,7 @@ ENCODINGS = ("none", "hash", "lookup")
 
 def pooling(name: str, width: int = WIDTH):
     torch.manual_seed(0)
-    return POOLINGS[name](width)
+    return pooling_called(name)(width)
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def nodes() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(len(graph), WIDTH, generator=generator), graph
 
 
-@pytest.mark.parametrize("name", POOLINGS)
+@pytest.mark.parametrize("name", names("poolings"))
 def test_a_pooling_is_as_wide_as_it_says(name, nodes):
     pool = pooling(name)
     assert pool(*nodes, len(SIZES)).shape == (len(SIZES), pool.width)
@@ -51,7 +53,7 @@ def test_the_largest_values_and_their_gradients_are_those_of_torch_geometric(nod
     torch.testing.assert_close(found[:2], found[2:])
 
 
-@pytest.mark.parametrize("name", POOLINGS)
+@pytest.mark.parametrize("name", names("poolings"))
 def test_the_order_of_nodes_changes_nothing(name, nodes):
     h, graph = nodes
     order = torch.randperm(len(h), generator=torch.Generator().manual_seed(2))
@@ -59,7 +61,7 @@ def test_the_order_of_nodes_changes_nothing(name, nodes):
     torch.testing.assert_close(pool(h[order], graph[order], len(SIZES)), pool(h, graph, len(SIZES)))
 
 
-@pytest.mark.parametrize("name", POOLINGS)
+@pytest.mark.parametrize("name", names("poolings"))
 def test_a_batch_gives_what_its_graphs_give_alone(name, nodes):
     pool = pooling(name)
     alone = [pool(h, torch.zeros(len(h), dtype=torch.long), 1) for h in nodes[0].split(SIZES)]
@@ -70,7 +72,7 @@ def test_one_bad_node_of_fifty_drowns_in_the_mean_only():
     normal = torch.randn(50, WIDTH, generator=torch.Generator().manual_seed(3))
     bad, graph = normal.clone(), torch.zeros(50, dtype=torch.long)
     bad[17] += 100
-    change = {name: (pooling(name)(bad, graph, 1) - pooling(name)(normal, graph, 1)).abs().max() for name in POOLINGS}
+    change = {name: (pooling(name)(bad, graph, 1) - pooling(name)(normal, graph, 1)).abs().max() for name in names("poolings")}
     assert change["mean"] == pytest.approx(100 / 50, rel=1e-3)
     assert min(change["max"], change["mean_max"]) > 40 * change["mean"]
 
@@ -109,7 +111,7 @@ def batch(id_index: torch.Tensor | None = None) -> GraphBatch:
     )
 
 
-@pytest.mark.parametrize("name", POOLINGS)
+@pytest.mark.parametrize("name", names("poolings"))
 def test_the_classifier_reads_every_pooling(name):
     network = make(1, pooling=name)
     output = classify(network, batch())
@@ -118,7 +120,7 @@ def test_the_classifier_reads_every_pooling(name):
     assert len(output.logits.unique()) == 2 * len(SIZES)
 
 
-@pytest.mark.parametrize("name", POOLINGS)
+@pytest.mark.parametrize("name", names("poolings"))
 def test_the_worst_node_raises_the_logit_of_attack_by_its_own(name):
     network = make(1, pooling=name)
     without = deepcopy(network)

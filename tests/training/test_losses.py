@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config.plugins import names
 from config.sections import CurriculumConfig, LossConfig, TrainingConfig
 from kdgat_models.graphs.batch import GraphBatch
 from kdgat_models.networks.gat import GatOutput
@@ -25,17 +26,17 @@ EXPECTED = {
     "weighted": (0.625 * (ERRORS[0] + ERRORS[1] + ERRORS[3]) + 2.5 * ERRORS[2]) / (3 * 0.625 + 2.5),
     "focal": sum((1 - p) ** 2 * error for p, error in zip(RIGHT, ERRORS, strict=True)) / 4,
 }
-NAMES = LossConfig.model_fields["name"].annotation.__args__
+NAMES = names("losses")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_loss_of_windows_is_what_it_is_by_hand(name):
-    loss = window_loss(LOGITS, LABELS, LossConfig(name=name), attack_share=0.2)
+    loss = window_loss(name)(LOGITS, LABELS, LossConfig(name=name), 0.2)
     assert loss.item() == pytest.approx(EXPECTED[name], rel=1e-5)
 
 
 def test_focal_without_gamma_is_cross_entropy():
-    loss = window_loss(LOGITS, LABELS, LossConfig(name="focal", focal_gamma=0), attack_share=0.2)
+    loss = window_loss("focal")(LOGITS, LABELS, LossConfig(name="focal", focal_gamma=0), 0.2)
     assert loss.item() == pytest.approx(EXPECTED["cross_entropy"], rel=1e-5)
 
 
@@ -43,7 +44,7 @@ def test_focal_without_gamma_is_cross_entropy():
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_a_class_that_is_missing_leaves_the_loss_finite(name, share):
     labels = torch.full((4,), int(share))
-    assert torch.isfinite(window_loss(LOGITS, labels, LossConfig(name=name), share))
+    assert torch.isfinite(window_loss(name)(LOGITS, labels, LossConfig(name=name), share))
 
 
 @pytest.mark.parametrize("weight", [1.0, 8.0])

@@ -1,0 +1,79 @@
+"""All that is built in and chosen by name: one line per thing, by kind.
+
+A reference is `module:object`, the same form that an entry point of another package has (`config.plugins` joins the two). It
+stands here, below the library, so that a name can be checked without importing torch. docs/extending.md says for each kind
+what the object has to be.
+"""
+
+from typing import Literal, NamedTuple
+
+Kind = Literal[
+    "stages",
+    "networks",
+    "convolutions",
+    "poolings",
+    "losses",
+    "fusion",
+    "feature_schemas",
+    "readers",
+    "protocols",
+    "datasets",
+    "hooks",
+]
+
+
+class KindEntry(NamedTuple):
+    """One kind of thing."""
+
+    word: str  # what one of them is called
+    built_in: dict[str, str]  # reference by name
+
+
+REGISTRY: dict[Kind, KindEntry] = {
+    "stages": KindEntry("stage", {}),
+    "networks": KindEntry("network", {}),
+    "convolutions": KindEntry(
+        "convolution",
+        {
+            "gat": "kdgat_models.networks.convolutions.gat:GatConvolution",
+            "gatv2": "kdgat_models.networks.convolutions.gatv2:gatv2",
+            "transformer": "kdgat_models.networks.convolutions.transformer:transformer",
+        },
+    ),
+    "poolings": KindEntry(
+        "pooling",
+        {
+            "mean": "kdgat_models.networks.poolings.mean:Mean",
+            "max": "kdgat_models.networks.poolings.max:Max",
+            "mean_max": "kdgat_models.networks.poolings.mean_max:MeanMax",
+            "attention": "kdgat_models.networks.poolings.attention:Attention",
+        },
+    ),
+    "losses": KindEntry(
+        "loss",
+        {
+            "cross_entropy": "kdgat_models.training.window_losses.cross_entropy:cross_entropy",
+            "weighted": "kdgat_models.training.window_losses.weighted:weighted",
+            "focal": "kdgat_models.training.window_losses.focal:focal",
+        },
+    ),
+    "fusion": KindEntry(
+        "fusion method",
+        {
+            "dqn": "kdgat_models.fusion.dqn:DQN",
+            "mlp": "kdgat_models.fusion.mlp:MLP",
+            "weighted_avg": "kdgat_models.fusion.weighted_avg:WEIGHTED_AVG",
+        },
+    ),
+    "feature_schemas": KindEntry(
+        "feature schema",
+        {
+            "relative": "kdgat_models.graphs.relative:RELATIVE",
+            "reference": "kdgat_models.graphs.reference:REFERENCE",
+        },
+    ),
+    "readers": KindEntry("reader", {}),
+    "protocols": KindEntry("protocol", {}),
+    "datasets": KindEntry("dataset", {}),  # those of ours stand in datasets.yaml
+    "hooks": KindEntry("hook", {}),
+}

@@ -1,0 +1,1 @@
+"""Convolutions: one per file, each with a line in `config/registry.py`."""

@@ -1,0 +1,1 @@
+"""Poolings: one per file, each with a line in `config/registry.py`."""
