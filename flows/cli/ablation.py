@@ -12,7 +12,7 @@ from config.paths import Paths, default_root
 from flows.cli.options import BadRows, DataDir, Json, OnBadRows, Overrides, Root, Runner, listed, prepare, start_flow
 from flows.cli.show import show, table
 from kdgat_models.files import read_json
-from tasks.execution.compute import check_runner
+from tasks.execution.runner import check_runner
 
 
 def ablate(

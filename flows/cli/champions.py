@@ -11,7 +11,7 @@ from config.errors import ConfigError
 from config.variants import MEANINGS
 from flows.cli.options import DataDir, Json, Root, Runner, existing, listed, name_broken, prepare, start_flow
 from flows.cli.show import show, table
-from tasks.execution.compute import check_runner
+from tasks.execution.runner import check_runner
 
 app = typer.Typer(help="Champions: the models that are watched every night.", no_args_is_help=True)
 

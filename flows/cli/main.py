@@ -47,7 +47,7 @@ from flows.cli.options import (
 )
 from flows.cli.protocol import evaluate as evaluate_protocol
 from flows.cli.show import plain, results_table, show, table
-from tasks.execution.compute import check_runner
+from tasks.execution.runner import check_runner
 from tasks.plans.distillation import default_variants
 
 HELP = (

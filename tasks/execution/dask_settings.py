@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 SETTINGS: dict[str, Any] = {
     # A worker's death is reported at once: what it means, and whether to try again, the supervisor decides.
     "distributed.scheduler.allowed-failures": 0,
+    # A stage may wait for days in SLURM's queue; that no worker will ever come is found out otherwise.
+    "distributed.scheduler.no-workers-timeout": None,
     # Memory is watched where it is used, in the stage's own process; a worker holds nothing that it could spill.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,

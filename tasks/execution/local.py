@@ -1,23 +1,32 @@
 """Workers on this machine."""
 
+import asyncio
 import os
-import shutil
-import subprocess
 import sys
 import threading
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
+from distributed import LocalCluster
+from distributed.deploy.spec import ProcessInterface
 
 from config.secrets import without_secrets
 from kdgat_models.errors import ClusterError, KdgatError, StageError
-from tasks.execution.dask_settings import WORKER_OPTIONS, apply_settings, new_security, private_folder
+from tasks.execution.dask_nodes import Scheduler
+from tasks.execution.dask_settings import WORKER_OPTIONS, private_folder
 from tasks.execution.dask_worker import PARENT
-from tasks.execution.runner import Needs, Placement, Pool
+from tasks.execution.rung import Rung
+from tasks.execution.runner import Needs, Placement, Pool, RunPlace
+
+if TYPE_CHECKING:
+    from distributed.security import Security
 
 HOST = "127.0.0.1"
 FRUITLESS = 3  # times that all workers died before one was there: the next would, too
+PAUSE_S = 0.2  # before a dead worker is replaced
 
 
 def local_workers() -> int:
@@ -29,17 +38,15 @@ def local_workers() -> int:
 class LocalRunner:
     """Workers of this machine; all are of one size, and a stage's memory is watched in its child process."""
 
-    def __init__(self, run_folder: Path) -> None:
-        self._folder = run_folder
-        self._tier: LocalTier | None = None
-        self._guard = threading.Lock()
+    def __init__(self, place: RunPlace) -> None:
+        self._place = place
         self._slots = threading.BoundedSemaphore(local_workers())
 
-    def tier(self, needs: Needs) -> "LocalTier":
-        with self._guard:
-            if self._tier is None:
-                self._tier = LocalTier(self._folder)
-            return self._tier
+    def size(self, needs: Needs) -> str:
+        return "all"
+
+    def new_rung(self, needs: Needs, security: "Security") -> "LocalRung":
+        return LocalRung(self._place.folder, security)
 
     def slot(self, needs: Needs) -> threading.BoundedSemaphore:
         return self._slots
@@ -53,80 +60,93 @@ class LocalRunner:
     def explain(self, placement: Placement, error: StageError) -> StageError:
         return error
 
-    def close(self) -> None:
-        with self._guard:
-            if self._tier is not None:
-                self._tier.close()
-                self._tier = None
+    def end(self, rungs: Sequence[Rung]) -> None:
+        """Nothing: a local cluster is closed in no time."""
 
 
-class LocalTier:
-    """A Dask scheduler in this process, and workers of this machine in theirs.
+class LocalRung(Rung):
+    """The workers of this machine."""
 
-    Other users of this machine can reach their ports; TLS keeps them out. Workers are started here, and not by a
-    LocalCluster, because its workers have the whole environment of this process, secrets and all.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        from distributed import Client, SpecCluster
-
-        from tasks.execution.dask_nodes import Scheduler
-
-        apply_settings()
-        self._folder, self._tls = private_folder(folder / "dask"), private_folder(folder / "tls")
-        security = new_security(self._tls)
-        options = {"host": HOST, "port": 0, "protocol": "tls://", "security": security, "dashboard": False}
-        self.cluster: Any = SpecCluster(scheduler={"cls": Scheduler, "options": options}, security=security)
-        self.client: Client = Client(self.cluster, security=security)
-        self._command = self._worker_command(security.get_tls_config_for_role("worker"))
+    def __init__(self, folder: Path, security: "Security") -> None:
+        """`folder` is that of the pipeline run."""
+        self._folder = private_folder(folder / "dask")
+        options = {"n_workers": local_workers(), "threads_per_worker": 1, "host": HOST, "dashboard_address": None}
+        kinds = {"worker_class": LocalWorker, "folder": self._folder, "silence_logs": False}
+        super().__init__(OwnLocalCluster, {**options, **kinds}, security)
         self._guard = threading.Lock()
-        self._deaths = 0  # since a worker was last there
-        self._processes = [self._start(number) for number in range(local_workers())]
-
-    def workers(self) -> set[str]:
-        return set(self.cluster.scheduler.workers)
+        self._deaths = 0  # until a worker was last there
 
     def complaint(self) -> KdgatError | None:
-        """Workers that died are replaced, unless all that come die at once."""
+        """Workers that die are replaced; there is something wrong if all that come die at once."""
+        processes = list(self.cluster.workers.values())
+        deaths = sum(process.deaths for process in processes)
         with self._guard:
             if self.workers():
-                self._deaths = 0
-            for number, process in enumerate(self._processes):
-                if process.poll() is not None:
-                    self._deaths += 1
-                    self._processes[number] = self._start(number)
-            if self._deaths < FRUITLESS * len(self._processes):
+                self._deaths = deaths
+            if deaths - self._deaths < FRUITLESS * len(processes):
                 return None
-            log = self._log(0).read_text(errors="replace").splitlines()[-8:]
-        return ClusterError("no Dask worker stays alive on this machine; the last one said:\n" + "\n".join(log))
+        said = "\n".join(processes[0].log.read_text(errors="replace").splitlines()[-8:])
+        return ClusterError(f"no Dask worker stays alive on this machine; the last one said:\n{said}")
 
     def news(self) -> str:
         return "waiting for a free worker"
 
-    def close(self) -> None:
-        self.client.close()
-        self.cluster.close()
-        with self._guard:
-            for process in self._processes:
-                process.kill()  # what still runs on it ends with it
-                process.wait()
-        for folder in (self._folder, self._tls):
-            shutil.rmtree(folder, ignore_errors=True)
 
-    def _log(self, number: int) -> Path:
-        return self._folder / f"worker-{number}.log"
+class OwnLocalCluster(LocalCluster):
+    """A LocalCluster whose scheduler opens no HTTP port; it has no option for that."""
 
-    def _worker_command(self, certificates: dict[str, str]) -> list[str]:
-        tls = [f"--tls-{name.replace('_', '-')}={certificates[name]}" for name in ("ca_file", "cert", "key")]
-        command = [sys.executable, "-m", "tasks.execution.dask_worker", self.cluster.scheduler_address, *WORKER_OPTIONS, *tls]
-        return [*command, "--no-nanny", "--host", HOST, "--local-directory", str(self._folder)]
+    async def _start(self) -> None:
+        self.scheduler_spec = {**(self.scheduler_spec or {}), "cls": Scheduler}
+        await super()._start()
 
-    def _start(self, number: int) -> subprocess.Popen[bytes]:
-        # By the cluster's thread, which lives as long as the cluster: the kernel ends a child with the thread that made it.
-        return self.cluster.sync(self._start_in_thread, number)
 
-    async def _start_in_thread(self, number: int) -> subprocess.Popen[bytes]:
-        with self._log(number).open("ab") as log:
+class LocalWorker(ProcessInterface):
+    """A worker in a process of its own, which is replaced when it dies.
+
+    It takes the place of Dask's nanny, whose workers have the whole environment of this process, secrets and all, get Ctrl-C
+    from its terminal, run its `__main__` again, and open ports that speak HTTP. Other users of this machine can reach the one
+    port that this worker opens; TLS keeps them out.
+    """
+
+    def __init__(self, scheduler: str, name: Any, folder: Path, security: "Security", **_: Any) -> None:
+        """What LocalCluster says beyond that to its nannies is fixed here."""
+        super().__init__(scheduler=scheduler, name=name)
+        self.log = folder / f"worker-{name}.log"
+        self.deaths = 0
+        self.process: asyncio.subprocess.Process | None = None
+        certificates = security.get_tls_config_for_role("worker")
+        tls = [f"--tls-{file.replace('_', '-')}={certificates[file]}" for file in ("ca_file", "cert", "key")]
+        options = [*WORKER_OPTIONS, *tls, "--no-nanny", "--host", HOST, "--local-directory", str(folder)]
+        self._command = [sys.executable, "-m", "tasks.execution.dask_worker", scheduler, *options]
+
+    async def start(self) -> None:
+        """Start it, on the thread of the cluster, which lives as long: the kernel ends a child with the thread that made it."""
+        self.process = await self._new_process()
+        self._replacing = asyncio.create_task(self._replace_the_dead(self.process))
+        await super().start()
+
+    async def close(self) -> None:
+        """End it; what still runs on it ends with it."""
+        if self.process is not None:
+            self._replacing.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._replacing
+            if self.process.returncode is None:
+                self.process.kill()
+            await self.process.wait()
+        await super().close()
+
+    async def _replace_the_dead(self, process: asyncio.subprocess.Process) -> None:
+        while True:
+            await process.wait()
+            self.deaths += 1
+            await asyncio.sleep(PAUSE_S)
+            self.process = process = await self._new_process()
+
+    async def _new_process(self) -> asyncio.subprocess.Process:
+        with self.log.open("ab") as log:
             environment = without_secrets(os.environ) | {PARENT: str(os.getpid())}
             # A session of its own: Ctrl-C in a terminal goes to the flow, which decides what becomes of its workers.
-            return subprocess.Popen(self._command, stdout=log, stderr=log, env=environment, start_new_session=True)
+            return await asyncio.create_subprocess_exec(
+                *self._command, stdout=log, stderr=log, env=environment, start_new_session=True
+            )

@@ -1,12 +1,16 @@
-"""What every kind of cluster is to the rest of the engine: a runner that has tiers of workers."""
+"""What every kind of cluster is to the rest of the engine: a runner, which has rungs of workers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
-from kdgat_models.errors import KdgatError, StageError
+from config.errors import ConfigError
+from kdgat_models.errors import StageError
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed.security import Security
+
+    from tasks.execution.rung import Rung
 
 EventHandler = Callable[[dict[str, Any]], None]
 Pool = Literal["cpu", "gpu"]
@@ -28,29 +32,22 @@ class Placement(NamedTuple):
     time: float  # Unix time
 
 
-class Tier(Protocol):
-    """Workers of one size."""
+class RunPlace(NamedTuple):
+    """What belongs to one pipeline run, whatever it runs on."""
 
-    client: "Client"
-
-    def workers(self) -> set[str]:
-        """Addresses of the workers that are connected."""
-        ...
-
-    def complaint(self) -> KdgatError | None:
-        """Why no worker will ever come, if that is so."""
-        ...
-
-    def news(self) -> str:
-        """What a stage that has not started is waiting for."""
-        ...
+    folder: Path  # takes logs and certificates
+    name: str  # which its jobs carry
 
 
 class Runner(Protocol):
     """A kind of cluster."""
 
-    def tier(self, needs: Needs) -> Tier:
-        """Workers that meet `needs`; started if there are none."""
+    def size(self, needs: Needs) -> Hashable:
+        """Stages of one size share a rung."""
+        ...
+
+    def new_rung(self, needs: Needs, security: "Security") -> "Rung":
+        """Workers that meet `needs`, not yet started."""
         ...
 
     def slot(self, needs: Needs) -> Any:
@@ -69,6 +66,20 @@ class Runner(Protocol):
         """What really happened, when a stage was ended from outside or its worker is gone."""
         ...
 
-    def close(self) -> None:
-        """Give everything back."""
+    def end(self, rungs: "Sequence[Rung]") -> None:
+        """End all workers of all rungs, as fast as that can be done; they are closed one after the other afterwards."""
         ...
+
+
+def check_runner(name: str) -> str:
+    """`name`, if there is such a runner; a ConfigError lists all otherwise."""
+    kind, separator, profile = name.partition(":")
+    if kind not in ("local", "slurm") or (kind == "local" and separator):
+        raise ConfigError(f"unknown runner {name!r}; there are: local, slurm (profile default), slurm:PROFILE")
+    if kind == "slurm":
+        from config.cluster import load_profile
+
+        chosen = load_profile(profile or "default")
+        if chosen.preprocessing:
+            load_profile(chosen.preprocessing)
+    return name

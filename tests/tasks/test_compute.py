@@ -16,9 +16,9 @@ from served import answer
 from config.errors import ConfigError
 from kdgat_models.errors import StageError, StageInterrupted, StageKilled, StageOutOfMemory
 from tasks.execution.child import StageCall
-from tasks.execution.compute import Compute, check_runner
+from tasks.execution.compute import Compute
 from tasks.execution.local import local_workers
-from tasks.execution.runner import Needs
+from tasks.execution.runner import Needs, RunPlace, check_runner
 
 NEEDS = Needs("cpu", 1000.0)
 GIVEN = {"kind": "x", "path": "/", "digest": "d"}
@@ -37,7 +37,7 @@ def compute(tmp_path_factory):
         patch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
         for name, value in SECRETS.items():
             patch.setenv(name, value)
-        compute = Compute("local", tmp_path_factory.mktemp("run"), "test")
+        compute = Compute("local", RunPlace(tmp_path_factory.mktemp("run"), "test"))
         yield compute
         compute.close()
 
@@ -103,11 +103,10 @@ def listeners():
 
 def test_every_port_speaks_tls_with_the_certificate_of_the_run_and_nothing_else(compute, tmp_path):
     compute.run(call(tmp_path, "good", given=GIVEN), NEEDS, lambda event: None)
-    tier = compute.runner.tier(NEEDS)
-    assert tier.complaint() is None, "those that an earlier test killed are replaced"
-    tier.client.wait_for_workers(local_workers(), timeout=300)
+    rung = compute.rung(NEEDS)
+    rung.client.wait_for_workers(local_workers(), timeout=300)
     ports = {port for _, port in listeners()}
-    known = {int(address.rpartition(":")[2]) for address in (tier.cluster.scheduler_address, *tier.workers())}
+    known = {int(address.rpartition(":")[2]) for address in (rung.cluster.scheduler_address, *rung.workers())}
     assert ports == known, "one for the scheduler and one for each worker"
     anybody = ssl.create_default_context()
     anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
@@ -121,7 +120,7 @@ def test_workers_and_stages_have_no_secrets_of_the_flow(compute, tmp_path):
     stage = dict(line.split("=", 1) for line in (tmp_path / "environment").read_text().splitlines() if "=" in line)
     assert stage["PYTHONPATH"] == os.environ["PYTHONPATH"]
     assert not SECRETS.keys() & stage.keys()
-    workers = compute.runner.tier(NEEDS).client.run(eval, "dict(__import__('os').environ)")
+    workers = compute.rung(NEEDS).client.run(eval, "dict(__import__('os').environ)")
     assert workers
     for environment in workers.values():
         assert environment["PYTHONPATH"] == os.environ["PYTHONPATH"]
@@ -131,10 +130,10 @@ def test_workers_and_stages_have_no_secrets_of_the_flow(compute, tmp_path):
 def test_workers_end_with_a_flow_that_is_killed(tmp_path):
     script = (
         "import os, pathlib, signal, sys\n"
-        "from tasks.execution.compute import Compute\nfrom tasks.execution.runner import Needs\n"
-        "tier = Compute('local', pathlib.Path(sys.argv[1]), 'test').runner.tier(Needs('cpu', 1.0))\n"
-        "tier.client.wait_for_workers(1, timeout=300)\n"
-        "print(*[process.pid for process in tier._processes], flush=True)\n"
+        "from tasks.execution.compute import Compute\nfrom tasks.execution.runner import Needs, RunPlace\n"
+        "rung = Compute('local', RunPlace(pathlib.Path(sys.argv[1]), 'test')).rung(Needs('cpu', 1.0))\n"
+        "rung.client.wait_for_workers(1, timeout=300)\n"
+        "print(*[worker.process.pid for worker in rung.cluster.workers.values()], flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False)
@@ -151,7 +150,7 @@ def test_nobody_without_the_runs_certificate_is_let_in(compute):
     from distributed import Client
     from distributed.security import Security
 
-    address = compute.runner.tier(NEEDS).cluster.scheduler_address
+    address = compute.rung(NEEDS).cluster.scheduler_address
     assert address.startswith("tls://127.0.0.1")
     with pytest.raises(OSError, match=r"(?s)."):
         Client(address, security=Security.temporary(), timeout=5)

@@ -3,11 +3,11 @@
 import importlib
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
 import uuid
-from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,8 @@ from config.cluster import SlurmProfile, load_profile
 from config.paths import Paths
 from kdgat_models.errors import ClusterError
 from tasks.execution.dask_settings import new_security, private_folder
-from tasks.execution.slurm.cluster import OVERHEAD_MB, SlurmTier, import_jobqueue, job_memory_mb
+from tasks.execution.runner import RunPlace
+from tasks.execution.slurm.cluster import OVERHEAD_MB, SlurmRung, import_jobqueue, job_memory_mb
 from tasks.execution.slurm.jobs import in_queue
 
 PACKAGES = ("torch", "torch-geometric", "numba", "polars", "distributed", "pydantic")
@@ -49,40 +50,34 @@ def check_profile(name: str, paths: Paths, wait_s: float) -> ClusterReport:
     mark = folder / "shared"
     folder.mkdir(parents=True)
     mark.write_text("seen")
-    tier = None
+    memory = max(job_memory_mb(PROBE_MB, profile.max_memory_gb * 1024), OVERHEAD_MB)
     try:
-        memory = job_memory_mb(PROBE_MB, profile.max_memory_gb * 1024)
-        security = new_security(private_folder(folder / "tls"))
-        tier = SlurmTier(profile, max(memory, OVERHEAD_MB), folder, "kdgat-check", security)
-        started = time.monotonic()
-        found = _probe(tier, mark, wait_s)
-        found["seconds until the answer"] = round(time.monotonic() - started, 1)
+        with SlurmRung(profile, memory, RunPlace(folder, "kdgat-check"), new_security(private_folder(folder / "tls"))) as rung:
+            started = time.monotonic()
+            found = _probe(rung, mark, wait_s)
+            found["seconds until the answer"] = round(time.monotonic() - started, 1)
     except ClusterError as error:
         return ClusterReport(name, {}, [str(error)])
     finally:
-        if tier is not None:
-            with suppress(ClusterError):
-                tier.close()
-        for file in (folder / "tls").glob("*"):
-            file.unlink()
+        shutil.rmtree(folder / "tls", ignore_errors=True)
     return ClusterReport(name, found, _problems(profile, found))
 
 
-def _probe(tier: SlurmTier, mark: Path, wait_s: float) -> dict[str, Any]:
-    future = tier.client.submit(probe, str(mark), pure=False, retries=0)
+def _probe(rung: SlurmRung, mark: Path, wait_s: float) -> dict[str, Any]:
+    future: Any = rung.client.submit(probe, str(mark), pure=False, retries=0)
     deadline = time.monotonic() + wait_s
     while not future.done():
-        complaint = tier.complaint()
+        complaint = rung.complaint()
         if complaint is not None:
             raise complaint
-        hopeless = [row for row in in_queue(tier.submissions.jobs) if row[2].startswith(PENDING_FOREVER)]
+        hopeless = [row for row in in_queue(rung.submissions.jobs) if row[2].startswith(PENDING_FOREVER)]
         if hopeless:
             raise ClusterError(
                 f"SLURM will not start the job: {hopeless[0][2]}. Change the profile; see `man squeue` for the reason"
             )
         if time.monotonic() > deadline:
-            running = [job for job, state, _ in in_queue(tier.submissions.jobs) if state == "RUNNING"]
-            words = tier.last_words() if running else tier.news()
+            running = [job for job, state, _ in in_queue(rung.submissions.jobs) if state == "RUNNING"]
+            words = rung.last_words() if running else rung.news()
             raise ClusterError(f"no answer within {wait_s:.0f} s. {words}")
         time.sleep(POLL_S)
     return future.result()

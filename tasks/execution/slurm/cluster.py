@@ -1,19 +1,19 @@
-"""Workers that are SLURM jobs: one adaptive cluster per pool and memory tier (dask-jobqueue)."""
+"""Workers that are SLURM jobs: one adaptive cluster of dask-jobqueue per pool and size of job."""
 
 import asyncio
 import importlib
-import shutil
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from config.cluster import SlurmProfile, load_profile
 from kdgat_models.errors import ClusterError, KdgatError, StageError, StageInterrupted, StageKilled, StageOutOfMemory
-from tasks.execution.dask_settings import apply_settings, new_security, private_folder
-from tasks.execution.runner import Needs, Placement, Pool
+from tasks.execution.dask_nodes import Scheduler
+from tasks.execution.rung import Rung
+from tasks.execution.runner import Needs, Placement, Pool, RunPlace
 from tasks.execution.slurm.jobs import ControllerAwayError, advice, cancel, end_of, in_queue, job_state
 from tasks.execution.slurm.script import Submissions, job_class, job_options
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from distributed.security import Security
 
 OVERHEAD_MB = 512  # of a job's memory, for the Dask worker that runs the stage
+CLOSE_S = 20.0
 LOOK_S = 3.0  # between two questions to the controller
 FRUITLESS_JOBS = 3  # so many jobs that ended without a worker: the next would, too
 LADDER = tuple(sorted(1024 * 2**power * part // 4 for power in range(10) for part in (3, 4)))  # 768, 1024, 1536, 2048, ...
@@ -32,32 +33,30 @@ def job_memory_mb(stage_mb: float, cap_mb: float) -> int:
     return int(min(next((rung for rung in LADDER if rung >= wanted), wanted), cap_mb))
 
 
-class SlurmRunner:
-    """Clusters of the profile, and of the profile for stages that use no GPU, by memory tier."""
+class JobSize(NamedTuple):
+    """Of the jobs of one rung."""
 
-    def __init__(self, profile: str, run_folder: Path, name: str) -> None:
+    pool: Pool
+    memory_mb: int
+
+
+class SlurmRunner:
+    """Rungs of the profile, and of the profile for stages that use no GPU, by memory of a job."""
+
+    def __init__(self, profile: str, place: RunPlace) -> None:
         self._profiles = profiles_of(profile)
-        self._folder, self._name = run_folder, name
-        self._security: Security | None = None
-        self._closed = False
-        self._tiers: dict[tuple[Pool, int], SlurmTier] = {}
-        self._guard = threading.Lock()
+        self._place = place
         shared = self._profiles["cpu"] is self._profiles["gpu"]
         slots = {pool: threading.BoundedSemaphore(own.max_jobs) for pool, own in self._profiles.items()}
         self._slots = {"gpu": slots["gpu"], "cpu": slots["gpu"] if shared else slots["cpu"]}
 
-    def tier(self, needs: Needs) -> "SlurmTier":
+    def size(self, needs: Needs) -> JobSize:
         profile = self._profiles[needs.pool]
         pool: Pool = "gpu" if profile is self._profiles["gpu"] else "cpu"
-        key = (pool, job_memory_mb(needs.memory_mb, profile.max_memory_gb * 1024))
-        with self._guard:
-            if self._closed:
-                raise StageInterrupted("its flow has been stopped", "stopped")
-            if key not in self._tiers:
-                if self._security is None:
-                    self._security = new_security(private_folder(self._folder / "tls"))
-                self._tiers[key] = SlurmTier(profile, key[1], self._folder, self._name, self._security)
-            return self._tiers[key]
+        return JobSize(pool, job_memory_mb(needs.memory_mb, profile.max_memory_gb * 1024))
+
+    def new_rung(self, needs: Needs, security: "Security") -> "SlurmRung":
+        return SlurmRung(self._profiles[needs.pool], self.size(needs).memory_mb, self._place, security)
 
     def slot(self, needs: Needs) -> threading.BoundedSemaphore:
         return self._slots[needs.pool]
@@ -94,15 +93,9 @@ class SlurmRunner:
         found.peak_memory_mb = error.peak_memory_mb
         return found
 
-    def close(self) -> None:
-        with self._guard:
-            self._closed = True
-            # All jobs first: to close a cluster takes seconds, and whoever ends this process may not wait for the last one.
-            cancel([job for tier in self._tiers.values() for job in tier.submissions.jobs])
-            for tier in self._tiers.values():
-                tier.close()
-            self._tiers.clear()
-            shutil.rmtree(self._folder / "tls", ignore_errors=True)
+    def end(self, rungs: "Sequence[Rung]") -> None:
+        """All jobs: to close a cluster takes seconds, and whoever ends this process may not wait for the last one."""
+        cancel([job for rung in rungs if isinstance(rung, SlurmRung) for job in rung.submissions.jobs])
 
 
 def import_jobqueue() -> None:
@@ -118,31 +111,24 @@ def profiles_of(name: str) -> dict[Pool, SlurmProfile]:
     return {"gpu": profile, "cpu": load_profile(profile.preprocessing) if profile.preprocessing else profile}
 
 
-class SlurmTier:
-    """An adaptive cluster whose jobs have one memory size."""
+class SlurmRung(Rung):
+    """Jobs of one memory size, as many as there are stages for them."""
 
-    def __init__(self, profile: SlurmProfile, memory_mb: int, folder: Path, name: str, security: "Security") -> None:
-        from distributed import Client
-
-        apply_settings()
-        self.profile, self.memory_mb = profile, memory_mb
-        self.logs = (profile.logs or folder / "slurm_logs").resolve()
+    def __init__(self, profile: SlurmProfile, memory_mb: int, place: RunPlace, security: "Security") -> None:
+        self.memory_mb = memory_mb
+        self.logs = (profile.logs or place.folder / "slurm_logs").resolve()
         self.submissions = Submissions()
-        self.cluster: Any = make_cluster(profile, memory_mb, self.logs, name, security, self.submissions)
-        self.cluster.adapt(
-            minimum_jobs=0,
-            maximum_jobs=profile.max_jobs,
-            interval="1s",
-            wait_count=profile.idle_seconds,
-            target_duration="100ms",  # a worker for each stage, up to the maximum
-        )
-        self.client: Client = Client(self.cluster, security=security)
+        options = job_options(profile, memory_mb, self.logs, place.name)
+        kinds = {"job_cls": job_class(self.submissions), "scheduler_cls": Scheduler, "silence_logs": "error"}
+        addresses = {"interface": profile.interface, "scheduler_options": _scheduler_options(profile)}
+        super().__init__(new_cluster, {**options, **kinds, **addresses}, security, _adapting(profile))
         self._guard = threading.Lock()
         self._looked_at = time.monotonic()
         self._fruitless = 0
 
-    def workers(self) -> set[str]:
-        return set(self.cluster.scheduler.workers)
+    def __exit__(self, *reason: Any) -> None:
+        super().__exit__(*reason)
+        cancel(self.submissions.jobs)  # also those whose submission was under way
 
     def complaint(self) -> KdgatError | None:
         """Why no worker will come. Jobs that ended without one are replaced; Dask would wait for them for ever."""
@@ -192,12 +178,6 @@ class SlurmTier:
         )
         return f"{_diagnosis(text, self.cluster.scheduler_address)}{where}"
 
-    def close(self) -> None:
-        self.client.close()
-        with suppress(TimeoutError, asyncio.TimeoutError):
-            self.cluster.close(timeout=20)
-        cancel(self.submissions.jobs)  # also those whose submission was under way
-
 
 def _diagnosis(log: str, scheduler: str) -> str:
     if "No such file or directory" in log or "not found" in log:
@@ -209,31 +189,29 @@ def _diagnosis(log: str, scheduler: str) -> str:
     return ""
 
 
-def make_cluster(
-    profile: SlurmProfile,
-    memory_mb: int,
-    logs: Path,
-    name: str,
-    security: "Security",
-    submissions: Submissions,
-) -> Any:
-    """A `SLURMCluster` without workers."""
+def new_cluster(**options: Any) -> Any:
+    """A `SLURMCluster` without workers, which takes no longer than CLOSE_S to close."""
     from dask_jobqueue.slurm import SLURMCluster
 
-    from tasks.execution.dask_nodes import Scheduler
+    class OwnSlurmCluster(SLURMCluster):
+        def close(self, timeout: float | None = None) -> Any:
+            with suppress(TimeoutError, asyncio.TimeoutError):
+                return super().close(CLOSE_S if timeout is None else timeout)
 
     try:
-        return SLURMCluster(
-            job_cls=job_class(submissions),
-            scheduler_cls=Scheduler,
-            **job_options(profile, memory_mb, logs, name),
-            interface=profile.interface,
-            security=security,
-            scheduler_options=_scheduler_options(profile),
-            silence_logs="error",
-        )
+        return OwnSlurmCluster(**options)
     except RuntimeError as error:  # an address or interface that this machine does not have
         raise ClusterError(f"{error}. Set `interface` or `scheduler_host` in the profile to one of this machine") from error
+
+
+def _adapting(profile: SlurmProfile) -> dict[str, Any]:
+    return {
+        "minimum_jobs": 0,
+        "maximum_jobs": profile.max_jobs,
+        "interval": "1s",
+        "wait_count": profile.idle_seconds,
+        "target_duration": "100ms",  # a worker for each stage, up to the maximum
+    }
 
 
 def _scheduler_options(profile: SlurmProfile) -> dict[str, Any]:

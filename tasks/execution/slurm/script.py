@@ -67,7 +67,7 @@ def directives(profile: SlurmProfile) -> list[str]:
 def job_class(submissions: Submissions) -> Any:
     """A job that waits for a controller which cannot be reached, and notes what it was refused instead of raising.
 
-    Dask would only log the error, once a second, and the stage would wait for ever; `SlurmTier.complaint` passes it on.
+    Dask would only log the error, once a second, and the stage would wait for ever; `SlurmRung.complaint` passes it on.
     """
     from dask_jobqueue.core import Job as AnyJob
     from dask_jobqueue.slurm import SLURMJob
