@@ -57,7 +57,7 @@ def due(error: BaseException, past: Past, asked: Request, epochs: int, resources
     """Whether another attempt is due after `error`; `past` does not hold the attempt that just ended.
 
     Out of memory: with more memory, until attempts or memory are used up. Walltime: on after the last epoch, as long as there
-    are new ones. Taken away otherwise: again in the same tier, a limited number of times. All other errors would come again.
+    are new ones. Taken away otherwise: again on the same rung, a limited number of times. All other errors would come again.
     """
     if not isinstance(error, StageError):
         return False

@@ -59,7 +59,7 @@ def test_a_machine_without_slurm_is_told_so():
         slurm("squeue-of-no-cluster")
 
 
-def test_stages_of_about_the_same_size_share_a_tier():
+def test_stages_of_about_the_same_size_share_a_rung():
     assert job_memory_mb(900, 1e9) == job_memory_mb(1000, 1e9) == 1536
     assert job_memory_mb(4096, 1e9) == 6144
     assert job_memory_mb(4096, 5000) == 5000
