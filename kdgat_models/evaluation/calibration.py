@@ -4,7 +4,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import expit
+from torch import nn
 
+from kdgat_models.evaluation.thresholds import EVEN_ODDS, choose_thresholds
+from kdgat_models.extraction.extract import Extractor, extract
+from kdgat_models.graphs.dataset import GraphDataset
 from kdgat_models.graphs.splits import CALIBRATION
 from kdgat_models.graphs.store import GraphStore
 from kdgat_models.training.objective import spread
@@ -40,3 +44,17 @@ def temperature(scores: Scores, labels: NDArray[np.integer]) -> float:
 def probability(scores: Scores, temperature: float) -> Scores:
     """Calibrated probability of an attack."""
     return np.asarray(expit(scores / temperature))
+
+
+def calibrated_thresholds(network: nn.Module, extractor: Extractor, dataset: GraphDataset) -> dict[str, float]:
+    """Thresholds of a base model, and its temperature if its score is a log-odds: all from calibration windows.
+
+    Raises:
+        DatasetError: there is no normal calibration window.
+        NonFiniteError: the network gives a score that is not finite.
+    """
+    windows = calibration_windows(dataset.train)
+    scores, labels = extract(network, extractor, dataset.train_data(), windows).scores, dataset.train.label[windows]
+    if extractor.log_odds:
+        return choose_thresholds(scores, labels, EVEN_ODDS) | {"temperature": temperature(scores, labels)}
+    return choose_thresholds(scores, labels)

@@ -233,7 +233,7 @@ def test_forks_die_with_the_campaign(tmp_path):
 
 def test_what_decides_results_is_changed_and_what_only_tells_them_is_not():
     files = matching(TARGETS, REPORTS)
-    for package in ("can", "graphs", "networks", "training", "fusion", "evaluation", "runs"):
+    for package in ("can", "graphs", "networks", "training", "fusion", "evaluation", "scoring", "runs"):
         assert any(file.startswith(f"kdgat_models/{package}/") for file in files)
     assert {
         "tasks/caching.py",
