@@ -37,7 +37,7 @@ class DatasetEntry(Section):
     splits: dict[Annotated[str, Field(pattern=FOLDER_NAME)], SplitEntry]
     simulated: bool = False
     vehicles: Mapping[str, str] = Field(default={})  # vehicle by pattern of SPLIT/CAPTURE; others are told by their IDs
-    resources: Mapping[str, float] = Field(default={})  # fields of ResourcesConfig that this dataset needs otherwise
+    resources: Mapping[str, float | Mapping[str, float]] = Field(default={})  # of ResourcesConfig: what it needs otherwise
 
     @model_validator(mode="after")
     def _has_what_is_needed(self) -> Self:

@@ -30,6 +30,7 @@ RENAMED = {
     "auxiliary.vgae_recon_weight": "auxiliary.reconstruction_weight",
     "fusion.episodes": "fusion.max_epochs",
 }
+NOT_OF_STAGES = ("memory_gb", "cap_gb")
 RENAMED_TRAINING = {"learning_rate": "lr", "epochs": "max_epochs", "gradient_clip_val": "gradient_clip", "use_amp": "amp"}
 
 
@@ -63,6 +64,19 @@ def migrate(values: Mapping[str, Any]) -> dict[str, Any]:
 def as_published(values: Mapping[str, Any]) -> dict[str, Any]:
     """`values` of a version that knew no method but the published one, with what that one leaves to later settings."""
     return merged({"method": "published", **method_settings("published").everywhere}, values)
+
+
+def with_memory_by_stage(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`values` with the memory of stages in one mapping; earlier versions had a setting for each, `resources.vgae_gb`."""
+    resources = values.get("resources")
+    if not isinstance(resources, Mapping):
+        return values
+    stages = {name: name.removesuffix("_gb") for name in resources if name.endswith("_gb") and name not in NOT_OF_STAGES}
+    if not stages:
+        return values
+    kept = {name: value for name, value in resources.items() if name not in stages}
+    memory_gb = {stage: resources[name] for name, stage in stages.items()}
+    return {**values, "resources": merged({"memory_gb": memory_gb}, kept)}
 
 
 def _current_name(key: str, model_type: str) -> str | None:

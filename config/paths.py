@@ -21,12 +21,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from config.errors import ConfigError
-from config.schema import PipelineConfig
 from config.secrets import WITH_PASSWORD
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-# Stages in which no model is trained, and the folders of what they make.
-SHARED_STAGES = {"ingest": "captures", "graphs": "graphs", "pool": "pool", "protocol": "protocol", "ablation": "ablation"}
 FOLDER_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"  # of datasets and splits
 COMPLETE = "artifact.json"  # written last: a run folder that has it is whole
 DAMAGED = "damaged.json"  # a run folder that has it is no longer used, nor run in
@@ -89,18 +86,14 @@ class Paths(NamedTuple):
         return self.root / "runs" / _safe(pipeline_run)
 
     def raw(self, dataset: str) -> Path:
-        return self.root / _safe(dataset) / "raw"
+        return self.dataset(dataset) / "raw"
 
-    def family(self, config: PipelineConfig, stage: str) -> Path:
-        """Folder of all versions of `stage` for this config."""
-        if stage in SHARED_STAGES:
-            return self.root / _safe(config.dataset) / SHARED_STAGES[stage]
-        auxiliary = f"_{config.auxiliary.name}" if config.auxiliary.distils else ""
-        return self.root / _safe(config.dataset) / f"{config.model_type}_{config.scale}_{stage_name(config, stage)}{auxiliary}"
+    def dataset(self, name: str) -> Path:
+        """Everything that was made of a dataset, or by a protocol."""
+        return self.root / _safe(name)
 
-    def run_folder(self, config: PipelineConfig, stage: str, key: str) -> RunFolder:
-        """The folder to run in: an unfinished one of the same cache key (to resume), else a new version."""
-        family = self.family(config, stage)
+    def run_folder(self, family: Path, key: str) -> RunFolder:
+        """The folder to run in: an unfinished one of the same cache key (to resume), else a new version in `family`."""
         suffix = key[:10]
         found = sorted(family.glob(f"*-{suffix}"))
         unfinished = [path for path in found if not any((path / mark).exists() for mark in (COMPLETE, DAMAGED))]
@@ -112,27 +105,15 @@ class Paths(NamedTuple):
                 path.mkdir(parents=True)
                 return RunFolder(path, path.name)
 
-    def versions(self, config: PipelineConfig, stage: str) -> list[Path]:
-        """Complete versions of `stage` for this config's dataset, model, scale and auxiliary, oldest first."""
-        return [mark.parent for mark in sorted(self.family(config, stage).glob(f"*/{COMPLETE}"))]
 
-    def latest(self, config: PipelineConfig, stage: str) -> Path | None:
-        """The newest complete version, or None."""
-        return next(reversed(self.versions(config, stage)), None)
+def versions(family: Path) -> list[Path]:
+    """Complete versions of one thing, oldest first."""
+    return [mark.parent for mark in sorted(family.glob(f"*/{COMPLETE}"))]
 
 
 def without_password(text: str) -> str:
     """`text` without the user and password of any address in it."""
     return WITH_PASSWORD.sub("://", text)
-
-
-def stage_name(config: PipelineConfig, stage: str) -> str:
-    """What the stage is called in folder names and in the run store."""
-    if stage == "vgae":
-        return "autoencoder"
-    if stage == "gat":
-        return config.curriculum.sampling
-    return {"fusion": f"fusion_{config.fusion.method}"}.get(stage, stage)
 
 
 def _safe(dataset: str) -> str:

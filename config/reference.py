@@ -83,6 +83,8 @@ def _kind(field: Mapping[str, Any]) -> str:
         items = field.get("prefixItems", [field.get("items", {})])
         count = f"{len(items)} of: " if "prefixItems" in field else "list of: "
         return count + _kind(items[0])
+    if field["type"] == "object":
+        return f"name: {_kind(field['additionalProperties'])}"
     words = {"integer": "integer", "number": "number", "boolean": "`true`, `false`", "null": "none", "string": "text"}
     return words[field["type"]] + _bounds(field)
 

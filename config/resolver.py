@@ -15,6 +15,7 @@ from config.errors import ConfigError
 from config.schema import PipelineConfig
 
 FOLDER = Path(__file__).resolve().parent
+MAPPINGS = ("resources.memory_gb",)  # settings with names of their own below them
 
 
 def list_models() -> dict[str, list[str]]:
@@ -118,11 +119,11 @@ def describe_errors(error: ValidationError, model: type[BaseModel]) -> str:
 def check_key(name: str) -> None:
     """Raise a ConfigError that names the nearest valid key unless `name` is the dotted name of a setting or section."""
     known = list(config_keys(PipelineConfig))
-    if name in known:
+    if name in known or name.rpartition(".")[0] in MAPPINGS:
         return
     # A bare field name ("lr") is matched against last parts first: that is how people misspell a dotted name.
     leaf = name.rpartition(".")[2]
-    by_leaf = [key for key in known if key.rpartition(".")[2] == leaf]
+    by_leaf = sorted((key for key in known if key.rpartition(".")[2] == leaf), key=lambda key: key.count("."))
     nearest = by_leaf or difflib.get_close_matches(name, known, cutoff=0.4)
     hint = f"did you mean {nearest[0]}?" if nearest else f"there are: {', '.join(PipelineConfig.model_fields)}"
     raise ConfigError(f"unknown setting {name!r}; {hint}")

@@ -62,6 +62,17 @@ class Judging(OfModel):
     decision: DecisionConfig = DecisionConfig()
 
 
+class Scoring(Seeded, Judging):
+    """Scores of a trained model, and what they come to at the rule of decision."""
+
+
+class ProtocolReporting(OfDataset):
+    """The report of a protocol: windows are counted in frames, and judged by the rule of decision."""
+
+    preprocessing: PreprocessingConfig = PreprocessingConfig()
+    decision: DecisionConfig = DecisionConfig()
+
+
 class ModelTraining(Seeded):
     """What the training of every model reads."""
 
@@ -92,7 +103,7 @@ class FusionTraining(ModelTraining, Judging):
     fusion: FusionConfig = FusionConfig()
 
 
-class PipelineConfig(GraphBuilding, VgaeTraining, GatTraining, FusionTraining):
+class PipelineConfig(FusionTraining, GatTraining, VgaeTraining, GraphBuilding):
     """One model of one scale on one dataset, and all that made it."""
 
     modality: Modality = "automotive"

@@ -13,6 +13,7 @@ Method = Literal["relative", "published"]
 IdEncoding = Literal["none", "hash", "lookup"]
 Injection = Literal["single", "flood", "spoof", "fuzzing", "new_id", "replay", "masquerade", "suppress"]
 Modality = Literal["automotive"]
+BadRows = Literal["error", "quarantine"]  # rows that are no frames: an error, or set aside
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -267,23 +268,10 @@ class DecisionConfig(Section):
 class ResourcesConfig(Section):
     """Memory that stages ask for, and how often they are tried. No result depends on these settings."""
 
-    ingest_gb: Positive = Field(default=3.0, title="Ingest (GB)", description="Memory of the first attempt to ingest.")
-    graphs_gb: Positive = Field(default=3.0, title="Graphs (GB)", description="Memory of the first attempt to build graphs.")
-    vgae_gb: Positive = Field(default=4.0, title="VGAE (GB)", description="Memory of the first attempt to train a VGAE.")
-    gat_gb: Positive = Field(default=4.0, title="GAT (GB)", description="Memory of the first attempt to train a GAT.")
-    fusion_gb: Positive = Field(default=4.0, title="Fusion (GB)", description="Memory of the first attempt to train fusion.")
-    evaluation_gb: Positive = Field(
-        default=4.0, title="Evaluation (GB)", description="Memory of the first attempt to evaluate."
-    )
-    drift_gb: Positive = Field(default=3.0, title="Drift (GB)", description="Memory of the first attempt to measure drift.")
-    pool_gb: Positive = Field(default=4.0, title="Pool (GB)", description="Memory of the first attempt to pool datasets.")
-    trial_gb: Positive = Field(default=5.0, title="Trial (GB)", description="Memory of the first attempt to score a fold.")
-    protocol_gb: Positive = Field(default=4.0, title="Protocol (GB)", description="Memory of the first attempt to report.")
-    ablation_score_gb: Positive = Field(
-        default=4.0, title="Ablation score (GB)", description="Memory of the first attempt to score a level of an ablation."
-    )
-    ablation_gb: Positive = Field(
-        default=2.0, title="Ablation (GB)", description="Memory of the first attempt to report an ablation."
+    memory_gb: dict[str, Positive] = Field(
+        default={},
+        title="Memory (GB)",
+        description="Memory of the first attempt at a stage, by its name; the others have defaults of their own.",
     )
     cap_gb: Positive = Field(default=256.0, title="Cap (GB)", description="No attempt asks for more than this.")
     learned: bool = Field(
@@ -301,7 +289,3 @@ class ResourcesConfig(Section):
         title="Interruptions",
         description="Times that a stage is tried again after a lost node, worker or connection.",
     )
-
-    def base_mb(self, stage: str) -> float:
-        """Memory that the first attempt at `stage` asks for if nothing was learnt, in MiB."""
-        return getattr(self, f"{stage}_gb") * 1024

@@ -6,12 +6,14 @@ from prefect import flow
 from prefect.logging import get_run_logger
 
 from config.paths import Paths, default_root
+from config.sections import BadRows
 from tasks.artifact import Artifact
 from tasks.execution.compute import open_compute
 from tasks.execution.engine import current_run, find_raw, side_by_side
 from tasks.execution.submitter import Submitter
-from tasks.parameters import BadRows, DatasetName, Overrides, Runner, Variant
+from tasks.parameters import DatasetName, Overrides, Runner, Variant
 from tasks.plans.training import plan_evaluation
+from tasks.stages.table import build_graphs, evaluate_models, ingest_captures
 
 
 @flow(name="evaluate-dataset", flow_run_name="evaluate {dataset}", task_runner=side_by_side(4))
@@ -38,21 +40,13 @@ def evaluate_dataset(
     for note in plan.notes:
         get_run_logger().warning(note)
     raw = find_raw(dataset, data_dir)
-    with open_compute(runner, paths, current_run()) as compute:
-        submit = Submitter(compute)
-        captures = submit("ingest", plan.config, None, raw=raw, on_bad_rows=on_bad_rows)
-        graphs = submit("graphs", plan.config, None, captures=captures)
+    with open_compute(runner, paths, current_run()), Submitter() as stages:
+        captures = ingest_captures.submit(plan.config, raw=raw, on_bad_rows=on_bad_rows)
+        graphs = build_graphs.submit(plan.config, captures=captures)
         evaluations = [
-            submit(
-                "evaluation",
-                config["dqn"],
-                name,
-                label=name,
-                graphs=graphs,
-                vgae=found["vgae"],
-                gat=found["gat"],
-                fusion=found["dqn"],
+            evaluate_models.submit(
+                config["dqn"], name, label=name, graphs=graphs, vgae=found["vgae"], gat=found["gat"], fusion=found["dqn"]
             )
             for name, config, _, found, _ in plan.variants
         ]
-        return submit.results(*evaluations)
+        return stages.results(*evaluations)

@@ -1,20 +1,22 @@
 """Detectors on what they have never seen: every fold of a protocol, over several seeds, beside the baselines."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from prefect import flow
 from pydantic import Field
 
 from config.paths import Paths, default_root
+from config.sections import BadRows, Method
 from tasks.artifact import Artifact
 from tasks.execution.compute import open_compute
-from tasks.execution.engine import Submit, current_run, find_raw, side_by_side
+from tasks.execution.engine import current_run, find_raw, side_by_side
 from tasks.execution.limits import one_at_a_time
 from tasks.execution.submitter import Submitter
-from tasks.parameters import BadRows, Overrides, ProtocolName, Resources, Runner
+from tasks.parameters import Overrides, ProtocolName, Resources, Runner
 from tasks.plans.protocol import ProtocolPlan, fold_artifacts, plan_protocol
 from tasks.plans.training import all_settings
+from tasks.stages.table import ingest_captures, pool_datasets, report_protocol, score_fold, train_gat, train_vgae
 
 
 @flow(name="evaluate-protocol", flow_run_name="{protocol}", task_runner=side_by_side(16))
@@ -42,43 +44,46 @@ def evaluate_protocol(
     """
     paths = Paths(default_root())
     plan = plan_protocol(protocol, data_dir, datasets, all_settings(overrides, 0, resources), paths)
-    with one_at_a_time(paths, "protocol", protocol, plan.datasets), open_compute(runner, paths, current_run()) as compute:
-        submit = Submitter(compute)
-        captures = ingested(plan, on_bad_rows, submit)
-        pools = [pooled(plan, captures, submit, method) for method in ("relative", "published")]
-        pool, reference = submit.results(*pools)
+    with (
+        one_at_a_time(paths, "protocol", protocol, plan.datasets),
+        open_compute(runner, paths, current_run()),
+        Submitter() as stages,
+    ):
+        captures = ingested(plan, on_bad_rows)
+        pool, published_pool = stages.results(*(pooled(plan, captures, method) for method in ("relative", "published")))
         trials = []
-        for fold, graphs, reference_graphs in fold_artifacts(protocol, pool, reference, paths):
+        for fold, graphs, published_graphs in fold_artifacts(protocol, pool, published_pool, paths):
             for seed in range(seeds):
-                trials.append(trial(plan, fold.name, seed, graphs, reference_graphs, submit))
-        report = submit("protocol", plan.config("gat", "large", 0), None, pool=pool, trials=trials)
-        return submit.results(report)
+                trials.append(trial(plan, fold.name, seed, graphs, published_graphs))
+        report = report_protocol.submit(plan.report, pool=pool, trials=trials)
+        return stages.results(report)
 
 
-def ingested(plan: ProtocolPlan, on_bad_rows: str, submit: Submit) -> list[Any]:
+def ingested(plan: ProtocolPlan, on_bad_rows: BadRows) -> list[Artifact]:
     """Ingest all datasets, each once."""
     return [
-        submit("ingest", plan.ingest(dataset), None, raw=find_raw(dataset, plan.data_dir), on_bad_rows=on_bad_rows)
+        ingest_captures.submit(plan.ingest(dataset), raw=find_raw(dataset, plan.data_dir), on_bad_rows=on_bad_rows)
         for dataset in plan.datasets
     ]
 
 
-def pooled(plan: ProtocolPlan, captures: list[Any], submit: Submit, method: str) -> Any:
+def pooled(plan: ProtocolPlan, captures: list[Artifact], method: Method) -> Artifact:
     """Put the graphs of all datasets into one store."""
     config = plan.config("vgae", "small", 0, method=method)
-    return submit("pool", config, None, captures=captures, datasets=list(plan.datasets))
+    return pool_datasets.submit(config, captures=captures, datasets=list(plan.datasets))
 
 
-def trial(plan: ProtocolPlan, fold: str, seed: int, graphs: Any, reference: Any, submit: Submit) -> Any:
+def trial(plan: ProtocolPlan, fold: str, seed: int, graphs: Artifact, published_graphs: Artifact) -> Artifact:
     """Train the models of one fold and seed and score everything. The published classifier is trained for one seed."""
     name = f"{fold} seed {seed}"
     large = plan.config("gat", "large", seed)
-    teacher = submit("gat", large, f"teacher {name}", graphs=graphs, vgae=None, teacher=None)
-    student = submit("gat", plan.student(seed), f"student {name}", graphs=graphs, vgae=None, teacher=teacher)
-    autoencoder = submit("vgae", plan.config("vgae", "small", seed), f"vgae {name}", graphs=graphs, teacher=None)
+    teacher = train_gat.submit(large, f"teacher {name}", graphs=graphs, vgae=None, teacher=None)
+    student = train_gat.submit(plan.student(seed), f"student {name}", graphs=graphs, vgae=None, teacher=teacher)
+    autoencoder = train_vgae.submit(plan.config("vgae", "small", seed), f"vgae {name}", graphs=graphs, teacher=None)
     models = {"teacher": teacher, "student": student, "vgae": autoencoder}
-    published: dict[str, Any] = {}
+    published: dict[str, Artifact] = {}
     if seed == 0:
-        classifier = submit("gat", plan.published(seed), f"published {name}", graphs=reference, vgae=None, teacher=None)
+        config = plan.published(seed)
+        classifier = train_gat.submit(config, f"published {name}", graphs=published_graphs, vgae=None, teacher=None)
         published = {"gat_reference": classifier}
-    return submit("trial", large, name, graphs=graphs, reference=reference, models=models, published=published)
+    return score_fold.submit(large, name, graphs=graphs, published_graphs=published_graphs, models=models, published=published)

@@ -9,12 +9,13 @@ from pydantic import Field
 
 from config.paths import Paths, default_root
 from config.schema import PipelineConfig
+from config.sections import BadRows
 from tasks.artifact import Artifact
 from tasks.execution.compute import open_compute
 from tasks.execution.engine import current_run, side_by_side
 from tasks.execution.limits import one_at_a_time
 from tasks.execution.submitter import Submitter
-from tasks.parameters import BadRows, DatasetName, Runner
+from tasks.parameters import DatasetName, Runner
 from tasks.plans.nightly import (
     Watched,
     compare_night,
@@ -25,6 +26,7 @@ from tasks.plans.nightly import (
     registered,
     this_night,
 )
+from tasks.stages.table import build_graphs, evaluate_models, ingest_captures, measure_drift
 
 
 @flow(name="nightly-reevaluation", flow_run_name="night {night}", task_runner=side_by_side(16))
@@ -52,23 +54,24 @@ def nightly_reevaluation(
     champions = registered(paths)
     folders = datasets_of_tonight(champions, data_dir, datasets)
     found = {dataset: find_tonight(dataset, folder) for dataset, folder in folders.items()}
-    with one_at_a_time(paths, "re-evaluate", "all", ["champions"]), open_compute(runner, paths, current_run()) as compute:
-        submit, watched = Submitter(compute), []
+    lock = one_at_a_time(paths, "re-evaluate", "all", ["champions"])
+    with lock, open_compute(runner, paths, current_run()), Submitter() as stages:
+        watched = []
         for champion in champions:
             for dataset, raw in found.items():
                 if not isinstance(raw, Artifact):
                     watched.append(Watched(champion, dataset, offline=raw))
                     continue
                 config = PipelineConfig.model_validate({**champion.config, "dataset": dataset})
-                captures = submit("ingest", config, None, raw=raw, on_bad_rows=on_bad_rows)
-                graphs = submit("graphs", config, None, captures=captures)
+                captures = ingest_captures.submit(config, raw=raw, on_bad_rows=on_bad_rows)
+                graphs = build_graphs.submit(config, captures=captures)
                 models = {name: artifact and Artifact.model_validate(artifact) for name, artifact in champion.models.items()}
-                evaluation = submit(
-                    "evaluation", config, champion.name, label=champion.name, graphs=graphs, **models, occasion=tonight
+                evaluation = evaluate_models.submit(
+                    config, champion.name, label=champion.name, graphs=graphs, **models, occasion=tonight
                 )
                 trained_on = Artifact.model_validate(champion.graphs)
-                drift = submit("drift", config, champion.name, reference=trained_on, graphs=graphs)
+                drift = measure_drift.submit(config, champion.name, trained_on=trained_on, graphs=graphs)
                 watched.append(Watched(champion, dataset, evaluation, drift))
-        outcomes = [outcome_of(pair, submit.result) for pair in watched]
+        outcomes = [outcome_of(pair, stages.result) for pair in watched]
     report = compare_night(tonight, [pair._replace(evaluation=None, drift=None) for pair in watched], tolerance, outcomes)
     return publish_night(tonight, report, notify)

@@ -1,20 +1,30 @@
 """What each choice of the method is worth: one at a time is changed, on every fold of a protocol, over several seeds."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from prefect import flow
 from pydantic import Field
 
 from config.paths import Paths, default_root
+from config.sections import BadRows
 from tasks.artifact import Artifact
 from tasks.execution.compute import open_compute
-from tasks.execution.engine import Submit, current_run, find_raw, side_by_side
+from tasks.execution.engine import current_run, find_raw, side_by_side
 from tasks.execution.limits import one_at_a_time
 from tasks.execution.submitter import Submitter
-from tasks.parameters import BadRows, FactorName, Overrides, ProtocolName, Resources, Runner
-from tasks.plans.ablation import AblationPlan, GraphsOfFold, chosen_folds, plan_ablation
+from tasks.parameters import FactorName, Overrides, ProtocolName, Resources, Runner
+from tasks.plans.ablation import AblationPlan, GraphsOfFold, Shared, chosen_folds, plan_ablation
 from tasks.plans.training import all_settings
+from tasks.stages.table import (
+    ingest_captures,
+    pool_datasets,
+    report_ablation,
+    score_level,
+    train_fusion,
+    train_gat,
+    train_vgae,
+)
 
 
 @flow(name="run-ablation", flow_run_name="{protocol}", task_runner=side_by_side(16))
@@ -48,55 +58,55 @@ def run_ablation(
     settings = all_settings(overrides, 0, resources)
     plan = plan_ablation(protocol, data_dir, datasets, factors, settings, paths)
     lock = one_at_a_time(paths, "ablate", protocol, plan.protocol.datasets)
-    with lock, open_compute(runner, paths, current_run()) as compute:
-        submit = Submitter(compute)
-        pooled = pools(plan, on_bad_rows, submit)
-        made = dict(zip(pooled, submit.results(*pooled.values()), strict=True))
-        scores: dict[str, list[Any]] = {run: [] for run in plan.levels}
+    with lock, open_compute(runner, paths, current_run()), Submitter() as stages:
+        pooled = pools(plan, on_bad_rows)
+        made = dict(zip(pooled, stages.results(*pooled.values()), strict=True))
+        scores: dict[str, list[Artifact]] = {run: [] for run in plan.levels}
         for fold in chosen_folds(plan, made, folds, paths):
             for seed in range(seeds):
-                for run, score in levels(plan, fold, seed, submit).items():
+                for run, score in levels(plan, fold, seed).items():
                     scores[run].append(score)
-        report = submit("ablation", plan.classifier("base", 0), None, table=plan.table(), scores=scores)
-        return submit.results(report)
+        report = report_ablation.submit(plan.protocol.report, table=plan.table(), scores=scores)
+        return stages.results(report)
 
 
-def pools(plan: AblationPlan, on_bad_rows: str, submit: Submit) -> dict[str, Any]:
+def pools(plan: AblationPlan, on_bad_rows: BadRows) -> dict[str, Artifact]:
     """Ingest all datasets and put their graphs into one store for each kind of graphs."""
-    datasets = list(plan.protocol.datasets)
+    protocol, datasets = plan.protocol, list(plan.protocol.datasets)
     captures = [
-        submit("ingest", plan.protocol.ingest(name), None, raw=find_raw(name, plan.protocol.data_dir), on_bad_rows=on_bad_rows)
+        ingest_captures.submit(protocol.ingest(name), raw=find_raw(name, protocol.data_dir), on_bad_rows=on_bad_rows)
         for name in datasets
     ]
-    return {key: submit("pool", config, None, captures=captures, datasets=datasets) for key, config in plan.pools().items()}
+    return {key: pool_datasets.submit(config, captures=captures, datasets=datasets) for key, config in plan.pools().items()}
 
 
-def levels(plan: AblationPlan, fold: GraphsOfFold, seed: int, submit: Submit) -> dict[str, Any]:
+def levels(plan: AblationPlan, fold: GraphsOfFold, seed: int) -> dict[str, Artifact]:
     """Train and score all levels on one fold with one seed; what several of them stand on is trained once."""
     graphs, name = fold.graphs[plan.pool_of("base")], f"{fold.name} seed {seed}"
     teacher = vgae = None
     if any(map(plan.needs_teacher, plan.levels)):
-        teacher = submit("gat", plan.teacher(seed), f"teacher {name}", graphs=graphs, vgae=None, teacher=None)
+        teacher = train_gat.submit(plan.teacher(seed), f"teacher {name}", graphs=graphs, vgae=None, teacher=None)
     if any(map(plan.needs_autoencoder, plan.levels)):
-        vgae = submit("vgae", plan.autoencoder(seed), f"vgae {name}", graphs=graphs, teacher=None)
-    shared = {"teacher": teacher, "vgae": vgae}
-    base = classifier(plan, "base", fold, seed, shared, submit)
+        vgae = train_vgae.submit(plan.autoencoder(seed), f"vgae {name}", graphs=graphs, teacher=None)
+    shared = Shared(teacher, vgae)
+    base = classifier(plan, "base", fold, seed, shared)
     scores = {}
     for run in plan.levels:
         config, variant, mine = plan.classifier(run, seed), f"{run} {name}", fold.graphs[plan.pool_of(run)]
-        gat = base if run == "base" or plan.fused(run) else classifier(plan, run, fold, seed, shared, submit)
-        models = {"gat": gat, "vgae": None, "fusion": None}
         if plan.fused(run):
-            fusion = submit("fusion", plan.fusion(run, seed), variant, graphs=mine, vgae=vgae, gat=gat)
-            models = {"gat": gat, "vgae": vgae, "fusion": fusion}
-        scores[run] = submit("ablation_score", config, variant, graphs=mine, **models)
+            assert vgae is not None
+            fusion = train_fusion.submit(plan.fusion(run, seed), variant, graphs=mine, vgae=vgae, gat=base)
+            scores[run] = score_level.submit(config, variant, graphs=mine, gat=base, vgae=vgae, fusion=fusion)
+            continue
+        gat = base if run == "base" else classifier(plan, run, fold, seed, shared)
+        scores[run] = score_level.submit(config, variant, graphs=mine, gat=gat, vgae=None, fusion=None)
     return scores
 
 
-def classifier(plan: AblationPlan, run: str, fold: GraphsOfFold, seed: int, shared: dict[str, Any], submit: Submit) -> Any:
+def classifier(plan: AblationPlan, run: str, fold: GraphsOfFold, seed: int, shared: Shared) -> Artifact:
     """Train the classifier of a level, with the teacher and the autoencoder that it asks for."""
     graphs = fold.graphs[plan.pool_of(run)]
-    teacher = shared["teacher"] if plan.needs_teacher(run) else None
-    vgae = shared["vgae"] if plan.ranked(run) else None
+    teacher = shared.teacher if plan.needs_teacher(run) else None
+    vgae = shared.vgae if plan.ranked(run) else None
     variant = f"{run} {fold.name} seed {seed}"
-    return submit("gat", plan.classifier(run, seed), variant, graphs=graphs, vgae=vgae, teacher=teacher)
+    return train_gat.submit(plan.classifier(run, seed), variant, graphs=graphs, vgae=vgae, teacher=teacher)

@@ -8,15 +8,15 @@ from prefect.logging import get_run_logger
 from pydantic import Field
 
 from config.paths import Paths, default_root
+from config.sections import BadRows
 from config.variants import DEFAULT_VARIANTS
 from tasks.artifact import Artifact
 from tasks.execution.compute import open_compute
-from tasks.execution.engine import Submit, current_run, find_raw, side_by_side
+from tasks.execution.engine import current_run, find_raw, side_by_side
 from tasks.execution.limits import one_at_a_time
 from tasks.execution.submitter import Submitter
 from tasks.parameters import (
     ALL_MODELS,
-    BadRows,
     DatasetName,
     Distillation,
     ModelName,
@@ -29,6 +29,7 @@ from tasks.parameters import (
 from tasks.plans.checks import RunRequest, planned_run
 from tasks.plans.nightly import register_champions
 from tasks.plans.training import PipelinePlan, all_settings
+from tasks.stages.table import build_graphs, evaluate_models, ingest_captures, train_fusion, train_gat, train_vgae
 
 
 @flow(name="train-pipeline", flow_run_name="train {dataset}", task_runner=side_by_side(16))
@@ -71,30 +72,31 @@ def train_pipeline(
         get_run_logger().warning(note)
     names = [variant.name for variant in plan.variants]
     raw = find_raw(dataset, data_dir)
-    with one_at_a_time(paths, "train", dataset, names), open_compute(runner, paths, current_run()) as compute:
-        submit = Submitter(compute)
-        evaluations = submit.results(*method(plan, raw, on_bad_rows, submit))
+    with one_at_a_time(paths, "train", dataset, names), open_compute(runner, paths, current_run()), Submitter() as stages:
+        evaluations = stages.results(*method(plan, raw, on_bad_rows))
     if as_champions:
         register_champions(evaluations)
     return evaluations
 
 
-def method(plan: PipelinePlan, raw: Any, on_bad_rows: str, submit: Submit) -> list[Any]:
-    """Submit every stage of the pipeline in order; returns the futures of the evaluations. A dry run submits to nobody."""
-    captures = submit("ingest", plan.config, None, raw=raw, on_bad_rows=on_bad_rows)
-    graphs = submit("graphs", plan.config, None, captures=captures)
+def method(plan: PipelinePlan, raw: Artifact, on_bad_rows: BadRows) -> list[Artifact]:
+    """Submit every stage of the pipeline in order; returns what stands for the evaluations."""
+    captures = ingest_captures.submit(plan.config, raw=raw, on_bad_rows=on_bad_rows)
+    graphs = build_graphs.submit(plan.config, captures=captures)
     evaluations, large = [], {}
     for name, config, trains, earlier, given in plan.variants:
         built: dict[str, Any] = dict(earlier)
         teacher = {model: given[model] or large.get(model) for model in config if config[model].auxiliary.distils}
         if "vgae" in trains:
-            built["vgae"] = submit("vgae", config["vgae"], name, graphs=graphs, teacher=teacher.get("vgae"))
+            built["vgae"] = train_vgae.submit(config["vgae"], name, graphs=graphs, teacher=teacher.get("vgae"))
         if "gat" in trains:
             ranking = built["vgae"] if config["gat"].curriculum.ranked else None
-            built["gat"] = submit("gat", config["gat"], name, graphs=graphs, vgae=ranking, teacher=teacher.get("gat"))
+            built["gat"] = train_gat.submit(config["gat"], name, graphs=graphs, vgae=ranking, teacher=teacher.get("gat"))
         if "dqn" in trains:
-            built["dqn"] = submit("fusion", config["dqn"], name, graphs=graphs, vgae=built["vgae"], gat=built["gat"])
-        models = {"vgae": built["vgae"], "gat": built["gat"], "fusion": built["dqn"]}
-        evaluations.append(submit("evaluation", config["dqn"], name, label=name, graphs=graphs, **models))
+            built["dqn"] = train_fusion.submit(config["dqn"], name, graphs=graphs, vgae=built["vgae"], gat=built["gat"])
+        evaluation = evaluate_models.submit(
+            config["dqn"], name, label=name, graphs=graphs, vgae=built["vgae"], gat=built["gat"], fusion=built["dqn"]
+        )
+        evaluations.append(evaluation)
         large = built if name == "large" else large
     return evaluations

@@ -1,6 +1,6 @@
 """When a stage need not run again. The cache key is defined here and nowhere else.
 
-key = digest of (stage, the config sections that matter to it, digests of its inputs, the code that computes it, and, for a
+key = digest of (stage, the part of the config that it reads, digests of its inputs, the code that computes it, and, for a
 stage that reads the catalogue, its entries of the datasets).
 """
 
@@ -11,55 +11,36 @@ from importlib.metadata import version
 from typing import Any
 
 from config.catalog import catalog
-from config.paths import CHECKOUT, SHARED_STAGES
+from config.paths import CHECKOUT
 from config.schema import PipelineConfig
 from kdgat_models.files import digest_json
 from tasks.artifact import Artifact
+from tasks.stage import Stage
 
 CATALOG = "config.catalog"
 IDLE = {"source", "licence", "resources"}  # fields of a catalogue entry on which no result depends
-# Sections of the config that a stage reads; a change of any other leaves it untouched.
-SECTIONS: dict[str, tuple[str, ...]] = {
-    "ingest": (),
-    "graphs": ("preprocessing", "augmentation"),
-    "vgae": ("identity", "vgae", "training", "auxiliary", "curriculum", "seed"),
-    "gat": ("identity", "gat", "training", "auxiliary", "curriculum", "loss", "seed"),
-    "fusion": ("identity", "dqn", "training", "fusion", "decision", "seed"),
-    "evaluation": ("decision",),
-    "drift": (),
-    "pool": ("preprocessing", "augmentation"),
-    "trial": ("seed",),
-    "protocol": ("decision",),
-    "ablation_score": ("decision", "seed"),
-    "ablation": (),
-}
-IDENTITY = ("dataset", "model_type", "scale")
-NAMES = ("config", "variant", "compute")  # parameters of a task that are no inputs
 LIBRARIES = ("torch", "torch-geometric", "numba", "polars", "scikit-learn")
 CODE = ("kdgat_models", "tasks.stages", "tasks.artifact", CATALOG)
 PARSER = threading.Lock()  # Python 3.11's parser keeps its recursion depth for all threads in one place (gh-106905)
 
 
-def cache_key(stage: str, config: PipelineConfig, inputs: dict[str, Any]) -> str:
+def cache_key(stage: Stage[Any, ...], config: PipelineConfig, inputs: dict[str, Any]) -> str:
     """Key of one execution of `stage`. `inputs`: Artifacts (their digests count), lists or dicts of them, texts, None."""
-    sections = config.model_dump(mode="json", include=set(SECTIONS[stage]))
-    identity = IDENTITY[:1] if stage in SHARED_STAGES else IDENTITY
     return digest_json(
         {
-            "stage": stage,
-            "config": sections,
-            "identity": [getattr(config, name) for name in identity],
+            "stage": stage.name,
+            "config": stage.part_of(config),
             "inputs": {name: _content(value) for name, value in sorted(inputs.items())},
             "catalogue": _catalogue(stage, [config.dataset, *inputs.get("datasets", [])]),
-            "code": code_version(f"tasks.stages.{stage}"),
+            "code": code_version(stage),
             "libraries": {name: version(name) for name in LIBRARIES},
         }
     )
 
 
-def _catalogue(stage: str, datasets: list[str]) -> dict[str, Any]:
+def _catalogue(stage: Stage[Any, ...], datasets: list[str]) -> dict[str, Any]:
     """Entries of the datasets, if the stage reads the catalogue."""
-    if CATALOG not in sources(f"tasks.stages.{stage}"):
+    if CATALOG not in sources(stage.module):
         return {}
     known = catalog()  # the name of a protocol, which may stand where that of a dataset does, is not in it
     return {name: known[name].model_dump(mode="json", exclude=IDLE) for name in datasets if name in known}
@@ -74,9 +55,9 @@ def _content(value: Any) -> Any:
     return {name: _content(item) for name, item in value.items()} if isinstance(value, dict) else value
 
 
-def code_version(module: str) -> str:
-    """Digest of the source of `module` and of all of our modules that it imports, directly or not."""
-    return digest_json(sources(module))
+def code_version(stage: Stage[Any, ...]) -> str:
+    """Digest of the source of the stage's module and of all of our modules that it imports, directly or not."""
+    return digest_json([sources(module) for module in (stage.module, *stage.code)])
 
 
 @cache

@@ -14,7 +14,6 @@ from config.variants import VariantName
 Variant = VariantName
 ModelName = Literal["vgae", "gat", "dqn"]
 Distillation = Literal["with-kd", "no-kd"]
-BadRows = Literal["error", "quarantine"]
 Teachers = dict[str, Path] | None
 ProtocolName = Literal["official", "leave-one-vehicle-out", "leave-one-attack-out", "cross-dataset"]
 Overrides = dict[str, Any] | None

@@ -14,7 +14,7 @@ from kdgat_models.can.simulate import write_demo
 from kdgat_models.graphs.dataset import GraphDataset
 from tasks.artifact import Artifact
 from tasks.raw import raw_artifact
-from tasks.stages.graphs import graphs
+from tasks.stages.graphs import build as graphs
 from tasks.stages.ingest import ingest
 
 settings.register_profile("no deadline", deadline=None)  # no result depends on how busy the machine is

@@ -8,6 +8,7 @@ import typer
 
 from config.cluster import load_profile, profile_files
 from config.paths import Paths, default_root
+from config.sections import BadRows
 from flows.cli.options import Json, Root, prepare
 from flows.cli.show import show, table
 
@@ -51,10 +52,11 @@ def check(
     raise typer.Exit(1 if report.problems else 0)
 
 
-def print_preview(plan: Any, data_dir: Path | None, on_bad_rows: str, runner: str, as_json: bool) -> None:
+def print_preview(plan: Any, data_dir: Path | None, on_bad_rows: BadRows, runner: str, as_json: bool) -> None:
     """What `kdgat run` with these parameters would do."""
     from flows.train_pipeline import method
     from tasks.execution.preview import Preview, planned_jobs, raw_or_unknown
+    from tasks.stage import submitting_to
 
     kind, _, name = runner.partition(":")
     profiles: Any = None
@@ -67,7 +69,8 @@ def print_preview(plan: Any, data_dir: Path | None, on_bad_rows: str, runner: st
         caps = {pool: profile.max_memory_gb * 1024 - OVERHEAD_MB for pool, profile in profiles.items()}
     paths = Paths(default_root())
     preview = Preview(paths, caps)
-    method(plan, raw_or_unknown(plan.dataset, data_dir, paths), on_bad_rows, preview)
+    with submitting_to(preview):
+        method(plan, raw_or_unknown(plan.dataset, data_dir, paths), on_bad_rows)
     jobs = planned_jobs(preview.stages, profiles) if profiles else []
     if as_json:
         rows = {"stages": [stage._asdict() for stage in preview.stages], "jobs": [job._asdict() for job in jobs]}

@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from config.catalog import CAPTURE_SUFFIXES
+from config.sections import BadRows
 from kdgat_models.can.frames import ARROW_SCHEMA, MAX_STANDARD_ID
 from kdgat_models.can.lines import BLOCK_BYTES, Lines, read_lines
 from kdgat_models.can.naming import COPY
@@ -22,8 +23,6 @@ from kdgat_models.can.readers.registry import READERS
 from kdgat_models.can.sieve import COLUMNS, Sieve, with_reasons
 from kdgat_models.errors import CaptureError
 from kdgat_models.files import atomic_path
-
-OnBadRows = Literal["error", "quarantine"]
 
 MAX_NAME_BYTES = 200  # names of files that are made of it are longer, and may have 255
 FIRST_BYTES = 2**16  # more than any first line
@@ -46,7 +45,7 @@ def ingest_capture(
     source: Path,
     target: Path,
     readers: Sequence[str] = tuple(READERS),
-    on_bad_rows: OnBadRows = "error",
+    on_bad_rows: BadRows = "error",
     block_bytes: int = BLOCK_BYTES,
 ) -> CaptureReport:
     """Validate every row of `source` and write its frames to `target` (Parquet, `ARROW_SCHEMA`).

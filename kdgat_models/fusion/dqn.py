@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from config.schema import PipelineConfig
+from config.schema import FusionTraining
 from config.sections import DQNArchitecture
 from kdgat_models.fusion.method import FusionData, FusionInputs, FusionMethod
 from kdgat_models.fusion.objective import FusionEntry, FusionObjective
@@ -48,7 +48,7 @@ class DqnObjective(FusionObjective[DqnFusion]):
     steps: Tensor
     states: Tensor
 
-    def __init__(self, network: DqnFusion, train: FusionData, validation: FusionData, config: PipelineConfig) -> None:
+    def __init__(self, network: DqnFusion, train: FusionData, validation: FusionData, config: FusionTraining) -> None:
         super().__init__(network, train, validation, config)
         self.arch = config.dqn
         self.target = copy.deepcopy(network).requires_grad_(False)

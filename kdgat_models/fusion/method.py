@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from config.schema import PipelineConfig
+from config.schema import FusionTraining
 from config.sections import DQNArchitecture
 from kdgat_models.fusion import features
 from kdgat_models.graphs.finite import Origin, require_finite
@@ -50,7 +50,7 @@ class FusionMethod(nn.Module, ABC):
         self.register_buffer("state_std", torch.ones(state_dim))
 
     @classmethod
-    def from_config(cls, config: PipelineConfig, num_ids: int, schema: dict[str, Any]) -> "FusionMethod":
+    def from_config(cls, config: FusionTraining, num_ids: int, schema: dict[str, Any]) -> "FusionMethod":
         """A new method for the states of our base models, whatever graphs these read."""
         return cls(config.dqn, features.state_dim())
 

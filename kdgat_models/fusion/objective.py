@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from config.schema import PipelineConfig
+from config.schema import FusionTraining
 from kdgat_models.errors import DatasetError
 from kdgat_models.fusion.method import FusionData, FusionInputs, FusionMethod
 from kdgat_models.training.objective import Draws, Objective
@@ -40,7 +40,7 @@ class FusionObjective(Objective[Method]):
 
     class_weight: Tensor
 
-    def __init__(self, network: Method, train: FusionData, validation: FusionData, config: PipelineConfig) -> None:
+    def __init__(self, network: Method, train: FusionData, validation: FusionData, config: FusionTraining) -> None:
         super().__init__()
         self.network = network
         self.config = config

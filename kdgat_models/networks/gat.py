@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from config.schema import PipelineConfig
+from config.schema import GatTraining
 from config.sections import GATArchitecture, SelfLoops
 from kdgat_models.graphs.batch import GraphBatch
 from kdgat_models.networks.convolution import convolution
@@ -48,7 +48,7 @@ class GAT(nn.Module):
         self.dropout = nn.Dropout(arch.dropout)
 
     @classmethod
-    def from_config(cls, config: PipelineConfig, num_ids: int, schema: dict[str, Any]) -> "GAT":
+    def from_config(cls, config: GatTraining, num_ids: int, schema: dict[str, Any]) -> "GAT":
         """A new classifier for graphs of a schema (`FeatureSchema.describe()`) with `num_ids` indices of IDs."""
         return cls(config.gat, num_ids, len(schema["node_features"]) - 1, len(schema["edge_features"]))
 

@@ -3,7 +3,7 @@
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from config.schema import PipelineConfig
+from config.schema import FusionTraining
 from config.sections import DQNArchitecture
 
 
@@ -18,7 +18,7 @@ class QNetwork(nn.Module):
         self.layers = nn.Sequential(*modules, nn.Linear(arch.hidden, arch.actions))
 
     @classmethod
-    def from_config(cls, config: PipelineConfig, state_dim: int) -> "QNetwork":
+    def from_config(cls, config: FusionTraining, state_dim: int) -> "QNetwork":
         """A new Q-network for states of `state_dim` numbers."""
         return cls(config.dqn, state_dim)
 

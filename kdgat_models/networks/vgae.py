@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch_geometric.nn.conv import GATConv
 
-from config.schema import PipelineConfig
+from config.schema import VgaeTraining
 from config.sections import VGAEArchitecture
 from kdgat_models.graphs.batch import GraphBatch
 from kdgat_models.networks.layers import with_self_loops
@@ -74,7 +74,7 @@ class VGAE(nn.Module):
         self.norm = None if bounded else nn.BatchNorm1d(features, affine=False)
 
     @classmethod
-    def from_config(cls, config: PipelineConfig, num_ids: int, schema: dict[str, Any]) -> "VGAE":
+    def from_config(cls, config: VgaeTraining, num_ids: int, schema: dict[str, Any]) -> "VGAE":
         """A new autoencoder for graphs of a schema (`FeatureSchema.describe()`) with `num_ids` indices of IDs."""
         return cls(config.vgae, num_ids, len(schema["node_features"]) - 1, bounded=schema["bounded"])
 

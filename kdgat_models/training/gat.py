@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from config.schema import PipelineConfig
+from config.schema import GatTraining
 from kdgat_models.errors import DatasetError
 from kdgat_models.graphs.batch import GraphBatch, over_windows
 from kdgat_models.graphs.splits import VALIDATION
@@ -40,7 +40,7 @@ class GatObjective(Objective[nn.Module]):
         self,
         network: nn.Module,
         data: GraphData,
-        config: PipelineConfig,
+        config: GatTraining,
         sampler: Sampler,
         teacher: nn.Module | None = None,
     ) -> None:

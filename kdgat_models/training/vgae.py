@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from config.schema import PipelineConfig
+from config.schema import VgaeTraining
 from kdgat_models.errors import DatasetError
 from kdgat_models.graphs.batch import GraphBatch, over_windows
 from kdgat_models.graphs.splits import TRAIN, VALIDATION
@@ -23,7 +23,7 @@ class VgaeObjective(Objective[VGAE]):
     With a teacher, the total is alpha * (latent and reconstruction MSE to the teacher) + (1 - alpha) * task.
     """
 
-    def __init__(self, network: VGAE, data: GraphData, config: PipelineConfig, teacher: VGAE | None = None) -> None:
+    def __init__(self, network: VGAE, data: GraphData, config: VgaeTraining, teacher: VGAE | None = None) -> None:
         super().__init__()
         self.network = network
         self.data, self.config = data, config

@@ -16,18 +16,18 @@ from prefect.transactions import IsolationLevel
 
 from config.paths import COMPLETE, Paths, default_root
 from tasks.artifact import Artifact, published
-from tasks.caching import NAMES, cache_key
+from tasks.caching import cache_key
 from tasks.records.damage import Say, forget, look, pointed, withdraw
 from tasks.seals import damages
+from tasks.stage import Stage
 
 
-def stage_cache_policy(stage: str) -> CachePolicy:
-    """Prefect's cache for a task of `stage` whose parameters are `config`, its inputs, and `compute`."""
+def stage_cache_policy(stage: Stage[Any, ...]) -> CachePolicy:
+    """Prefect's cache for the task of a stage, whose parameters are `config`, `variant` and `inputs`."""
     paths = Paths(default_root())
 
     def key_of(context: TaskRunContext, parameters: dict[str, Any]) -> str:
-        inputs = {name: value for name, value in parameters.items() if name not in NAMES}
-        key = cache_key(stage, parameters["config"], inputs)
+        key = cache_key(stage, parameters["config"], parameters["inputs"])
         forget_if_lost(paths, key, lambda text: get_run_logger(context).warning("%s", text))
         return key
 

@@ -19,7 +19,8 @@ from tasks.execution.dask_nodes import Scheduler
 from tasks.execution.dask_settings import WORKER_OPTIONS, private_folder
 from tasks.execution.dask_worker import PARENT
 from tasks.execution.rung import Rung
-from tasks.execution.runner import Needs, Placement, Pool, RunPlace
+from tasks.execution.runner import Needs, Placement, RunPlace
+from tasks.stage import Pool
 
 if TYPE_CHECKING:
     from distributed.security import Security

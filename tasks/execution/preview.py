@@ -3,11 +3,11 @@
 import json
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from config.catalog import dataset_entry, dataset_folder
 from config.cluster import SlurmProfile
-from config.paths import Paths, stage_name
+from config.paths import Paths
 from config.schema import PipelineConfig
 from kdgat_models.runs.memory import lesson
 from kdgat_models.runs.store import RunStore
@@ -15,9 +15,10 @@ from tasks.artifact import Artifact
 from tasks.caching import cache_key
 from tasks.execution.attempts import Request, request
 from tasks.execution.cache import cached
-from tasks.execution.runner import Pool
-from tasks.execution.supervise import POOLS, key_of
+from tasks.execution.supervise import key_of
 from tasks.raw import is_simulated, raw_artifact
+from tasks.stage import Pool, Stage
+from tasks.stages.table import build_graphs, ingest_captures
 
 UNKNOWN = "made by this run"
 VOCABULARY = "vocabulary.json"  # of a folder of graphs
@@ -46,51 +47,51 @@ class Preview:
         self._runs = self._store.rows("runs", "*-end")
         self.stages: list[PlannedStage] = []
 
-    def __call__(self, stage: str, config: PipelineConfig, variant: str | None, **inputs: Any) -> Any:
+    def submit(self, stage: Stage[Any, ...], config: PipelineConfig, variant: str | None, inputs: dict[str, Any]) -> Any:
+        """Note what a stage would do; returns its cached artifact, or that it is made by this run."""
         found = None
-        if stage == "evaluation":
-            inputs["occasion"] = "training"
         if UNKNOWN not in [value for value in inputs.values() if isinstance(value, str)]:
             found = cached(self._paths.cache, cache_key(stage, config, inputs))
         asked = self._request(stage, config)
-        pool = POOLS.get(stage, "cpu")
         seconds, path = self._seconds(stage, config), str(found.path) if found else None
         teacher = inputs.get("teacher")
         taught_by = str(teacher.path) if isinstance(teacher, Artifact) else teacher
         self.stages.append(
-            PlannedStage(stage, variant, found is not None, pool, asked.memory_mb, asked.why, seconds, path, taught_by)
+            PlannedStage(
+                stage.name, variant, found is not None, stage.pool, asked.memory_mb, asked.why, seconds, path, taught_by
+            )
         )
         return found or UNKNOWN
 
-    def _request(self, stage: str, config: PipelineConfig) -> Request:
+    def _request(self, stage: Stage[Any, ...], config: PipelineConfig) -> Request:
         learnt = lesson(self._store, key_of(stage, config)).request_mb
-        return request(config.resources.base_mb(stage), learnt, 1, self._caps[POOLS.get(stage, "cpu")], config.resources)
+        return request(stage.memory_mb(config), learnt, 1, self._caps[stage.pool], config.resources)
 
-    def _seconds(self, stage: str, config: PipelineConfig) -> float | None:
-        wanted = {"stage": stage_name(config, stage), "dataset": config.dataset, "status": "completed"}
-        if stage not in ("ingest", "graphs"):
+    def _seconds(self, stage: Stage[Any, ...], config: PipelineConfig) -> float | None:
+        wanted = {"stage": stage.label(config), "dataset": config.dataset, "status": "completed"}
+        if not stage.shared:
             wanted |= {"model_type": config.model_type, "scale": config.scale, "auxiliary": config.auxiliary.name}
         alike = [row["seconds"] for row in self._runs if all(row[name] == value for name, value in wanted.items())]
         return median(alike) if alike else None
 
 
-def raw_or_unknown(dataset: str, data_dir: Path | None, paths: Paths) -> Artifact | str:
-    """The raw captures; UNKNOWN where they are still to be simulated."""
+def raw_or_unknown(dataset: str, data_dir: Path | None, paths: Paths) -> Artifact:
+    """The raw captures; UNKNOWN, in the place of an artifact, where they are still to be simulated."""
     folder = dataset_folder(dataset, data_dir, paths)
     if dataset_entry(dataset).simulated and data_dir is None and not is_simulated(folder):
-        return UNKNOWN
+        return cast("Artifact", UNKNOWN)
     return raw_artifact(dataset, folder)
 
 
 def ids_at_hand(config: PipelineConfig, data_dir: Path | None, on_bad_rows: str, paths: Paths) -> tuple[int, ...] | None:
     """The vocabulary of the graphs that a run on these captures would use; None: they are not built yet."""
     raw = raw_or_unknown(config.dataset, data_dir, paths)
-    captures = _at_hand(paths, "ingest", config, raw=raw, on_bad_rows=on_bad_rows)
-    graphs = _at_hand(paths, "graphs", config, captures=captures)
+    captures = _at_hand(paths, ingest_captures, config, raw=raw, on_bad_rows=on_bad_rows)
+    graphs = _at_hand(paths, build_graphs, config, captures=captures)
     return tuple(json.loads((graphs.path / VOCABULARY).read_text())) if graphs else None
 
 
-def _at_hand(paths: Paths, stage: str, config: PipelineConfig, **inputs: Any) -> Artifact | None:
+def _at_hand(paths: Paths, stage: Stage[Any, ...], config: PipelineConfig, **inputs: Any) -> Artifact | None:
     if any(value is None or value == UNKNOWN for value in inputs.values()):
         return None
     return cached(paths.cache, cache_key(stage, config, inputs))

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from config.errors import ConfigError
 from kdgat_models.errors import StageError
+from tasks.stage import Pool
 
 if TYPE_CHECKING:
     from distributed.security import Security
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from tasks.execution.rung import Rung
 
 EventHandler = Callable[[dict[str, Any]], None]
-Pool = Literal["cpu", "gpu"]
 
 
 class Needs(NamedTuple):

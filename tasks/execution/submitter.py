@@ -2,8 +2,9 @@
 
 import traceback
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from prefect.exceptions import UnfinishedRun
 from prefect.futures import PrefectFuture
@@ -11,8 +12,9 @@ from prefect.futures import PrefectFuture
 from config.schema import PipelineConfig
 from kdgat_models.errors import KdgatError, StageError
 from tasks.artifact import Artifact
-from tasks.execution.compute import Compute
-from tasks.execution.engine import TASKS
+from tasks.execution.compute import current_compute
+from tasks.execution.engine import task_of
+from tasks.stage import Stage, submitting_to
 
 ERRORS = "errors.log"  # in the folder of a flow run: tracebacks of what should not have happened
 SHOWN, SHOWN_LETTERS = 8, 300  # of failures, and of the message of each, where there are several
@@ -34,15 +36,23 @@ class Failure(NamedTuple):
 
 
 class Submitter:
-    """A function that submits a stage and returns its future, which stages that need it take as an input."""
+    """What a flow submits its stages to: while it is open, `Stage.submit` gives futures of it."""
 
-    def __init__(self, compute: Compute) -> None:
-        self._compute = compute
+    def __init__(self) -> None:
         self._submitted: list[Submitted] = []
+        self._open = ExitStack()
 
-    def __call__(self, stage: str, config: PipelineConfig, variant: str | None, **inputs: Any) -> Any:
-        future = TASKS[stage].submit(config, variant, **inputs, compute=self._compute)
-        self._submitted.append(Submitted(f"{stage} {variant or config.dataset}", future, list(_futures(inputs))))
+    def __enter__(self) -> Self:
+        self._open.enter_context(submitting_to(self))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def submit(self, stage: Stage[Any, ...], config: PipelineConfig, variant: str | None, inputs: dict[str, Any]) -> Any:
+        """Have Prefect supervise a stage; returns the future, which stages that need it take as an input."""
+        future = task_of(stage).submit(config, variant, inputs)
+        self._submitted.append(Submitted(f"{stage.name} {variant or config.dataset}", future, list(_futures(inputs))))
         return future
 
     def results(self, *wanted: Any) -> list[Artifact]:
@@ -90,8 +100,8 @@ class Submitter:
         if isinstance(error, KdgatError):
             return str(error)
         if isinstance(error, OSError):
-            return str(error) if error.filename else f"{error}, below {self._compute.folder.parents[1]}"
-        said, log = f"{type(error).__name__}: {error}", self._compute.folder / ERRORS
+            return str(error) if error.filename else f"{error}, below {current_compute().folder.parents[1]}"
+        said, log = f"{type(error).__name__}: {error}", current_compute().folder / ERRORS
         return f"{said} (traceback in {log})" if _written(log, error) else said
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.logging import get_run_logger
 
-from config.paths import INPUTS, SHARED_STAGES, Paths, RunFolder, default_root, stage_name
+from config.paths import INPUTS, Paths, RunFolder, default_root
 from config.schema import PipelineConfig
 from kdgat_models.errors import StageError
 from kdgat_models.files import write_json, write_text
@@ -18,18 +18,17 @@ from tasks.artifact import Artifact
 from tasks.caching import cache_key
 from tasks.execution.attempts import Past, Request, due, request
 from tasks.execution.child import StageCall, StageOutcome
-from tasks.execution.compute import Compute
-from tasks.execution.runner import Needs, Pool
+from tasks.execution.compute import Compute, current_compute
+from tasks.execution.runner import Needs
 from tasks.records import reporting, tracking
 from tasks.records.damage import pointer, require_whole
-
-POOLS: dict[str, Pool] = {"vgae": "gpu", "gat": "gpu"}  # all others compute on the CPU
+from tasks.stage import Stage
 
 
 class Execution(NamedTuple):
     """One attempt at a stage."""
 
-    stage: str
+    stage: Stage[Any, ...]
     config: PipelineConfig
     folder: RunFolder
     past: Past
@@ -38,22 +37,22 @@ class Execution(NamedTuple):
     row: dict[str, Any]  # what the run store says of it before it ends
 
 
-def supervise(stage: str, config: PipelineConfig, variant: str | None, inputs: dict[str, Any], compute: Compute) -> Artifact:
+def supervise(stage: Stage[Any, ...], config: PipelineConfig, variant: str | None, inputs: dict[str, Any]) -> Artifact:
     """Run a stage in a child process of a worker and publish what it made.
 
     `variant` names the runs in logs and tables.
     A second call after a kill finds the unfinished run folder of the same key and goes on in it.
     """
-    paths = Paths(default_root())
+    paths, compute = Paths(default_root()), current_compute()
     store, key = RunStore(paths.store), cache_key(stage, config, inputs)
     logger = get_run_logger()
     require_whole(paths, inputs, logger.warning)
-    execution = _begin(paths, store, stage, config, variant, key, compute)
+    execution = _begin(stage, config, variant, key)
     for sentence in store.warnings():
         logger.warning("%s", sentence)
     write_json(execution.folder.path / INPUTS, {name: _jsonable(value) for name, value in inputs.items()})
     store.write_run("start", {**execution.row, "status": "running"})
-    progress = reporting.Progress(reporting.listener(stage, variant, logger), time.time())
+    progress = reporting.Progress(reporting.listener(stage.name, variant, logger), time.time())
     try:
         outcome = compute.run(_call(execution, inputs, compute), _needs(execution), progress)
         require_whole(paths, inputs, logger.warning)  # what they turned into meanwhile is not what the key says
@@ -63,27 +62,26 @@ def supervise(stage: str, config: PipelineConfig, variant: str | None, inputs: d
     return _publish(paths, execution, key, {**execution.row, **progress.figures()}, outcome)
 
 
-def key_of(stage: str, config: PipelineConfig) -> StageKey:
+def key_of(stage: Stage[Any, ...], config: PipelineConfig) -> StageKey:
     """What the memory of this stage is remembered under."""
-    distilled = config.auxiliary.distils and stage in ("vgae", "gat")
-    model, scale = ("-", "-") if stage in SHARED_STAGES else (config.model_type, config.scale)
-    return StageKey(model, scale, stage, config.dataset, distilled)
+    model, scale = ("-", "-") if stage.shared else (config.model_type, config.scale)
+    return StageKey(model, scale, stage.name, config.dataset, stage.distils(config))
 
 
-def _begin(
-    paths: Paths, store: RunStore, stage: str, config: PipelineConfig, variant: str | None, key: str, compute: Compute
-) -> Execution:
+def _begin(stage: Stage[Any, ...], config: PipelineConfig, variant: str | None, key: str) -> Execution:
+    paths, compute = Paths(default_root()), current_compute()
+    store = RunStore(paths.store)
     task, flow = TaskRunContext.get(), FlowRunContext.get()
     pipeline_run = str(flow.flow_run.id) if flow and flow.flow_run else str(task.task_run.flow_run_id) if task else "none"
-    folder = paths.run_folder(config, stage, key)
+    folder = paths.run_folder(stage.family(paths, config), key)
     past = Past(_attempts(store, folder.run_id), pipeline_run)
     learnt = lesson(store, key_of(stage, config))
     config = _fitted(config, stage, learnt)
     write_json(folder.path / "config.json", config.model_dump(mode="json"))
-    resources, pool = config.resources, POOLS.get(stage, "cpu")
-    asked = request(resources.base_mb(stage), learnt.request_mb, past.multiple, compute.runner.cap_mb(pool), resources)
+    cap_mb = compute.runner.cap_mb(stage.pool)
+    asked = request(stage.memory_mb(config), learnt.request_mb, past.multiple, cap_mb, config.resources)
     row = _row(config, stage, variant, folder.run_id, past, asked)
-    name = f"{stage} {variant}" if variant else stage
+    name = f"{stage.name} {variant}" if variant else stage.name
     get_run_logger().info("%s", f"{name}: attempt {past.number} asks for {asked.memory_mb:.0f} MB ({asked.why})")
     return Execution(stage, config, folder, past, asked, learnt, row)
 
@@ -94,16 +92,17 @@ def _attempts(store: RunStore, run_id: str) -> list[dict[str, Any]]:
     return list(last.values())
 
 
-def _row(config: PipelineConfig, stage: str, variant: str | None, run_id: str, past: Past, asked: Request) -> dict[str, Any]:
-    trained = stage not in SHARED_STAGES
+def _row(
+    config: PipelineConfig, stage: Stage[Any, ...], variant: str | None, run_id: str, past: Past, asked: Request
+) -> dict[str, Any]:
     return {
         "run_id": run_id,
         "pipeline_run": past.pipeline_run,
         "dataset": config.dataset,
         "variant": variant,
-        "model_type": config.model_type if trained else None,
-        "scale": config.scale if trained else None,
-        "stage": stage_name(config, stage),
+        "model_type": None if stage.shared else config.model_type,
+        "scale": None if stage.shared else config.scale,
+        "stage": stage.label(config),
         "auxiliary": config.auxiliary.name,
         "seed": config.seed,
         "started_at": datetime.now(UTC),
@@ -113,9 +112,9 @@ def _row(config: PipelineConfig, stage: str, variant: str | None, run_id: str, p
     }
 
 
-def _fitted(config: PipelineConfig, stage: str, learnt: Lesson) -> PipelineConfig:
+def _fitted(config: PipelineConfig, stage: Stage[Any, ...], learnt: Lesson) -> PipelineConfig:
     """The config with the share of the batch that was learnt to fit a GPU beside a teacher. It is no part of the cache key."""
-    if not key_of(stage, config).distilled:
+    if not stage.distils(config):
         return config
     training = config.training.model_copy(update={"batch_share": min(config.training.batch_share, learnt.factor)})
     return config.model_copy(update={"training": training})
@@ -124,19 +123,19 @@ def _fitted(config: PipelineConfig, stage: str, learnt: Lesson) -> PipelineConfi
 def _call(execution: Execution, inputs: dict[str, Any], compute: Compute) -> StageCall:
     stage = execution.stage
     return StageCall(
-        function=f"tasks.stages.{stage}:{stage}",
+        function=f"{stage.module}:{stage.body.__qualname__}",
         arguments={
-            "config": execution.config.model_dump(mode="json"),
+            "config": stage.part_of(execution.config),
             **{name: _jsonable(value) for name, value in inputs.items()},
         },
         folder=str(execution.folder.path),
         memory_mb=execution.asked.memory_mb,
-        threads=compute.runner.threads(POOLS.get(stage, "cpu")),
+        threads=compute.runner.threads(stage.pool),
     )
 
 
 def _needs(execution: Execution) -> Needs:
-    return Needs(POOLS.get(execution.stage, "cpu"), execution.asked.memory_mb)
+    return Needs(execution.stage.pool, execution.asked.memory_mb)
 
 
 def _note_end(
@@ -156,7 +155,7 @@ def _note_end(
     if reason == "out_of_memory":
         learn(store, key_of(execution.stage, execution.config), row, peak or row["memory_requested_mb"], out_of_memory=True)
     known.retry = not stopped and due(error, execution.past, execution.asked, progress.epochs, execution.config.resources)
-    said = f"{execution.stage}: attempt {row['attempt']} ended ({reason.replace('_', ' ')})"
+    said = f"{execution.stage.name}: attempt {row['attempt']} ended ({reason.replace('_', ' ')})"
     # An error that is final is said by the flow, once.
     logger.warning("%s", f"{said}: {error}; it is tried again" if known.retry else f"{said}; it is not tried again")
 
@@ -166,8 +165,8 @@ def _publish(paths: Paths, execution: Execution, key: str, row: dict[str, Any], 
     figures = {"seconds": outcome.seconds, "peak_memory_mb": round(outcome.peak_memory_mb, 1)}
     artifact = artifact.model_copy(update={"summary": {**artifact.summary, **figures}})
     store = RunStore(paths.store)
-    reporting.store_details(store, row, artifact)
-    tracking.log_run(paths, execution.config, row, artifact)
+    reporting.store_details(store, execution.stage, row, artifact)
+    tracking.log_run(paths, execution.stage, execution.config, row, artifact)
     artifact.publish()
     write_text(pointer(paths.cache, key), str(artifact.path))
     end = {"status": "completed", "reason": "completed", "path": str(artifact.path), "digest": artifact.digest, **figures}

@@ -76,6 +76,13 @@ class GraphsOfFold(NamedTuple):
     graphs: dict[str, Artifact]
 
 
+class Shared(NamedTuple):
+    """What several levels of a fold and seed stand on, trained once; None: no level does."""
+
+    teacher: Artifact | None
+    vgae: Artifact | None
+
+
 def plan_ablation(
     protocol: str,
     data_dir: Path | None,
@@ -109,7 +116,7 @@ def chosen_folds(
     Raises:
         ConfigError: there is no such fold; the known ones are named.
     """
-    from tasks.stages.pool import capture_facts
+    from tasks.stages.survey import capture_facts
 
     protocol = plan.protocol.protocol
     folds = {fold.name: fold for fold in make_folds(protocol, capture_facts(pools[plan.pool_of(BASE)]))}

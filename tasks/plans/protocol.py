@@ -48,6 +48,11 @@ class ProtocolPlan(NamedTuple):
         """Config of the published classifier."""
         return self.config("gat", "large", seed, **PUBLISHED)
 
+    @property
+    def report(self) -> PipelineConfig:
+        """Config of the report, which reads the window size and the rule of decision."""
+        return self.config("gat", "large", 0)
+
     def ingest(self, dataset: str) -> PipelineConfig:
         return resolve("vgae", "large", **{**self.overrides, "dataset": dataset})
 
@@ -76,7 +81,7 @@ def plan_protocol(
 
 def fold_artifacts(protocol: str, pool: Artifact, reference: Artifact, paths: Paths) -> list[tuple[Fold, Artifact, Artifact]]:
     """Each fold, with its graphs of both schemas."""
-    from tasks.stages.pool import capture_facts
+    from tasks.stages.survey import capture_facts
 
     folds = make_folds(protocol, capture_facts(pool))
     both = (pool, reference)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from config.catalog import dataset_entry
 from config.errors import ConfigError
 from config.overrides import aim, check_overrides, overrides_of
-from config.paths import Paths
+from config.paths import Paths, versions
 from config.resolver import resolve
 from config.schema import PipelineConfig
 from config.sections import ResourcesConfig
@@ -27,6 +27,7 @@ from tasks.plans.teachers import (
     nobody_knows,
     read_candidate,
 )
+from tasks.stages.table import STAGES, train_fusion
 
 MODELS = ALL_MODELS
 BASIC = ("large", "small_kd", "small_nokd", "tiny_kd")  # variants that are missed when they are not trained
@@ -187,8 +188,8 @@ def _earlier(
 
 
 def _latest(config: PipelineConfig, paths: Paths, objections: Callable[[Candidate], list[str]]) -> Candidate | list[str]:
-    versions = paths.versions(config, STAGE_OF[config.model_type])
-    return newest(versions[::-1], config.model_type, objections)
+    found = versions(STAGES[STAGE_OF[config.model_type]].family(paths, config))
+    return newest(found[::-1], config.model_type, objections)
 
 
 def plan_evaluation(
@@ -259,7 +260,7 @@ def _fusion_of(
     if vgae is None or gat is None:
         return None
     wanted = {"vgae": vgae.digest, "gat": gat.digest}
-    for folder in reversed(paths.versions(config, "fusion")):
+    for folder in reversed(versions(train_fusion.family(paths, config))):
         try:
             candidate = read_candidate(folder, "dqn")
         except CheckpointError as error:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from config.catalog import dataset_entry
 from config.errors import ConfigError
 from config.files import current_values, load_config, read_settings
-from config.paths import Paths
+from config.paths import Paths, versions
 from config.resolver import merged, with_overrides
 from config.schema import PipelineConfig
 from config.sections import AuxiliaryConfig
@@ -31,6 +31,7 @@ from kdgat_models.importing.translate import translate
 from kdgat_models.importing.vocabulary import EmbeddingRows, read_vocabulary
 from kdgat_models.registry import REGISTRY, restore
 from tasks.artifact import Artifact, read_artifact
+from tasks.stages.table import STAGES, build_graphs
 from tasks.stages.training import calibration_thresholds, labels_of
 
 BASES = ("vgae", "gat")  # of a fusion
@@ -101,7 +102,7 @@ def _graphs(request: ImportRequest, stated: Mapping[str, Any], paths: Paths) -> 
             raise SchemaError(f"{named.path} has graphs of another schema than {REFERENCE.name}, which older models read")
         return named
     config = PipelineConfig.model_validate(current_values(stated))
-    for folder in reversed(paths.versions(config, "graphs")):
+    for folder in reversed(versions(build_graphs.family(paths, config))):
         if _is_reference(folder):
             return read_artifact(folder, "graphs")
     raise CheckpointError(
@@ -188,7 +189,7 @@ def _versions(config: PipelineConfig, paths: Paths) -> Iterator[Path]:
     """Versions of a model, distilled or not."""
     for auxiliary in ("none", "kd_standard"):
         own = config.model_copy(update={"auxiliary": AuxiliaryConfig(name=auxiliary)})
-        yield from paths.versions(own, REGISTRY[config.model_type].stage)
+        yield from versions(STAGES[REGISTRY[config.model_type].stage].family(paths, own))
 
 
 def _publish(request: ImportRequest, checkpoint: Checkpoint, inputs: Mapping[str, Artifact], paths: Paths) -> Artifact:
@@ -197,7 +198,7 @@ def _publish(request: ImportRequest, checkpoint: Checkpoint, inputs: Mapping[str
     digests = {name: artifact.digest for name, artifact in inputs.items()}
     source = {"file": request.file.name, "digest": digest_files([request.file])}
     key = digest_json([source["digest"], config.model_dump(mode="json"), digests, list(checkpoint.vocabulary.ids)])
-    folder = paths.run_folder(config, stage, key).path
+    folder = paths.run_folder(STAGES[stage].family(paths, config), key).path
     write_json(folder / "config.json", config.model_dump(mode="json"))
     digest = save_checkpoint(folder, checkpoint._replace(provenance={"inputs": digests, "imported": source}))
     parameters = sum(tensor.numel() for tensor in restore(checkpoint).parameters())

@@ -8,12 +8,11 @@ from typing import Any
 from kdgat_models.runs.store import RunStore
 from tasks.artifact import Artifact
 from tasks.events import describe
+from tasks.stage import Stage
 from tasks.stages.reports import read_epochs, read_metrics
 
 # Whoever wants to show progress (the command line does) adds a function of (stage and variant, event).
 LISTENERS: list[Callable[[str, dict[str, Any]], None]] = []
-
-TRAINED = ("vgae", "gat", "fusion")
 
 
 def listener(stage: str, variant: str | None, logger: Any) -> Callable[[dict[str, Any]], None]:
@@ -59,10 +58,10 @@ class Progress:
         }
 
 
-def store_details(store: RunStore, row: dict[str, Any], artifact: Artifact) -> None:
+def store_details(store: RunStore, stage: Stage[Any, ...], row: dict[str, Any], artifact: Artifact) -> None:
     """Write the epochs of a training run, or the metrics of an evaluation."""
     keys = {"run_id": row["run_id"], "pipeline_run": row["pipeline_run"]}
-    if artifact.kind in TRAINED:
+    if stage.trains:
         store.write("epochs", row["run_id"], [{**keys, **values} for values in epoch_rows(artifact)])
     if artifact.kind == "evaluation":
         report = read_metrics(artifact.path)

@@ -10,25 +10,26 @@ from prefect.logging import get_run_logger
 from config.paths import METRICS, Paths, without_password
 from config.schema import PipelineConfig
 from tasks.artifact import Artifact
-from tasks.caching import SECTIONS
-from tasks.records.reporting import TRAINED, epoch_rows
+from tasks.records.reporting import epoch_rows
+from tasks.stage import Stage
 from tasks.stages.reports import HISTORY, read_metrics
 
+EVALUATION = "evaluation"
 FILES = ("config.json", "checkpoint.json", "model.safetensors", HISTORY, METRICS)
 
 
-def log_run(paths: Paths, config: PipelineConfig, row: dict[str, Any], artifact: Artifact) -> None:
+def log_run(paths: Paths, stage: Stage[Any, ...], config: PipelineConfig, row: dict[str, Any], artifact: Artifact) -> None:
     """Log a trained model or an evaluation. A tracking failure is reported and does not cost the run."""
-    if artifact.kind not in (*TRAINED, "evaluation"):
+    if not stage.trains and artifact.kind != EVALUATION:
         return
     try:
-        _log(paths, config, row, artifact)
+        _log(paths, stage, config, row, artifact)
     except Exception as error:
         said = without_password(str(error))
         get_run_logger().warning("MLflow did not take run %s: %s. The run store has it all the same.", row["run_id"], said)
 
 
-def _log(paths: Paths, config: PipelineConfig, row: dict[str, Any], artifact: Artifact) -> None:
+def _log(paths: Paths, stage: Stage[Any, ...], config: PipelineConfig, row: dict[str, Any], artifact: Artifact) -> None:
     from mlflow.entities import Metric, Param, RunTag
 
     client = open_client(paths)
@@ -36,8 +37,8 @@ def _log(paths: Paths, config: PipelineConfig, row: dict[str, Any], artifact: Ar
     started = int(row["started_at"].timestamp() * 1000)
     name = f"{row['variant']}/{config.model_type}/{row['stage']}/{row['run_id']}"
     run_id = client.create_run(experiment, start_time=started, run_name=name).info.run_id
-    metrics = [Metric(key, float(value), started, step) for key, value, step in _metrics(artifact)]
-    params = [Param(key, str(value)[:500]) for key, value in _params(config, artifact.kind).items()]
+    metrics = [Metric(key, float(value), started, step) for key, value, step in _metrics(stage, artifact)]
+    params = [Param(key, str(value)[:500]) for key, value in _params(stage, config).items()]
     tags = ("pipeline_run", "run_id", "dataset", "variant", "stage", "auxiliary")
     client.log_batch(run_id, metrics[:1000], params, [RunTag(key, str(row[key])) for key in tags])
     for begin in range(1000, len(metrics), 1000):  # MLflow's limit for one batch
@@ -71,18 +72,18 @@ def _experiment(client: Any, paths: Paths, dataset: str) -> str:
         return client.create_experiment(dataset, artifact_location=location)
 
 
-def _params(config: PipelineConfig, kind: str) -> dict[str, Any]:
+def _params(stage: Stage[Any, ...], config: PipelineConfig) -> dict[str, Any]:
     """The settings that matter to the stage, by dotted name."""
-    flat: dict[str, Any] = {"dataset": config.dataset, "model_type": config.model_type, "scale": config.scale}
-    for section, values in config.model_dump(mode="json", include=set(SECTIONS[kind])).items():
+    flat: dict[str, Any] = {}
+    for section, values in stage.part_of(config).items():
         items = values.items() if isinstance(values, dict) else {"": values}.items()
         flat |= {f"{section}.{name}".rstrip("."): value for name, value in items}
     return flat
 
 
-def _metrics(artifact: Artifact) -> list[tuple[str, float, int]]:
+def _metrics(stage: Stage[Any, ...], artifact: Artifact) -> list[tuple[str, float, int]]:
     """(name, value, step): figures of each epoch, or the metrics of each split."""
-    if artifact.kind in TRAINED:
+    if stage.trains:
         return [(f"{row['part']}.{row['name']}", row["value"], row["epoch"]) for row in epoch_rows(artifact)]
     rows = read_metrics(artifact.path).rows
     return [

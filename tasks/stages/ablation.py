@@ -2,31 +2,30 @@
 
 from pathlib import Path
 
-from config.schema import PipelineConfig
-from kdgat_models.evaluation.ablation.effects import SCORE, Score, ablation_rows, has_interval
-from kdgat_models.evaluation.ablation.report import markdown, plot_effects
-from kdgat_models.files import digest_json, read_record, write_json, write_text
+from config.schema import OfDataset
+from kdgat_models.files import digest_json, write_json, write_text
 from tasks.artifact import Artifact
-from tasks.stages.reports import REPORT, ScoreRecord
+from tasks.stages.reports import REPORT, read_score
 
 TABLE, PLOTS = "report.md", ("effects.png", "effects.svg")
 
 
-def ablation(
-    config: PipelineConfig, folder: Path, table: dict[str, dict[str, str]], scores: dict[str, list[Artifact]]
-) -> Artifact:
+def report(config: OfDataset, folder: Path, table: dict[str, dict[str, str]], scores: dict[str, list[Artifact]]) -> Artifact:
     """Report the effects.
 
     Args:
-        config: Of any model; its dataset is the name of the protocol.
+        config: Its dataset is the name of the protocol.
         folder: Of the artifact.
         table: Levels of each factor, the base first, and the names of their runs.
         scores: By the names of the runs; every run has the same folds and seeds.
     """
-    found = {run: [_score(artifact) for artifact in artifacts] for run, artifacts in scores.items()}
+    from kdgat_models.evaluation.ablation.effects import SCORE, Score, ablation_rows, has_interval
+    from kdgat_models.evaluation.ablation.report import markdown, plot_effects
+
+    found = {run: [Score(*read_score(artifact.path / SCORE)) for artifact in artifacts] for run, artifacts in scores.items()}
     runs = {(factor, level): found[run] for factor, levels in table.items() for level, run in levels.items()}
     first = next(iter(found.values()))
-    report = {
+    content = {
         "protocol": config.dataset,
         "folds": list(dict.fromkeys(score.fold for score in first)),
         "seeds": sorted({score.seed for score in first}),
@@ -34,13 +33,8 @@ def ablation(
         "rows": ablation_rows({factor: list(levels) for factor, levels in table.items()}, runs),
         "runs": {run: [score._asdict() for score in of_run] for run, of_run in found.items()},
     }
-    write_json(folder / REPORT, report)
-    write_text(folder / TABLE, markdown(report))
-    plot_effects(report["rows"], f"Ablation, {config.dataset}", [folder / name for name in PLOTS])
-    summary = {"levels": len(report["rows"]), "folds": len(report["folds"]), "seeds": len(report["seeds"])}
-    return Artifact(kind="ablation", path=folder, digest=digest_json(report), summary=summary)
-
-
-def _score(artifact: Artifact) -> Score:
-    found = read_record(artifact.path / SCORE, ScoreRecord)
-    return Score(found.fold, found.seed, found.f1, found.roc_auc)
+    write_json(folder / REPORT, content)
+    write_text(folder / TABLE, markdown(content))
+    plot_effects(content["rows"], f"Ablation, {config.dataset}", [folder / name for name in PLOTS])
+    summary = {"levels": len(content["rows"]), "folds": len(content["folds"]), "seeds": len(content["seeds"])}
+    return Artifact(kind="ablation", path=folder, digest=digest_json(content), summary=summary)

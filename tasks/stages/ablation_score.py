@@ -2,43 +2,36 @@
 
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from config.schema import PipelineConfig
-from kdgat_models.evaluation.ablation.effects import SCORE
-from kdgat_models.evaluation.calibration import calibration_windows
-from kdgat_models.evaluation.metrics import window_metrics
-from kdgat_models.evaluation.thresholds import EVEN_ODDS, choose_thresholds
-from kdgat_models.extraction.extract import extract
+from config.schema import Scoring
 from kdgat_models.files import digest_json, write_json
-from kdgat_models.fusion.features import EXTRACTORS
-from kdgat_models.fusion.inputs import BaseModels
-from kdgat_models.fusion.method import FusionMethod, fused_scores
-from kdgat_models.graphs.dataset import GraphDataset
-from kdgat_models.graphs.finite import Origin
-from kdgat_models.graphs.fold import read_fold
 from tasks.artifact import Artifact
 from tasks.stages.events import emit
-from tasks.stages.models import open_model
 
 
-def ablation_score(
-    config: PipelineConfig, folder: Path, graphs: Artifact, gat: Artifact, vgae: Artifact | None, fusion: Artifact | None
+def score(
+    config: Scoring, folder: Path, graphs: Artifact, gat: Artifact, vgae: Artifact | None, fusion: Artifact | None
 ) -> Artifact:
     """Score what `fusion` makes of both models, or the classifier alone if there is none.
 
     The threshold is that of `decision.rule` on calibration windows, for a fusion too.
     """
+    from kdgat_models.evaluation.ablation.effects import SCORE
+    from kdgat_models.evaluation.calibration import calibration_windows
+    from kdgat_models.evaluation.metrics import window_metrics
+    from kdgat_models.evaluation.thresholds import EVEN_ODDS, choose_thresholds
+    from kdgat_models.graphs.dataset import GraphDataset
+    from kdgat_models.graphs.fold import read_fold
+    from tasks.stages.level_scores import alone, fused
+
     dataset = GraphDataset(graphs.path)
     store, fold = dataset.train, read_fold(graphs.path)
     calibration = calibration_windows(store)
     test = store.windows_of(fold.test)
     own: float | None = None
     if vgae is None or fusion is None:
-        scores, own = [_alone(dataset, gat, windows) for windows in (calibration, test)], EVEN_ODDS
+        scores, own = [alone(dataset, gat, windows) for windows in (calibration, test)], EVEN_ODDS
     else:
-        scores = [_fused(dataset, gat, vgae, fusion, windows) for windows in (calibration, test)]
+        scores = [fused(dataset, gat, vgae, fusion, windows) for windows in (calibration, test)]
     threshold = choose_thresholds(scores[0], store.label[calibration], own)[config.decision.rule]
     metrics = window_metrics(store.label[test], scores[1], threshold)
     emit("log", message=f"scored {len(test)} windows of {len(fold.test)} captures")
@@ -46,19 +39,3 @@ def ablation_score(
     write_json(folder / SCORE, content)
     summary = {name: content[name] for name in ("fold", "seed", "f1", "roc_auc")}
     return Artifact(kind="ablation_score", path=folder, digest=digest_json(content), summary=summary)
-
-
-def _alone(dataset: GraphDataset, gat: Artifact, windows: NDArray[np.int64]) -> NDArray[np.float64]:
-    model = open_model(gat, dataset, "gat")
-    return extract(model.network, EXTRACTORS["gat"], dataset.seen_through(model.checkpoint.vocabulary), windows).scores
-
-
-def _fused(
-    dataset: GraphDataset, gat: Artifact, vgae: Artifact, fusion: Artifact, windows: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    checkpoint, method = open_model(fusion, dataset, "dqn")
-    assert isinstance(method, FusionMethod)
-    networks = {name: open_model(model, dataset, name).network for name, model in (("vgae", vgae), ("gat", gat))}
-    base = BaseModels.restored(networks, checkpoint.figure)
-    inputs, _ = base.run(dataset.seen_through(checkpoint.vocabulary), windows)
-    return fused_scores(method, inputs, Origin(dataset.train, windows))

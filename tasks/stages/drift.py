@@ -2,20 +2,20 @@
 
 from pathlib import Path
 
-from config.schema import PipelineConfig
-from kdgat_models.evaluation.nightly.drift import Reference
-from kdgat_models.evaluation.nightly.drift import drift as drift_of
+from config.schema import OfModel
 from kdgat_models.files import digest_json, write_json
-from kdgat_models.graphs.dataset import GraphDataset
-from kdgat_models.graphs.schema import require_same_schema
 from tasks.artifact import Artifact
 from tasks.stages.events import emit
 from tasks.stages.reports import DRIFT
 
 
-def drift(config: PipelineConfig, folder: Path, reference: Artifact, graphs: Artifact) -> Artifact:
-    """Compare each test split of `graphs` with the training windows of `reference`, in the eyes of its vocabulary."""
-    trained, tonight = GraphDataset(reference.path), GraphDataset(graphs.path)
+def measure(config: OfModel, folder: Path, trained_on: Artifact, graphs: Artifact) -> Artifact:
+    """Compare each test split of `graphs` with the training windows of `trained_on`, in the eyes of its vocabulary."""
+    from kdgat_models.evaluation.nightly.drift import Reference, drift
+    from kdgat_models.graphs.dataset import GraphDataset
+    from kdgat_models.graphs.schema import require_same_schema
+
+    trained, tonight = GraphDataset(trained_on.path), GraphDataset(graphs.path)
     require_same_schema(trained.schema, tonight.schema)
     known = Reference.of(trained.train)
     figures = {}
@@ -23,7 +23,7 @@ def drift(config: PipelineConfig, folder: Path, reference: Artifact, graphs: Art
         if not len(store):
             emit("log", message=f"{split} has no whole window")
             continue
-        figures[split] = drift_of(known, trained.vocabulary, store)
+        figures[split] = drift(known, trained.vocabulary, store)
     write_json(folder / DRIFT, figures)
     highest = max((value for split in figures.values() for name, value in split.items() if name != "new_ids"), default=0.0)
     return Artifact(kind="drift", path=folder, digest=digest_json(figures), summary={"highest_psi": highest})

@@ -3,12 +3,9 @@
 from pathlib import Path
 
 from config.catalog import dataset_entry
-from config.schema import PipelineConfig
+from config.schema import GraphBuilding
 from kdgat_models.errors import DatasetError
 from kdgat_models.files import digest_json, write_json
-from kdgat_models.graphs.build import BuildReport, build_store, named
-from kdgat_models.graphs.dataset import TEST_STORES, TRAIN_STORE, normal_training_vocabulary, save_vocabulary
-from kdgat_models.graphs.store import GraphStore
 from tasks.artifact import Artifact
 from tasks.stages.events import emit
 from tasks.stages.reports import read_ingest
@@ -16,8 +13,12 @@ from tasks.stages.reports import read_ingest
 GRAPHS_REPORT = "graphs_report.json"
 
 
-def graphs(config: PipelineConfig, folder: Path, captures: Artifact) -> Artifact:
+def build(config: GraphBuilding, folder: Path, captures: Artifact) -> Artifact:
     """Build the training store out of all training splits, and one store per test split; duplicates count once."""
+    from kdgat_models.graphs.build import BuildReport, build_store, named
+    from kdgat_models.graphs.dataset import TEST_STORES, TRAIN_STORE, normal_training_vocabulary, save_vocabulary
+    from kdgat_models.graphs.store import GraphStore
+
     splits = dataset_entry(config.dataset).splits
     by_store: dict[str, list[Path]] = {}
     for row in read_ingest(captures.path).unique:

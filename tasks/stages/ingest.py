@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from config.catalog import dataset_entry, find_captures
-from config.schema import PipelineConfig
-from kdgat_models.can.ingest import OnBadRows, capture_name, ingest_capture
+from config.schema import OfDataset
+from config.sections import BadRows
 from kdgat_models.errors import CaptureError
 from kdgat_models.files import digest_json, write_json
 from tasks.artifact import Artifact
@@ -17,12 +17,14 @@ from tasks.stages.events import emit
 from tasks.stages.reports import INGEST
 
 
-def ingest(config: PipelineConfig, folder: Path, raw: Artifact, on_bad_rows: OnBadRows) -> Artifact:
+def ingest(config: OfDataset, folder: Path, raw: Artifact, on_bad_rows: BadRows) -> Artifact:
     """Ingest every capture of the dataset in `raw` into `folder/{split}/{capture}.parquet`, with a report.
 
     Raises:
         CaptureError: a file is no capture, two would have one name, or they are not those that were found for this run.
     """
+    from kdgat_models.can.ingest import ingest_capture
+
     found = find_captures(config.dataset, raw.path)
     readers = dataset_entry(config.dataset).readers
     jobs = list(_jobs(found.captures, folder))
@@ -53,6 +55,8 @@ def ingest(config: PipelineConfig, folder: Path, raw: Artifact, on_bad_rows: OnB
 
 
 def _jobs(captures: dict[str, list[Path]], folder: Path) -> Iterator[tuple[str, Path, Path]]:
+    from kdgat_models.can.ingest import capture_name
+
     taken: dict[Path, Path] = {}
     for split, files in captures.items():
         for raw in files:

@@ -11,6 +11,7 @@ from kdgat_models.graphs.fold import FoldRecord
 
 INGEST, HISTORY, DRIFT, REPORT = "ingest_report.json", "epochs.json", "drift.json", "report.json"
 CAPTURES, AUDIT, TRIAL = "captures.json", "audit.json", "trial.json"
+SCORES, WINDOWS, UNTRAINED_SCORES = "scores.npz", "windows.npz", "untrained"  # of a trial, and of a pool
 ROW = frozenset({"variant", "model", "split", "attack", "threshold", "f1", "roc_auc", "precision", "recall", "fpr"})
 
 Scalar = str | int | float | None
@@ -131,3 +132,9 @@ def read_audit(folder: Path) -> Audit:
 
 def read_trial(folder: Path) -> TrialRecord:
     return read_record(folder / TRIAL, TrialRecord)
+
+
+def read_score(file: Path) -> tuple[str, int, float | None, float | None]:
+    """Fold, seed, F1 and ROC-AUC of a level of an ablation."""
+    found = read_record(file, ScoreRecord)
+    return found.fold, found.seed, found.f1, found.roc_auc

@@ -1,25 +1,30 @@
 """What all training stages share: new networks and teachers, fitting, choosing thresholds, publishing a checkpoint."""
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from config.schema import PipelineConfig
+from config.files import load_config
+from config.schema import GatTraining, ModelTraining
 from config.sections import TrainingConfig
 from kdgat_models.checkpoint import TENSORS, Checkpoint, FromConfig, N, load_checkpoint, restore, save_checkpoint
 from kdgat_models.errors import MissingTeacherError, ResumeError
 from kdgat_models.evaluation.calibration import calibration_windows, temperature
 from kdgat_models.evaluation.thresholds import EVEN_ODDS, choose_thresholds
 from kdgat_models.extraction.extract import Extractor, extract
+from kdgat_models.extraction.vgae import VgaeFeatures
 from kdgat_models.files import write_json
 from kdgat_models.graphs.dataset import GraphDataset
+from kdgat_models.graphs.splits import TRAIN
+from kdgat_models.networks.vgae import VGAE
+from kdgat_models.training.curriculum import Sampler, make_sampler
 from kdgat_models.training.loop import FitResult, choose_device, fit
 from kdgat_models.training.objective import Objective
 from tasks.artifact import Artifact
@@ -27,7 +32,8 @@ from tasks.stages.events import emit
 from tasks.stages.narration import emit_distillation, emit_epoch, emit_summary
 from tasks.stages.reports import HISTORY
 
-STATE_FILE = "last_epoch.safetensors"
+C = TypeVar("C", bound=ModelTraining)
+STATE_FILE, CONFIG = "last_epoch.safetensors", "config.json"
 
 
 def load_model(artifact: Artifact, dataset: GraphDataset, from_config: FromConfig[N], device: torch.device) -> N:
@@ -38,7 +44,7 @@ def load_model(artifact: Artifact, dataset: GraphDataset, from_config: FromConfi
 
 
 def load_teacher(
-    artifact: Artifact | None, config: PipelineConfig, dataset: GraphDataset, from_config: FromConfig[N]
+    artifact: Artifact | None, config: ModelTraining, dataset: GraphDataset, from_config: FromConfig[N]
 ) -> N | None:
     """The teacher of a distilled run, or None for a run without distillation; the log says which."""
     if not config.auxiliary.distils:
@@ -52,7 +58,7 @@ def load_teacher(
     return restore(checkpoint, from_config).to(choose_device(config.training.device))
 
 
-def new_network(config: PipelineConfig, dataset: GraphDataset, from_config: FromConfig[N]) -> N:
+def new_network(config: C, dataset: GraphDataset, from_config: Callable[[C, int, dict[str, Any]], N]) -> N:
     """A new network with weights that follow from the config's seed."""
     torch.manual_seed(config.seed)
     return from_config(config, dataset.vocabulary.num_ids, dataset.schema)
@@ -83,13 +89,22 @@ def calibration_thresholds(network: nn.Module, extractor: Extractor, dataset: Gr
     return choose_thresholds(scores, labels)
 
 
+def ranked_sampler(config: GatTraining, dataset: GraphDataset, vgae: Artifact | None) -> Sampler:
+    """The windows of each epoch; if the curriculum ranks normal windows, then by the error of the autoencoder."""
+    normal, attack = (dataset.train.windows(TRAIN, label) for label in (0, 1))
+    difficulty: NDArray[np.float32] | None = None
+    if config.curriculum.ranked and vgae is not None:
+        network = load_model(vgae, dataset, VGAE.from_config, choose_device(config.training.device))
+        difficulty = extract(network, VgaeFeatures(), dataset.train_data(), normal).scores.astype(np.float32)
+    return make_sampler(normal, attack, difficulty, config.curriculum)
+
+
 def labels_of(dataset: GraphDataset, windows: NDArray[np.int64]) -> NDArray[np.uint8]:
     return dataset.train.label[windows]
 
 
 def publish_model(
     kind: str,
-    config: PipelineConfig,
     folder: Path,
     dataset: GraphDataset,
     network: nn.Module,
@@ -97,7 +112,11 @@ def publish_model(
     thresholds: dict[str, float],
     inputs: Mapping[str, Artifact | None],
 ) -> Artifact:
-    """Write the checkpoint and describe it, as an artifact of `kind`. The training state goes: it was only for resuming."""
+    """Write the checkpoint and describe it, as an artifact of `kind`. The training state goes: it was only for resuming.
+
+    The checkpoint has the whole config of the run, of which the stage was given its part: it lies in the folder.
+    """
+    config = load_config(folder / CONFIG)
     provenance: dict[str, Any] = {
         "inputs": {name: artifact.digest for name, artifact in inputs.items() if artifact is not None},
         "best_epoch": result.best_epoch,

@@ -6,49 +6,18 @@ Thresholds, adaptation and metrics are the business of the report: scores are de
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from config.schema import PipelineConfig
-from kdgat_models.evaluation.baselines import UNTRAINED, Boosting
-from kdgat_models.evaluation.calibration import calibration_windows
-from kdgat_models.extraction.extract import extract
+from config.schema import Seeded
 from kdgat_models.files import digest_files, write_json
-from kdgat_models.fusion.features import EXTRACTORS
-from kdgat_models.graphs.dataset import GraphDataset
-from kdgat_models.graphs.fold import read_fold
-from kdgat_models.graphs.splits import TRAIN
-from kdgat_models.graphs.store import GraphStore
-from kdgat_models.npz import read_npz, write_npz
 from tasks.artifact import Artifact
 from tasks.stages.events import emit
-from tasks.stages.models import open_model
-from tasks.stages.pool import UNTRAINED_SCORES
-from tasks.stages.reports import TRIAL, read_pool
-
-SCORES, WINDOWS = "scores.npz", "windows.npz"
+from tasks.stages.reports import SCORES, TRIAL, WINDOWS
 
 
-class Sides:
-    """The windows of a fold on which scores are wanted."""
-
-    def __init__(self, graphs: Artifact) -> None:
-        self.dataset = GraphDataset(graphs.path)
-        self.fold = read_fold(graphs.path)
-        store = self.dataset.train
-        self.calibration = calibration_windows(store)
-        self.test = store.windows_of(self.fold.test)
-
-    @property
-    def store(self) -> GraphStore:
-        return self.dataset.train
-
-
-def trial(
-    config: PipelineConfig,
+def score(
+    config: Seeded,
     folder: Path,
     graphs: Artifact,
-    reference: Artifact | None,
+    published_graphs: Artifact | None,
     models: dict[str, Artifact],
     published: dict[str, Artifact],
 ) -> Artifact:
@@ -58,21 +27,28 @@ def trial(
         config: Its seed is that of the boosting.
         folder: Of the artifact.
         graphs: The fold.
-        reference: The same fold with the graphs of the published method, for the models in `published`.
+        published_graphs: The same fold with the graphs of the published method, for the models in `published`.
         models: By what they are called in the report; the kind says what they are.
         published: Likewise.
     """
+    import numpy as np
+
+    from kdgat_models.evaluation.baselines import Boosting
+    from kdgat_models.graphs.splits import TRAIN
+    from kdgat_models.npz import write_npz
+    from tasks.stages.fold_scores import Sides, model_scores, untrained_scores, windows_of
+
     sides = Sides(graphs)
-    scores = {f"{name}.{side}": values for name, sided in _untrained(sides).items() for side, values in sided.items()}
+    scores = {f"{name}.{side}": values for name, sided in untrained_scores(sides).items() for side, values in sided.items()}
     for name, artifact in models.items():
-        scores |= _model(name, artifact, sides)
-    if published and reference is not None:
-        other = Sides(reference)
+        scores |= model_scores(name, artifact, sides)
+    if published and published_graphs is not None:
+        other = Sides(published_graphs)
         for name, artifact in published.items():
-            scores |= _model(name, artifact, other)
+            scores |= model_scores(name, artifact, other)
         scores["reference_calibration_labels"] = other.store.label[other.calibration].astype(np.float64)
     boosting = Boosting.fit(sides.store, sides.store.windows(TRAIN), config.seed)
-    scores |= {f"boosting.{side}": boosting.scores(sides.store, windows) for side, windows in _windows(sides)}
+    scores |= {f"boosting.{side}": boosting.scores(sides.store, windows) for side, windows in windows_of(sides)}
     emit("log", message=f"scored {len(sides.test)} windows of {len(sides.fold.test)} captures")
     write_npz(folder / SCORES, **scores)
     store = sides.store
@@ -89,26 +65,3 @@ def trial(
     write_json(folder / TRIAL, meta)
     digest = digest_files([folder / SCORES])
     return Artifact(kind="trial", path=folder, digest=digest, summary={"fold": sides.fold.name, "seed": config.seed})
-
-
-def _windows(sides: Sides) -> list[tuple[str, NDArray[np.int64]]]:
-    return [("calibration", sides.calibration), ("test", sides.test)]
-
-
-def _model(name: str, artifact: Artifact, sides: Sides) -> dict[str, NDArray[np.float64]]:
-    model = open_model(artifact, sides.dataset, artifact.kind)
-    data, extractor = sides.dataset.seen_through(model.checkpoint.vocabulary), EXTRACTORS[artifact.kind]
-    return {f"{name}.{side}": extract(model.network, extractor, data, windows).scores for side, windows in _windows(sides)}
-
-
-def _untrained(sides: Sides) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """Scores that the pool already has. Copies with synthetic attacks have none: NaN."""
-    store, source = sides.store, sides.fold.store.parent
-    names = [row.name for row in read_pool(source)]
-    whole = {name: np.full(len(store), np.nan) for name in UNTRAINED}
-    for capture in store.captures:
-        if capture.recorded:
-            scored = read_npz(source / UNTRAINED_SCORES / f"{names.index(capture.name)}.npz")
-            for name in UNTRAINED:
-                whole[name][slice(*capture.graphs)] = scored[name]
-    return {name: {side: values[windows] for side, windows in _windows(sides)} for name, values in whole.items()}

@@ -2,18 +2,19 @@
 
 from pathlib import Path
 
-from config.schema import PipelineConfig
-from kdgat_models.extraction.vgae import VgaeFeatures
-from kdgat_models.graphs.dataset import GraphDataset
-from kdgat_models.networks.vgae import VGAE
-from kdgat_models.training.vgae import VgaeObjective
+from config.schema import VgaeTraining
 from tasks.artifact import Artifact
-from tasks.stages.narration import emit_splits
-from tasks.stages.training import calibration_thresholds, fit_and_keep, load_teacher, new_network, publish_model
 
 
-def vgae(config: PipelineConfig, folder: Path, graphs: Artifact, teacher: Artifact | None) -> Artifact:
-    """Train the autoencoder on normal windows."""
+def train(config: VgaeTraining, folder: Path, graphs: Artifact, teacher: Artifact | None) -> Artifact:
+    """Train the autoencoder on normal windows, beside the teacher if the config says that it is distilled."""
+    from kdgat_models.extraction.vgae import VgaeFeatures
+    from kdgat_models.graphs.dataset import GraphDataset
+    from kdgat_models.networks.vgae import VGAE
+    from kdgat_models.training.vgae import VgaeObjective
+    from tasks.stages.narration import emit_splits
+    from tasks.stages.training import calibration_thresholds, fit_and_keep, load_teacher, new_network, publish_model
+
     dataset = GraphDataset(graphs.path, config.identity)
     network = new_network(config, dataset, VGAE.from_config)
     teacher_network = load_teacher(teacher, config, dataset, VGAE.from_config)
@@ -22,4 +23,4 @@ def vgae(config: PipelineConfig, folder: Path, graphs: Artifact, teacher: Artifa
     result = fit_and_keep(objective, config.training, config.seed, folder)
     thresholds = calibration_thresholds(network, VgaeFeatures(), dataset)
     inputs = {"graphs": graphs, "teacher": teacher}
-    return publish_model("vgae", config, folder, dataset, network, result, thresholds, inputs)
+    return publish_model("vgae", folder, dataset, network, result, thresholds, inputs)

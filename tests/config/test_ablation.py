@@ -7,7 +7,7 @@ from config.resolver import resolve
 from kdgat_models.files import write_json
 from tasks.artifact import Artifact
 from tasks.plans.ablation import chosen_folds, plan_ablation
-from tasks.stages.pool import CAPTURES
+from tasks.stages.reports import CAPTURES
 
 DEFAULT = resolve("gat", "tiny", dataset="leave-one-vehicle-out")
 CHANGES = [(factor, level) for factor in FACTORS for level in FACTORS[factor] if level != base_level(factor)]

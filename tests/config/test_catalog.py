@@ -117,11 +117,11 @@ def test_simulated_traffic_is_below_the_root_unless_it_is_elsewhere(tmp_path):
 
 
 def test_what_a_dataset_needs_goes_into_its_configs_and_into_no_others(monkeypatch):
-    entry = catalog()["demo"].model_copy(update={"resources": {"graphs_gb": 9.0}})
+    entry = catalog()["demo"].model_copy(update={"resources": {"memory_gb": {"graphs": 9.0}}})
     monkeypatch.setitem(catalog(), "demo", entry)
-    assert resolve("vgae", "large").resources.graphs_gb == 9  # the dataset of the defaults
-    assert resolve("vgae", "large", dataset="set_01").resources.graphs_gb != 9
-    assert resolve("vgae", "large", dataset="one_of_my_own").resources.graphs_gb != 9
+    assert resolve("vgae", "large").resources.memory_gb["graphs"] == 9  # the dataset of the defaults
+    assert resolve("vgae", "large", dataset="set_01").resources.memory_gb.get("graphs") != 9
+    assert resolve("vgae", "large", dataset="one_of_my_own").resources.memory_gb.get("graphs") != 9
 
 
 def test_a_capture_that_would_be_passed_over_is_named(dataset):

@@ -67,8 +67,10 @@ def test_gpus_are_counted(profile, gres, count):
 
 
 def test_a_dataset_may_need_more_memory_and_the_user_has_the_last_word(monkeypatch):
-    entry = catalog()["hcrl_sa"].model_copy(update={"resources": {"graphs_gb": 9.0}})
+    entry = catalog()["hcrl_sa"].model_copy(update={"resources": {"memory_gb": {"graphs": 9.0}}})
     monkeypatch.setitem(catalog(), "hcrl_sa", entry)
-    assert resolve("vgae", "large", dataset="hcrl_sa").resources.graphs_gb == 9
-    assert resolve("vgae", "large", dataset="demo").resources.graphs_gb == 3
-    assert resolve("vgae", "large", **{"dataset": "hcrl_sa", "resources.graphs_gb": 1}).resources.graphs_gb == 1
+    assert resolve("vgae", "large", dataset="hcrl_sa").resources.memory_gb["graphs"] == 9
+    assert resolve("vgae", "large", dataset="demo").resources.memory_gb == {}
+    assert (
+        resolve("vgae", "large", **{"dataset": "hcrl_sa", "resources.memory_gb.graphs": 1}).resources.memory_gb["graphs"] == 1
+    )

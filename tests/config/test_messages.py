@@ -55,8 +55,8 @@ def test_wrong_values_have_a_line_each():
     text = message(validated, {"training": {"lr": "fast"}, "gat": {"heads": 0}})
     lines = text.splitlines()
     assert lines[0] == "the config is not valid:"
-    assert lines[1].startswith("  gat.heads = 0: ")
-    assert lines[2].startswith("  training.lr = 'fast': ")
+    assert lines[1].startswith("  training.lr = 'fast': ")
+    assert lines[2].startswith("  gat.heads = 0: ")
     assert len(lines) == 3
     assert "did you mean" not in text
 

@@ -1,8 +1,8 @@
 import pytest
 
-from config import ConfigError, resolve
+from config import ConfigError
 from config.catalog import catalog, dataset_entry, dataset_folder, find_captures
-from config.paths import COMPLETE, Paths, without_password
+from config.paths import COMPLETE, Paths, versions, without_password
 
 
 @pytest.fixture
@@ -10,42 +10,34 @@ def paths(tmp_path):
     return Paths(tmp_path)
 
 
-def test_a_model_lies_below_dataset_type_scale_stage_and_auxiliary(paths):
-    assert paths.family(resolve("vgae", "large"), "vgae") == paths.root / "demo" / "vgae_large_autoencoder"
-    assert paths.family(resolve("gat", "tiny", "kd_standard"), "gat").name == "gat_tiny_balanced_kd_standard"
-    published = resolve("gat", "small", "kd_standard", method="published")
-    assert paths.family(published, "gat").name == "gat_small_curriculum_kd_standard"
-    assert paths.family(resolve("dqn", "large"), "fusion").name == "dqn_large_fusion_dqn"
-
-
 def test_a_second_run_is_a_version_beside_the_first(paths):
-    config = resolve("vgae", "large")
-    first = paths.run_folder(config, "vgae", "a" * 32)
+    family = paths.dataset("demo") / "graphs"
+    first = paths.run_folder(family, "a" * 32)
     (first.path / COMPLETE).write_text("{}")
-    second = paths.run_folder(config, "vgae", "a" * 32)
+    second = paths.run_folder(family, "a" * 32)
     assert first.path != second.path
-    assert first.path.parent == second.path.parent
+    assert first.path.parent == second.path.parent == family
 
 
 def test_an_unfinished_run_of_the_same_key_is_gone_on_with(paths):
-    config = resolve("vgae", "large")
-    first = paths.run_folder(config, "vgae", "a" * 32)
-    assert paths.run_folder(config, "vgae", "a" * 32) == first
-    assert paths.run_folder(config, "vgae", "b" * 32) != first
+    family = paths.dataset("demo") / "graphs"
+    first = paths.run_folder(family, "a" * 32)
+    assert paths.run_folder(family, "a" * 32) == first
+    assert paths.run_folder(family, "b" * 32) != first
 
 
-def test_latest_is_the_newest_complete_version(paths):
-    config = resolve("vgae", "large")
-    folders = [paths.run_folder(config, "vgae", key * 32).path for key in "abc"]
-    assert paths.latest(config, "vgae") is None
+def test_versions_are_those_that_are_complete_the_oldest_first(paths):
+    family = paths.dataset("demo") / "graphs"
+    folders = [paths.run_folder(family, key * 32).path for key in "abc"]
+    assert versions(family) == []
     for folder in folders[:2]:
         (folder / COMPLETE).write_text("{}")
-    assert paths.latest(config, "vgae") == folders[1]
+    assert versions(family) == folders[:2]
 
 
 def test_a_dataset_name_that_is_no_folder_name_is_refused(paths):
     with pytest.raises(ConfigError, match="folder name"):
-        paths.family(resolve("vgae", "large", dataset="../x"), "vgae")
+        paths.dataset("../x")
 
 
 def test_every_dataset_of_the_catalogue_has_train_and_test_splits():

@@ -16,7 +16,8 @@ from kdgat_models.evaluation.protocols.registry import PROTOCOLS, make_folds
 from kdgat_models.evaluation.protocols.vehicles import assign_vehicles, regular_ids, similarity
 from tasks.raw import raw_artifact
 from tasks.stages.ingest import ingest
-from tasks.stages.pool import capture_facts, pool
+from tasks.stages.pool import build as pool
+from tasks.stages.survey import capture_facts
 
 
 def facts(name: str, vehicle: str, attack: str, group: str = "") -> CaptureFacts:

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from conftest import tiny
+from stage_runs import runs
 from torch import nn
 from whole_files import put_in_place, written_in_pieces
 
@@ -28,9 +29,11 @@ from kdgat_models.registry import build, restore
 from tasks.artifact import Artifact
 from tasks.plans.protocol import fold_artifact
 from tasks.stages import training
-from tasks.stages.ablation_score import ablation_score
-from tasks.stages.evaluation import evaluation
-from tasks.stages.fusion import fusion
+from tasks.stages.ablation_score import score as ablation_score
+from tasks.stages.evaluation import evaluate as evaluation
+from tasks.stages.table import train_fusion
+
+fusion = runs(train_fusion)
 
 
 @pytest.fixture(scope="module")
@@ -231,13 +234,13 @@ def test_an_evaluation_writes_the_calibrated_probability_of_each_window(demo_gra
 def test_a_fusion_learns_from_validation_windows_and_is_stopped_by_calibration_windows(
     dataset, demo_graphs, base_models, tmp_path, monkeypatch
 ):
-    seen = []
+    seen, fit_and_keep = [], training.fit_and_keep
 
     def watch(objective, config, seed, folder):  # what the stage hands to the training loop
         seen.append(objective)
-        return training.fit_and_keep(objective, config, seed, folder)
+        return fit_and_keep(objective, config, seed, folder)
 
-    monkeypatch.setattr("tasks.stages.fusion.fit_and_keep", watch)
+    monkeypatch.setattr("tasks.stages.training.fit_and_keep", watch)
     config = tiny("dqn", **{"fusion.max_epochs": 1, "fusion.steps_per_epoch": 1})
     fusion(config, tmp_path, demo_graphs, base_models["vgae"], base_models["gat"])
     store = dataset.train

@@ -60,7 +60,7 @@ def test_two_pipelines_at_once_compute_each_stage_once_and_agree(run, undisturbe
 def test_a_stage_that_needs_more_than_its_first_rung_ends_on_the_second_and_a_cancelled_worker_is_replaced(
     run, undisturbed, slurm
 ):
-    pipeline = run("--set=resources.vgae_gb=0.3", **EPOCHS)
+    pipeline = run("--set=resources.memory_gb.vgae=0.3", **EPOCHS)
     pipeline.until(training(pipeline, "balanced"), "the classifier trains")
     slurm.run("scancel", job_of(pipeline, "balanced"))
     assert pipeline.result() == undisturbed

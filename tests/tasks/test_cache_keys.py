@@ -12,34 +12,34 @@ from prefect.context import TaskRunContext
 from prefect.settings import PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
 
 from config.catalog import DatasetEntry, catalog
-from config.paths import CHECKOUT, DAMAGED, SHARED_STAGES
+from config.paths import DAMAGED
 from config.schema import PipelineConfig
 from tasks import caching
 from tasks.artifact import Artifact
-from tasks.caching import SECTIONS, cache_key, code_version
+from tasks.caching import cache_key, code_version
 from tasks.execution.cache import stage_cache_policy
 from tasks.records.damage import pointer
+from tasks.stages.table import STAGES, train_gat, train_vgae
 
-STAGES = sorted(SECTIONS)
 TRAINED = {"vgae", "gat", "fusion"}
 # One change in each section of the config, and the stages that read it.
 CHANGES = {
     "modality": ("industrial", set()),
     "method": ("published", set()),  # its settings are those of the sections
     "seed": (9, {*TRAINED, "trial", "ablation_score"}),
-    "preprocessing": ({"gap_windows": 3}, {"graphs", "pool"}),
+    "preprocessing": ({"gap_windows": 3}, {"graphs", "pool", "protocol"}),
     "augmentation": ({"copies": 3}, {"graphs", "pool"}),
     "identity": ({"buckets": 77}, TRAINED),
     "vgae": ({"kl_weight": 0.5}, {"vgae"}),
     "gat": ({"dropout": 0.5}, {"gat"}),
     "dqn": ({"gamma": 0.25}, {"fusion"}),
-    "auxiliary": ({"alpha": 0.5}, {"vgae", "gat"}),
+    "auxiliary": ({"alpha": 0.5}, TRAINED),
     "training": ({"gradient_clip": 9.0}, TRAINED),
     "curriculum": ({"windows_per_epoch": 300}, {"vgae", "gat"}),
     "loss": ({"name": "focal"}, {"gat"}),
     "fusion": ({"max_epochs": 4}, {"fusion"}),
     "decision": ({"rule": "fpr_0.001"}, {"fusion", "evaluation", "protocol", "ablation_score"}),
-    "resources": ({"gat_gb": 9.0}, set()),
+    "resources": ({"cap_gb": 9.0}, set()),
 }
 OF_NO_SECTION = {"dataset", "model_type", "scale"}
 
@@ -57,7 +57,7 @@ def changed(config, section, value):
 
 
 def key(stage, config=None, **inputs):
-    return cache_key(stage, config or tiny(), inputs or {"graphs": GRAPHS})
+    return cache_key(STAGES[stage], config or tiny(), inputs or {"graphs": GRAPHS})
 
 
 def test_every_section_of_the_config_is_tried():
@@ -73,21 +73,9 @@ def test_a_section_counts_for_the_stages_that_read_it_and_for_no_other(section):
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_section_that_a_stage_names_in_its_code_counts(stage):
-    source = (CHECKOUT / "tasks" / "stages" / f"{stage}.py").read_text()
-    named = set(re.findall(r"\bconfig\.(\w+)", source)) & set(CHANGES)
-    not_its_own = {
-        "evaluation": {"gat"},  # of the model that it evaluates, whose digest counts
-        "fusion": {"auxiliary"},  # refused where it distils
-        "protocol": {"preprocessing"},  # of the pool that it reads
-    }
-    assert named - not_its_own.get(stage, set()) <= set(SECTIONS[stage])
-
-
-@pytest.mark.parametrize("stage", STAGES)
 def test_the_dataset_counts_everywhere_and_the_model_where_there_is_one(stage):
     assert key(stage, tiny(dataset="hcrl_sa")) != key(stage)
-    shared = stage in SHARED_STAGES
+    shared = STAGES[stage].shared
     config = tiny()
     assert (key(stage, config.model_copy(update={"scale": "small"})) == key(stage)) == shared
     assert (key(stage, config.model_copy(update={"model_type": "gat"})) == key(stage)) == shared
@@ -101,14 +89,14 @@ def test_the_dataset_counts_everywhere_and_the_model_where_there_is_one(stage):
         ("vehicles", {"*": "kia"}, True),
         ("source", "elsewhere", False),
         ("licence", "MIT", False),
-        ("resources", {"graphs_gb": 9.0}, False),
+        ("resources", {"memory_gb": {"graphs": 9.0}}, False),
     ],
 )
 def test_the_catalogue_counts_for_the_stages_that_read_it(monkeypatch, field, value, counts):
     before = {stage: key(stage) for stage in STAGES}
     entry = DatasetEntry.model_validate(catalog()["demo"].model_dump() | {field: value})
     monkeypatch.setitem(catalog(), "demo", entry)
-    readers = {"ingest", "graphs", "pool", "trial", "protocol"}
+    readers = {"ingest", "graphs", "pool"}
     assert {stage for stage in STAGES if key(stage) != before[stage]} == (readers if counts else set())
 
 
@@ -128,7 +116,7 @@ def test_a_pool_is_called_by_its_protocol_which_is_in_no_catalogue():
 
 
 def test_shared_stages_are_those_that_know_no_model():
-    assert set(SHARED_STAGES) == {"ingest", "graphs", "pool", "protocol", "ablation"}
+    assert {name for name, stage in STAGES.items() if stage.shared} == {"ingest", "graphs", "pool", "protocol", "ablation"}
 
 
 def test_two_stages_never_share_a_key():
@@ -169,9 +157,7 @@ def test_another_version_of_a_library_that_computes_counts(monkeypatch, library)
 
 def test_another_version_of_the_code_counts(monkeypatch):
     before = {stage: key(stage) for stage in STAGES}
-    monkeypatch.setattr(
-        caching, "code_version", lambda module: "other" if module == "tasks.stages.gat" else code_version(module)
-    )
+    monkeypatch.setattr(caching, "code_version", lambda stage: "other" if stage is train_gat else code_version(stage))
     assert {stage for stage in STAGES if key(stage) != before[stage]} == {"gat"}
 
 
@@ -219,30 +205,30 @@ def small_checkout(tmp_path, monkeypatch):
     ],
 )
 def test_the_code_of_a_stage_is_all_of_ours_that_it_reaches(small_checkout, file, counts):
-    before = code_version("tasks.stages.vgae")
+    before = code_version(train_vgae)
     with (small_checkout / file).open("a") as source:
         source.write("# changed\n")
     caching.sources.cache_clear()
-    assert (code_version("tasks.stages.vgae") != before) == counts
+    assert (code_version(train_vgae) != before) == counts
 
 
 def test_code_that_moves_between_modules_counts(small_checkout):
-    before = code_version("tasks.stages.vgae")
+    before = code_version(train_vgae)
     plain, named = small_checkout / "kdgat_models/plain.py", small_checkout / "kdgat_models/named.py"
     first, second = plain.read_text(), named.read_text()
     plain.write_text(second)
     named.write_text(first)
     caching.sources.cache_clear()
-    assert code_version("tasks.stages.vgae") != before
+    assert code_version(train_vgae) != before
 
 
 def test_a_module_of_another_name_with_the_same_text_is_other_code(small_checkout):
-    before = code_version("tasks.stages.vgae")
+    before = code_version(train_vgae)
     (small_checkout / "kdgat_models/plain.py").rename(small_checkout / "kdgat_models/plainer.py")
     stage = small_checkout / "tasks/stages/vgae.py"
     stage.write_text(stage.read_text().replace("kdgat_models.plain", "kdgat_models.plainer"))
     caching.sources.cache_clear()
-    assert code_version("tasks.stages.vgae") != before
+    assert code_version(train_vgae) != before
 
 
 def test_an_artifact_that_is_damaged_is_said_in_the_log_of_the_task_whose_key_is_asked_for(tmp_path, monkeypatch, caplog):
@@ -252,14 +238,17 @@ def test_an_artifact_that_is_damaged_is_said_in_the_log_of_the_task_whose_key_is
     (made / "content.txt").write_text("as it was")
     artifact(digest="d2", kind="gat", path=made).publish()
     (made / "content.txt").write_text("and as it is")
-    expected = cache_key("gat", tiny("gat"), {"graphs": GRAPHS})
+    expected = cache_key(train_gat, tiny("gat"), {"graphs": GRAPHS})
     mark = pointer(tmp_path / "cache", expected)
     mark.parent.mkdir(parents=True)
     mark.write_text(str(made))
     run = TaskRun(task_key="gat-1", dynamic_key="1", flow_run_id=uuid4(), name="gat of large 100%")
     context = TaskRunContext.model_construct(task_run=run, task=Task(lambda: None, name="gat"), start_time=None)
     with caplog.at_level("WARNING"), temporary_settings({PREFECT_LOGGING_TO_API_ENABLED: False}):
-        assert stage_cache_policy("gat").compute_key(context, {"config": tiny("gat"), "graphs": GRAPHS}, {}) == expected
+        assert (
+            stage_cache_policy(train_gat).compute_key(context, {"config": tiny("gat"), "inputs": {"graphs": GRAPHS}}, {})
+            == expected
+        )
     (record,) = caplog.records
     assert (record.levelname, record.task_run_id) == ("WARNING", str(run.id))
     assert record.getMessage().startswith(f"{made.relative_to(tmp_path)} is damaged: content.txt ")
@@ -268,12 +257,12 @@ def test_an_artifact_that_is_damaged_is_said_in_the_log_of_the_task_whose_key_is
 
 def test_prefect_asks_for_that_key_of_a_tasks_inputs(tmp_path, monkeypatch):
     monkeypatch.setenv("KDGAT_ROOT", str(tmp_path))
-    policy = stage_cache_policy("gat")
-    parameters = {"config": tiny("gat"), "variant": "large", "compute": object(), "graphs": GRAPHS, "teacher": None}
-    expected = cache_key("gat", tiny("gat"), {"graphs": GRAPHS, "teacher": None})
+    policy = stage_cache_policy(train_gat)
+    parameters = {"config": tiny("gat"), "variant": "large", "inputs": {"graphs": GRAPHS, "teacher": None}}
+    expected = cache_key(train_gat, tiny("gat"), {"graphs": GRAPHS, "teacher": None})
     assert policy.compute_key(None, parameters, {}) == expected
     assert policy.compute_key(None, {**parameters, "variant": "other"}, {}) == expected
-    assert policy.compute_key(None, {**parameters, "teacher": GRAPHS}, {}) != expected
+    assert policy.compute_key(None, {**parameters, "inputs": {"graphs": GRAPHS, "teacher": GRAPHS}}, {}) != expected
     assert policy.key_storage == tmp_path / "cache" / "records"
     assert policy.lock_manager.folder == tmp_path / "cache" / "locks"
     assert policy.isolation_level.name == "SERIALIZABLE"

@@ -13,42 +13,43 @@ from conftest import tiny
 
 from tasks import caching
 from tasks.artifact import Artifact
-from tasks.caching import SECTIONS, cache_key, code_version
+from tasks.caching import cache_key, code_version
 from tasks.execution.cache import KernelLockManager
+from tasks.stages.table import STAGES
 
 GRAPHS = Artifact(kind="graphs", path="/somewhere", digest="d1")
 
 
 def key(stage, model="vgae", **overrides):
-    return cache_key(stage, tiny(model, **overrides), {"graphs": GRAPHS})
+    return cache_key(STAGES[stage], tiny(model, **overrides), {"graphs": GRAPHS})
 
 
 def test_a_change_of_gat_touches_the_gat_alone():
-    changed = {stage for stage in SECTIONS if key(stage) != key(stage, **{"gat.dropout": 0.5})}
+    changed = {stage for stage in STAGES if key(stage) != key(stage, **{"gat.dropout": 0.5})}
     assert changed == {"gat"}
 
 
 @pytest.mark.parametrize(
     ("setting", "stages"),
     [
-        ({"preprocessing.stride": 50}, {"graphs", "pool"}),
+        ({"preprocessing.stride": 50}, {"graphs", "pool", "protocol"}),
         ({"vgae.dropout": 0.5}, {"vgae"}),
         ({"training.lr": 0.5}, {"vgae", "gat", "fusion"}),
         ({"curriculum.ratio_end": 3}, {"vgae", "gat"}),
         ({"fusion.method": "mlp"}, {"fusion"}),
         ({"seed": 9}, {"vgae", "gat", "fusion", "trial", "ablation_score"}),
-        ({"resources.gat_gb": 9}, set()),
+        ({"resources.memory_gb.gat": 9}, set()),
     ],
 )
 def test_a_change_touches_the_stages_that_read_it_and_no_others(setting, stages):
-    assert {stage for stage in SECTIONS if key(stage) != key(stage, **setting)} == stages
+    assert {stage for stage in STAGES if key(stage) != key(stage, **setting)} == stages
 
 
 def test_inputs_count_by_their_content_not_by_their_place():
     config = tiny()
     moved, other = GRAPHS.model_copy(update={"path": "/elsewhere"}), GRAPHS.model_copy(update={"digest": "d2"})
-    assert cache_key("vgae", config, {"graphs": GRAPHS}) == cache_key("vgae", config, {"graphs": moved})
-    assert cache_key("vgae", config, {"graphs": GRAPHS}) != cache_key("vgae", config, {"graphs": other})
+    assert cache_key(STAGES["vgae"], config, {"graphs": GRAPHS}) == cache_key(STAGES["vgae"], config, {"graphs": moved})
+    assert cache_key(STAGES["vgae"], config, {"graphs": GRAPHS}) != cache_key(STAGES["vgae"], config, {"graphs": other})
 
 
 @pytest.fixture
@@ -80,14 +81,14 @@ CODE = {
 
 def stages_that_change(checkout, file):
     """Stages whose code is another one once `file` is."""
-    before = {stage: code_version(f"tasks.stages.{stage}") for stage in SECTIONS}
+    before = {stage: code_version(STAGES[stage]) for stage in STAGES}
     with (checkout / file).open("a") as source:
         source.write("\n# changed\n")
     caching.sources.cache_clear()
-    return {stage for stage in SECTIONS if code_version(f"tasks.stages.{stage}") != before[stage]}
+    return {stage for stage in STAGES if code_version(STAGES[stage]) != before[stage]}
 
 
-@pytest.mark.parametrize("stage", SECTIONS)
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_change_of_code_counts_for_the_stages_that_it_can_touch(checkout, stage):
     read, unread = CODE[stage]
     assert stage in stages_that_change(checkout, f"kdgat_models/{read}")
@@ -98,10 +99,10 @@ def test_a_change_of_code_counts_for_the_stages_that_it_can_touch(checkout, stag
 @pytest.mark.parametrize(
     ("file", "stages"),
     [
-        ("kdgat_models/fusion/weighted_avg.py", {"fusion", "evaluation", "trial", "protocol", "ablation_score"}),
+        ("kdgat_models/fusion/weighted_avg.py", {"fusion", "evaluation", "trial", "ablation_score"}),
         ("kdgat_models/can/readers/hcrl_csv.py", {"ingest"}),
         ("kdgat_models/can/simulate.py", set()),
-        ("config/catalog.py", {"ingest", "graphs", "pool", "trial", "protocol"}),
+        ("config/catalog.py", {"ingest", "graphs", "pool"}),
         ("flows/cli/main.py", set()),
     ],
 )

@@ -75,13 +75,14 @@ def test_the_vocabulary_of_graphs_that_are_built_is_found(tmp_path, demo_csv, de
     from tasks.execution.preview import ids_at_hand
     from tasks.raw import raw_artifact
     from tasks.records.damage import pointer
+    from tasks.stages.table import STAGES
 
     paths, config = Paths(tmp_path), tiny()
     assert ids_at_hand(config, demo_csv, "error", paths) is None
     inputs = {"ingest": {"raw": raw_artifact("demo", demo_csv), "on_bad_rows": "error"}, "graphs": {"captures": demo_captures}}
     for stage, artifact in (("ingest", demo_captures), ("graphs", demo_graphs)):
         artifact.publish()
-        mark = pointer(paths.cache, cache_key(stage, config, inputs[stage]))
+        mark = pointer(paths.cache, cache_key(STAGES[stage], config, inputs[stage]))
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.write_text(str(artifact.path))
         record = paths.cache / "records" / mark.name

@@ -20,6 +20,7 @@ from kdgat_models.registry import restore
 from tasks.artifact import Artifact, read_artifact
 from tasks.plans.training import plan_pipeline
 from tasks.records.import_model import ImportRequest, import_model
+from tasks.stages.table import build_graphs
 from tasks.stages.training import load_teacher
 
 
@@ -145,7 +146,7 @@ def test_graphs_of_another_schema_are_refused(request_of, gat, demo_graphs, tmp_
 
 def test_the_newest_graphs_of_the_right_schema_are_found(request_of, gat, graphs, tmp_path):
     paths = Paths(tmp_path / "root")
-    family = paths.family(tiny(), "graphs")
+    family = build_graphs.family(paths, tiny())
     family.mkdir(parents=True)
     (family / "1-aaaaaaaaaa").symlink_to(graphs.path)
     _, inputs = import_model(request_of(gat, {"model": "gat"}, graphs=None), paths)

@@ -9,6 +9,7 @@ from config.sections import ResourcesConfig
 from kdgat_models.errors import MissingTeacherError
 from tasks.caching import cache_key
 from tasks.plans.training import all_settings, plan_evaluation, plan_pipeline
+from tasks.stages.table import STAGES
 
 ALL = ["vgae", "gat", "dqn"]
 ALONG = ["large", "small_kd"]  # teachers and students in one run
@@ -164,11 +165,11 @@ def test_a_mixed_variant_is_aimed_at_by_either_name(tmp_path, name):
 
 
 def test_shared_stages_do_not_depend_on_aimed_settings(tmp_path):
-    aimed = {"large:gat.hidden": 8, "large:seed": 5, "small_kd:training.lr": 0.5, "large:resources.graphs_gb": 9}
+    aimed = {"large:gat.hidden": 8, "large:seed": 5, "small_kd:training.lr": 0.5, "large:resources.memory_gb.graphs": 9}
     configs = [plan(tmp_path, variants=ALONG, overrides=settings).config for settings in ({}, aimed)]
     assert configs[0] == configs[1]
     for stage in ("ingest", "graphs"):
-        assert cache_key(stage, configs[0], {}) == cache_key(stage, configs[1], {})
+        assert cache_key(STAGES[stage], configs[0], {}) == cache_key(STAGES[stage], configs[1], {})
 
 
 def test_an_aimed_setting_changes_the_cache_keys_of_its_variant_alone(tmp_path):
@@ -177,7 +178,7 @@ def test_an_aimed_setting_changes_the_cache_keys_of_its_variant_alone(tmp_path):
         (one.name, model)
         for one, other in zip(before, after, strict=True)
         for model, stage in (("vgae", "vgae"), ("gat", "gat"), ("dqn", "fusion"))
-        if cache_key(stage, one.configs[model], {}) != cache_key(stage, other.configs[model], {})
+        if cache_key(STAGES[stage], one.configs[model], {}) != cache_key(STAGES[stage], other.configs[model], {})
     }
     assert changed == {("small_kd", "gat")}
 
@@ -205,11 +206,11 @@ def test_a_mixed_variant_is_listed_by_both_names_to_who_aims_at_another(tmp_path
 
 
 def test_settings_with_parameters_of_their_own_give_way_to_those_by_name():
-    resources = ResourcesConfig(gat_gb=9.0, max_attempts=2)
-    own = {"seed": 3, "resources.gat_gb": 9.0, "resources.max_attempts": 2}
+    resources = ResourcesConfig(memory_gb={"gat": 9.0}, max_attempts=2)
+    own = {"seed": 3, "resources.memory_gb": {"gat": 9.0}, "resources.max_attempts": 2}
     assert all_settings(None, 3, resources) == own
-    assert all_settings({"resources.gat_gb": 1, "gat.hidden": 8}, 3, resources) == own | {
-        "resources.gat_gb": 1,
+    assert all_settings({"resources.memory_gb.gat": 1, "gat.hidden": 8}, 3, resources) == own | {
+        "resources.memory_gb.gat": 1,
         "gat.hidden": 8,
     }
     assert all_settings({"seed": 4}, 3, None) == {"seed": 4}

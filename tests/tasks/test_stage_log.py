@@ -7,6 +7,7 @@ import re
 
 import pytest
 from conftest import tiny
+from stage_runs import runs
 
 from kdgat_models.checkpoint import load_checkpoint
 from kdgat_models.graphs.dataset import GraphDataset
@@ -14,9 +15,11 @@ from kdgat_models.graphs.splits import CALIBRATION, TRAIN, VALIDATION
 from tasks.artifact import Artifact
 from tasks.events import describe
 from tasks.execution.child import StageCall, run_in_child
-from tasks.stages.fusion import fusion
-from tasks.stages.gat import gat
-from tasks.stages.vgae import vgae
+from tasks.stages.table import train_fusion, train_gat, train_vgae
+
+fusion = runs(train_fusion)
+gat = runs(train_gat)
+vgae = runs(train_vgae)
 
 SHORT = {"training.max_epochs": 2, "fusion.max_epochs": 2}
 
@@ -110,10 +113,10 @@ def test_the_log_of_a_run_folder_holds_all_that_its_stage_said(trio, demo_graphs
     artifacts = {"graphs": demo_graphs.model_dump(mode="json"), "teacher": teacher.model_dump(mode="json")}
     arguments = {"config": config.model_dump(mode="json"), **artifacts}
     events = []
-    run_in_child(StageCall("tasks.stages.vgae:vgae", arguments, str(tmp_path), 4000.0, 1), events.append)
+    run_in_child(StageCall("tasks.stages.vgae:train", arguments, str(tmp_path), 4000.0, 1), events.append)
     log = (tmp_path / "stage.log").read_text()
     assert log.splitlines()[0].endswith("4000 MB, 1 threads")
-    assert "tasks.stages.vgae:vgae starts on " in log.splitlines()[0]
+    assert "tasks.stages.vgae:train starts on " in log.splitlines()[0]
     enabled = f"Knowledge Distillation: ENABLED (kd_standard, T 3, alpha 0.4, teacher large vgae in {teacher.path})"
     assert enabled in log
     assert describe(of_kind("distillation", events)[0]) == enabled

@@ -10,6 +10,7 @@ from prefect.futures import PrefectFuture
 from kdgat_models.errors import CaptureError, StageError
 from tasks.execution import submitter
 from tasks.execution.submitter import ERRORS, SHOWN, SHOWN_LETTERS, Submitter
+from tasks.stages.table import STAGES
 
 
 class Future(PrefectFuture):
@@ -35,12 +36,12 @@ class Future(PrefectFuture):
 def submit(tmp_path, monkeypatch):
     """Submits stages that end as they are told: submit(stage, end, variant, **inputs)."""
     compute = SimpleNamespace(folder=tmp_path / "runs" / "0d00")
-    submitted = Submitter(compute)
+    monkeypatch.setattr(submitter, "current_compute", lambda: compute)
+    submitted = Submitter()
 
     def submit(stage, end, variant=None, **inputs):
-        task = SimpleNamespace(submit=lambda *arguments, **given: Future(end))
-        monkeypatch.setitem(submitter.TASKS, stage, task)
-        return submitted(stage, tiny(), variant, **inputs)
+        monkeypatch.setattr(submitter, "task_of", lambda _: SimpleNamespace(submit=lambda *_: Future(end)))
+        return submitted.submit(STAGES[stage], tiny(), variant, inputs)
 
     submit.results, submit.result, submit.folder = submitted.results, submitted.result, compute.folder
     return submit

@@ -19,9 +19,11 @@ from tasks.artifact import Artifact, read_artifact
 from tasks.caching import cache_key
 from tasks.execution.cache import cached
 from tasks.execution.child import StageOutcome
+from tasks.execution.compute import OPEN
 from tasks.execution.supervise import key_of, supervise
 from tasks.records.damage import pointer
 from tasks.seals import damages
+from tasks.stages.table import measure_drift
 
 EPOCH = {
     "event": "epoch",
@@ -66,6 +68,7 @@ def root(tmp_path, monkeypatch):
     monkeypatch.setenv("KDGAT_ROOT", str(tmp_path))
     with disable_run_logger():
         yield Paths(tmp_path)
+    OPEN.clear()
 
 
 @pytest.fixture
@@ -79,7 +82,8 @@ def graphs(root):
 
 
 def drift(graphs, here, config=None):
-    return supervise("drift", config or tiny(), None, {"reference": graphs, "graphs": graphs}, here)
+    OPEN[:] = [here]
+    return supervise(measure_drift, config or tiny(), None, {"trained_on": graphs, "graphs": graphs})
 
 
 def failed(graphs, end, epochs=0, config=None):
@@ -99,7 +103,7 @@ def test_what_a_stage_made_is_published_sealed_found_again_and_noted(root, graph
     made = drift(graphs, here)
     assert read_artifact(made.path, "drift") == made
     assert made.summary == {"seconds": 2.5, "peak_memory_mb": 1000.0}
-    key = cache_key("drift", tiny(), {"reference": graphs, "graphs": graphs})
+    key = cache_key(measure_drift, tiny(), {"trained_on": graphs, "graphs": graphs})
     assert pointer(root.cache, key).read_text() == str(made.path)
     (row,) = rows(root)
     assert (row["status"], row["reason"], row["attempt"], row["epochs"]) == ("completed", "completed", 1, 2)
@@ -122,7 +126,7 @@ def test_the_call_says_what_to_run_with_what_and_how_much_it_may_use(root, graph
     here = Here()
     drift(graphs, here)
     (call,), (needs,) = here.calls, here.needs
-    assert call.function == "tasks.stages.drift:drift"
+    assert call.function == "tasks.stages.drift:measure"
     assert call.arguments["graphs"] == graphs.model_dump(mode="json")
     assert (call.threads, call.memory_mb) == (3, needs.memory_mb)
     assert needs == ("cpu", 3 * 1024)
@@ -167,7 +171,7 @@ def test_attempts_that_end_at_the_walltime_go_on_as_long_as_they_have_new_epochs
 
 
 def test_running_out_of_memory_is_learnt_from_and_asks_for_more(root, graphs):
-    key = key_of("drift", tiny())
+    key = key_of(measure_drift, tiny())
     before = lesson(RunStore(root.store), key).factor
     asked = [failed(graphs, raising(StageOutOfMemory("it ran out"))) for _ in range(3)]
     assert [memory for _, memory in asked] == [3 * 1024, 6 * 1024, 9 * 1024]
@@ -208,7 +212,7 @@ def test_a_flow_that_was_stopped_tries_nothing_again(root, graphs):
 
 def test_the_next_version_asks_for_what_the_last_one_used(root, graphs):
     drift(graphs, Here())
-    learnt = lesson(RunStore(root.store), key_of("drift", tiny())).request_mb
+    learnt = lesson(RunStore(root.store), key_of(measure_drift, tiny())).request_mb
     assert learnt is not None
     assert 1000 < learnt < 3 * 1024
     here = Here()

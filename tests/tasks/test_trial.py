@@ -23,10 +23,11 @@ from kdgat_models.npz import read_npz
 from kdgat_models.registry import build
 from tasks.artifact import Artifact
 from tasks.plans.protocol import fold_artifact
-from tasks.stages.pool import capture_facts, pool
-from tasks.stages.protocol import protocol
-from tasks.stages.reports import REPORT, read_pool
-from tasks.stages.trial import SCORES, WINDOWS, trial
+from tasks.stages.pool import build as pool
+from tasks.stages.protocol import report as protocol
+from tasks.stages.reports import REPORT, SCORES, WINDOWS, read_pool
+from tasks.stages.survey import capture_facts
+from tasks.stages.trial import score as trial
 
 SETTINGS = {"preprocessing.feature_schema": "reference", "augmentation.copies": 1, "seed": 5}
 

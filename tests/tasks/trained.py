@@ -11,6 +11,7 @@ from kdgat_models.graphs.schemas import feature_schema
 from kdgat_models.graphs.vocabulary import Vocabulary
 from kdgat_models.registry import build
 from tasks.artifact import Artifact
+from tasks.stages.table import STAGES
 
 IDS = (16, 32, 48)
 THRESHOLDS = {"f1": 0.5, "fpr_0.05": 0.5, "fpr_0.01": 0.5, "fpr_0.001": 0.5}
@@ -20,7 +21,8 @@ def finished(root, model, scale="large", auxiliary="none", ids=IDS, inputs=None,
     """A model with fresh weights, in the folder that a run with these settings leaves behind."""
     config = tiny(model, scale, auxiliary, **settings)
     stage = {"dqn": "fusion"}.get(model, model)
-    folder = Paths(Path(root)).run_folder(config, stage, f"{model}{len(list(Path(root).rglob('artifact.json'))):010d}").path
+    family = STAGES[stage].family(Paths(Path(root)), config)
+    folder = Paths(Path(root)).run_folder(family, f"{model}{len(list(Path(root).rglob('artifact.json'))):010d}").path
     schema = feature_schema(config.preprocessing.feature_schema).describe()
     vocabulary = Vocabulary.seen_through(Vocabulary(tuple(ids)), config.identity)
     network = build(config, vocabulary.num_ids, schema)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import tiny
+from stage_runs import runs
 from torch import nn
 
 from config.sections import TrainingConfig
@@ -24,10 +25,12 @@ from kdgat_models.training.gat import GatObjective
 from kdgat_models.training.loop import fit
 from kdgat_models.training.objective import Draws, Objective
 from kdgat_models.training.vgae import VgaeObjective
-from tasks.stages.evaluation import evaluation
-from tasks.stages.fusion import fusion
-from tasks.stages.gat import gat
-from tasks.stages.vgae import vgae
+from tasks.stages.evaluation import evaluate as evaluation
+from tasks.stages.table import train_fusion, train_gat, train_vgae
+
+fusion = runs(train_fusion)
+gat = runs(train_gat)
+vgae = runs(train_vgae)
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that torch can use")
 

@@ -13,9 +13,10 @@ from config.cluster import SlurmProfile, load_profile
 from kdgat_models.errors import ClusterError, KdgatError, StageError, StageInterrupted, StageKilled, StageOutOfMemory
 from tasks.execution.dask_nodes import Scheduler
 from tasks.execution.rung import Rung
-from tasks.execution.runner import Needs, Placement, Pool, RunPlace
+from tasks.execution.runner import Needs, Placement, RunPlace
 from tasks.execution.slurm.jobs import ControllerAwayError, advice, cancel, end_of, in_queue, job_state
 from tasks.execution.slurm.script import Submissions, job_class, job_options
+from tasks.stage import Pool
 
 if TYPE_CHECKING:
     from distributed.security import Security

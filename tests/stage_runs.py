@@ -1,0 +1,17 @@
+"""A stage as the engine runs it, without the engine: the config lies in the folder, and the body is given its part of it."""
+
+from typing import Any
+
+from tasks.stage import Stage
+
+
+def runs(stage: Stage[Any, ...]):
+    """A function of (config, folder, inputs) that runs a stage in this process."""
+
+    def run(config, folder, *inputs, **named):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.json").write_text(config.model_dump_json())
+        part = stage.config_type.model_validate(stage.part_of(config))
+        return stage.body(part, folder, **stage.inputs_of(*inputs, **named))
+
+    return run
