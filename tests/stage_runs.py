@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from kdgat_models.files import write_json
 from tasks.stage import Stage
 
 
@@ -10,7 +11,7 @@ def runs(stage: Stage[Any, ...]):
 
     def run(config, folder, *inputs, **named):
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.json").write_text(config.model_dump_json())
+        write_json(folder / "config.json", config.model_dump(mode="json"))
         part = stage.config_type.model_validate(stage.part_of(config))
         return stage.body(part, folder, **stage.inputs_of(*inputs, **named))
 
