@@ -37,6 +37,7 @@ class OneOf:
         return name
 
 
+StageName = Annotated[str, OneOf("stages")]
 Convolution = Annotated[str, OneOf("convolutions")]
 Pooling = Annotated[str, OneOf("poolings")]
 Loss = Annotated[str, OneOf("losses")]

@@ -12,7 +12,7 @@ from config.resolver import check_key
 from config.variants import VARIANTS
 
 # What all variants of a run share, and with it every section and setting that decides on it.
-SHARED = ("preprocessing", "augmentation", "method", "modality")
+SHARED = ("preprocessing", "augmentation", "method", "modality", "pipeline", "hooks")
 OPTIONS = {"dataset": "--dataset", "model_type": "--models", "scale": "--variants"}
 
 

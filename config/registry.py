@@ -30,7 +30,23 @@ class KindEntry(NamedTuple):
 
 
 REGISTRY: dict[Kind, KindEntry] = {
-    "stages": KindEntry("stage", {}),
+    "stages": KindEntry(
+        "stage",
+        {
+            "ingest": "tasks.stages.table:ingest_captures",
+            "graphs": "tasks.stages.table:build_graphs",
+            "vgae": "tasks.stages.table:train_vgae",
+            "gat": "tasks.stages.table:train_gat",
+            "fusion": "tasks.stages.table:train_fusion",
+            "evaluation": "tasks.stages.table:evaluate_models",
+            "drift": "tasks.stages.table:measure_drift",
+            "pool": "tasks.stages.table:pool_datasets",
+            "trial": "tasks.stages.table:score_fold",
+            "protocol": "tasks.stages.table:report_protocol",
+            "ablation_score": "tasks.stages.table:score_level",
+            "ablation": "tasks.stages.table:report_ablation",
+        },
+    ),
     "networks": KindEntry("network", {}),
     "convolutions": KindEntry(
         "convolution",

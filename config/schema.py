@@ -5,6 +5,8 @@ once at the top of a flow, and lies beside every run and inside every checkpoint
 stage: a stage takes its record and nothing else, so what it reads is what its cache key is made of.
 """
 
+from typing import Annotated
+
 from pydantic import Field
 
 from config.sections import (
@@ -16,10 +18,12 @@ from config.sections import (
     FusionConfig,
     GATArchitecture,
     IdentityConfig,
+    Listed,
     LossConfig,
     Method,
     Modality,
     ModelType,
+    PipelineSequence,
     PreprocessingConfig,
     ResourcesConfig,
     Scale,
@@ -103,7 +107,11 @@ class FusionTraining(ModelTraining, Judging):
     fusion: FusionConfig = FusionConfig()
 
 
-class PipelineConfig(FusionTraining, GatTraining, VgaeTraining, GraphBuilding):
+class Everything(FusionTraining, GatTraining, VgaeTraining, GraphBuilding):
+    """All that results depend on: what a stage that somebody wrote is given."""
+
+
+class PipelineConfig(Everything):
     """One model of one scale on one dataset, and all that made it."""
 
     modality: Modality = "automotive"
@@ -111,3 +119,7 @@ class PipelineConfig(FusionTraining, GatTraining, VgaeTraining, GraphBuilding):
         default="relative", description="published: the method as published, which knows only the vehicles that it saw."
     )
     resources: ResourcesConfig = ResourcesConfig()
+    pipeline: PipelineSequence = PipelineSequence()
+    hooks: Annotated[tuple[str, ...], Listed] = Field(
+        default=(), description="Functions that are told what happens, as MODULE:FUNCTION (docs/extending.md)."
+    )

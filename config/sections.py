@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from config.choices import Convolution, FeatureSchema, FusionMethod, Loss, Pooling
+from config.choices import Convolution, FeatureSchema, FusionMethod, Loss, Pooling, StageName
 
 ModelType = Literal["vgae", "gat", "dqn"]
 SelfLoops = Literal["add", "replace"]
@@ -13,6 +13,7 @@ Method = Literal["relative", "published"]
 IdEncoding = Literal["none", "hash", "lookup"]
 Injection = Literal["single", "flood", "spoof", "fuzzing", "new_id", "replay", "masquerade", "suppress"]
 Modality = Literal["automotive"]
+PipelineStageName = Literal["ingest", "graphs", "vgae", "gat", "fusion", "evaluation"]
 BadRows = Literal["error", "quarantine"]  # rows that are no frames: an error, or set aside
 
 Probability = Annotated[float, Field(ge=0, lt=1)]
@@ -265,10 +266,35 @@ class DecisionConfig(Section):
     )
 
 
+def _listed(value: object) -> object:
+    """A text with commas as a list."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Listed = BeforeValidator(_listed)
+
+
+class PipelineSequence(Section):
+    """Which stages a run has, and in which order. A stage that is skipped or inserted changes what stands behind it."""
+
+    stages: Annotated[tuple[PipelineStageName, ...], Listed] = Field(
+        default=("ingest", "graphs", "vgae", "gat", "fusion", "evaluation"),
+        description="Stages in their order; each has to find what it needs.",
+    )
+    skip: Annotated[tuple[str, ...], Listed] = Field(default=(), description="Stages that are left out.")
+    insert: Annotated[tuple[str, ...], Listed] = Field(
+        default=(),
+        description="Stages of your own: after:STAGE:MODULE:CLASS or before:STAGE:MODULE:CLASS (docs/extending.md).",
+    )
+    hook_seconds: Positive = Field(
+        default=30.0, description="A hook that takes longer is left behind, and not called again in this run."
+    )
+
+
 class ResourcesConfig(Section):
     """Memory that stages ask for, and how often they are tried. No result depends on these settings."""
 
-    memory_gb: dict[str, Positive] = Field(
+    memory_gb: dict[StageName, Positive] = Field(
         default={},
         title="Memory (GB)",
         description="Memory of the first attempt at a stage, by its name; the others have defaults of their own.",

@@ -1,13 +1,14 @@
 """The main job: recorded traffic in, distilled and evaluated detectors out."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from prefect import flow
 from prefect.logging import get_run_logger
 from pydantic import Field
 
 from config.paths import Paths, default_root
+from config.schema import PipelineConfig
 from config.sections import BadRows
 from config.variants import DEFAULT_VARIANTS
 from tasks.artifact import Artifact
@@ -15,6 +16,7 @@ from tasks.execution.compute import open_compute
 from tasks.execution.engine import current_run, find_raw, side_by_side
 from tasks.execution.limits import one_at_a_time
 from tasks.execution.submitter import Submitter
+from tasks.hooks import AfterPipeline, BeforePipeline, tell
 from tasks.parameters import (
     ALL_MODELS,
     DatasetName,
@@ -28,7 +30,9 @@ from tasks.parameters import (
 )
 from tasks.plans.checks import RunRequest, planned_run
 from tasks.plans.nightly import register_champions
-from tasks.plans.training import PipelinePlan, all_settings
+from tasks.plans.sequence import GIVEN, Made, Step
+from tasks.plans.training import PipelinePlan, VariantPlan, all_settings
+from tasks.stage import behind
 from tasks.stages.table import build_graphs, evaluate_models, ingest_captures, train_fusion, train_gat, train_vgae
 
 
@@ -70,33 +74,70 @@ def train_pipeline(
     plan = planned_run(request, paths)
     for note in plan.notes:
         get_run_logger().warning(note)
-    names = [variant.name for variant in plan.variants]
+    names = tuple(variant.name for variant in plan.variants)
+    tell(BeforePipeline(dataset, names, plan.config, current_run()), plan.config, get_run_logger().warning)
     raw = find_raw(dataset, data_dir)
     with one_at_a_time(paths, "train", dataset, names), open_compute(runner, paths, current_run()), Submitter() as stages:
         evaluations = stages.results(*method(plan, raw, on_bad_rows))
+    tell(AfterPipeline(dataset, names, plan.config, current_run(), tuple(evaluations)), plan.config, get_run_logger().warning)
     if as_champions:
         register_champions(evaluations)
     return evaluations
 
 
 def method(plan: PipelinePlan, raw: Artifact, on_bad_rows: BadRows) -> list[Artifact]:
-    """Submit every stage of the pipeline in order; returns what stands for the evaluations."""
-    captures = ingest_captures.submit(plan.config, raw=raw, on_bad_rows=on_bad_rows)
-    graphs = build_graphs.submit(plan.config, captures=captures)
-    evaluations, large = [], {}
-    for name, config, trains, earlier, given in plan.variants:
-        built: dict[str, Any] = dict(earlier)
-        teacher = {model: given[model] or large.get(model) for model in config if config[model].auxiliary.distils}
-        if "vgae" in trains:
-            built["vgae"] = train_vgae.submit(config["vgae"], name, graphs=graphs, teacher=teacher.get("vgae"))
-        if "gat" in trains:
-            ranking = built["vgae"] if config["gat"].curriculum.ranked else None
-            built["gat"] = train_gat.submit(config["gat"], name, graphs=graphs, vgae=ranking, teacher=teacher.get("gat"))
-        if "dqn" in trains:
-            built["dqn"] = train_fusion.submit(config["dqn"], name, graphs=graphs, vgae=built["vgae"], gat=built["gat"])
-        evaluation = evaluate_models.submit(
-            config["dqn"], name, label=name, graphs=graphs, vgae=built["vgae"], gat=built["gat"], fusion=built["dqn"]
-        )
-        evaluations.append(evaluation)
-        large = built if name == "large" else large
+    """Submit every stage in the order of `pipeline.stages`; returns what stands for the evaluations."""
+    shared = Made({"raw": raw}, {})
+    for step in plan.steps.shared:
+        with behind(shared.inserted):
+            shared = shared.and_then(step, shared_stage(step, plan.config, shared, on_bad_rows))
+    large, evaluations = shared, []
+    for variant in plan.variants:
+        made = Made({**shared.artifacts, **variant.known()}, shared.inserted)
+        for step in plan.steps.of_variant:
+            with behind(made.inserted):
+                made = made.and_then(step, stage_of(step, variant, made, large))
+        large = made if variant.name == "large" else large
+        evaluations += [made["evaluation"]] if "evaluation" in made.artifacts else []
     return evaluations
+
+
+def shared_stage(step: Step, config: PipelineConfig, made: Made, on_bad_rows: BadRows) -> Artifact:
+    """Submit a stage that runs once, for all variants."""
+    match step.name:
+        case "ingest":
+            return ingest_captures.submit(config, raw=made["raw"], on_bad_rows=on_bad_rows)
+        case "graphs":
+            return build_graphs.submit(config, captures=made["captures"])
+    return inserted(step, config, None, made)
+
+
+def stage_of(step: Step, variant: VariantPlan, made: Made, large: Made) -> Artifact | None:
+    """Submit a stage of a variant; None: this run does not train that model. `large` has the teachers of this run."""
+    name, config = variant.name, variant.configs
+    vgae, gat, fusion = (made.get(model) for model in ("vgae", "gat", "fusion"))
+    match step.name:
+        case "vgae":
+            if "vgae" in variant.trains:
+                teacher = variant.teacher("vgae", large.get("vgae"))
+                return train_vgae.submit(config["vgae"], name, graphs=made["graphs"], teacher=teacher)
+        case "gat":
+            if "gat" in variant.trains:
+                teacher, ranking = variant.teacher("gat", large.get("gat")), vgae if config["gat"].curriculum.ranked else None
+                return train_gat.submit(config["gat"], name, graphs=made["graphs"], vgae=ranking, teacher=teacher)
+        case "fusion":
+            if "dqn" in variant.trains:
+                return train_fusion.submit(config["dqn"], name, graphs=made["graphs"], vgae=made["vgae"], gat=made["gat"])
+        case "evaluation":
+            return evaluate_models.submit(
+                config["dqn"], name, label=name, graphs=made["graphs"], vgae=vgae, gat=gat, fusion=fusion
+            )
+        case _:
+            return inserted(step, config["dqn"], name, made)
+    return None
+
+
+def inserted(step: Step, config: PipelineConfig, variant: str | None, made: Made) -> Artifact:
+    """Submit a stage that somebody wrote."""
+    there = {name: artifact for name, artifact in made.artifacts.items() if name != GIVEN}
+    return step.stage.submit(config, variant, reference=step.reference, of_variant=variant, makes=step.makes, artifacts=there)

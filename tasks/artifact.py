@@ -20,6 +20,7 @@ class Artifact(BaseModel):
     path: Path
     digest: str
     summary: dict[str, Any] = {}  # small figures for tables and logs
+    stands_for: "Artifact | None" = None  # one that is used in the place of this one, which had nothing to do
 
     def publish(self) -> None:
         """Mark the artifact's folder as whole, and seal its files."""

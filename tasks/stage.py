@@ -29,6 +29,20 @@ class Engine(Protocol):
 _ENGINE: ContextVar[Engine] = ContextVar("engine")
 
 
+_BEHIND: ContextVar[dict[str, Artifact] | None] = ContextVar("behind", default=None)
+BEHIND = "behind"  # name of the input that holds what a stage stands behind
+
+
+@contextmanager
+def behind(inserted: dict[str, Artifact]) -> Iterator[None]:
+    """Let stages that are submitted meanwhile wait for these, and count what they are in their cache keys."""
+    token = _BEHIND.set(inserted)
+    try:
+        yield
+    finally:
+        _BEHIND.reset(token)
+
+
 @contextmanager
 def submitting_to(engine: Engine) -> Iterator[None]:
     """Let stages be submitted to `engine` meanwhile."""
@@ -69,7 +83,10 @@ class Stage(Generic[C, P]):
         engine = _ENGINE.get(None)
         if engine is None:
             raise RuntimeError(f"{self.name} was submitted outside of a flow; its body may be called instead")
-        return cast("Artifact", engine.submit(self, config, variant, self.inputs_of(*inputs, **named)))
+        given = self.inputs_of(*inputs, **named)
+        if inserted := _BEHIND.get():
+            given[BEHIND] = inserted
+        return cast("Artifact", engine.submit(self, config, variant, given))
 
     def inputs_of(self, *inputs: P.args, **named: P.kwargs) -> dict[str, Any]:
         """Inputs by name, with the defaults of those that are left out."""

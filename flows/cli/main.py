@@ -277,7 +277,7 @@ def _print_results(evaluations: list[Any], as_json: bool) -> None:
             )
         )
         return
-    show(results_table(reports))
+    show(results_table(reports) if reports else "Nothing was evaluated: the pipeline of this run has no evaluation.")
     paths = Paths(default_root())
     written = [{"what": f"evaluation {item.summary['variant']}", "path": str(item.path)} for item in evaluations]
     written += [

@@ -50,7 +50,7 @@ class Preview:
     def submit(self, stage: Stage[Any, ...], config: PipelineConfig, variant: str | None, inputs: dict[str, Any]) -> Any:
         """Note what a stage would do; returns its cached artifact, or that it is made by this run."""
         found = None
-        if UNKNOWN not in [value for value in inputs.values() if isinstance(value, str)]:
+        if not _unknown(inputs):
             found = cached(self._paths.cache, cache_key(stage, config, inputs))
         asked = self._request(stage, config)
         seconds, path = self._seconds(stage, config), str(found.path) if found else None
@@ -73,6 +73,13 @@ class Preview:
             wanted |= {"model_type": config.model_type, "scale": config.scale, "auxiliary": config.auxiliary.name}
         alike = [row["seconds"] for row in self._runs if all(row[name] == value for name, value in wanted.items())]
         return median(alike) if alike else None
+
+
+def _unknown(value: Any) -> bool:
+    """Whether a part of it is still to be made."""
+    if isinstance(value, dict | list | tuple):
+        return any(map(_unknown, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, str) and value == UNKNOWN
 
 
 def raw_or_unknown(dataset: str, data_dir: Path | None, paths: Paths) -> Artifact:

@@ -1,6 +1,7 @@
 """The life of one attempt at a stage: run folder, memory request, run store, worker, tracking, publication."""
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,15 +15,17 @@ from kdgat_models.errors import StageError
 from kdgat_models.files import write_json, write_text
 from kdgat_models.runs.memory import Lesson, StageKey, learn, lesson
 from kdgat_models.runs.store import RunStore
+from tasks import hooks
 from tasks.artifact import Artifact
 from tasks.caching import cache_key
 from tasks.execution.attempts import Past, Request, due, request
 from tasks.execution.child import StageCall, StageOutcome
 from tasks.execution.compute import Compute, current_compute
 from tasks.execution.runner import Needs
+from tasks.hooks import AfterEpoch, AfterStage, BeforeStage, StageFailed
 from tasks.records import reporting, tracking
 from tasks.records.damage import pointer, require_whole
-from tasks.stage import Stage
+from tasks.stage import BEHIND, Stage
 
 
 class Execution(NamedTuple):
@@ -52,14 +55,31 @@ def supervise(stage: Stage[Any, ...], config: PipelineConfig, variant: str | Non
         logger.warning("%s", sentence)
     write_json(execution.folder.path / INPUTS, {name: _jsonable(value) for name, value in inputs.items()})
     store.write_run("start", {**execution.row, "status": "running"})
-    progress = reporting.Progress(reporting.listener(stage.name, variant, logger), time.time())
+    tell_epoch = _epochs_to_hooks(execution, variant, logger)
+    progress = reporting.Progress(reporting.listener(stage.name, variant, logger, tell_epoch), time.time())
+    before = BeforeStage(stage.name, variant, execution.config, execution.folder.path, execution.past.number)
+    hooks.tell(before, config, logger.warning)
     try:
         outcome = compute.run(_call(execution, inputs, compute), _needs(execution), progress)
         require_whole(paths, inputs, logger.warning)  # what they turned into meanwhile is not what the key says
     except BaseException as error:
         _note_end(store, execution, error, "stopped" if compute.closed else None, progress, logger)
         raise
-    return _publish(paths, execution, key, {**execution.row, **progress.figures()}, outcome)
+    artifact = _publish(paths, execution, key, {**execution.row, **progress.figures()}, outcome)
+    after = AfterStage(stage.name, variant, execution.config, artifact, execution.folder.run_id, execution.past.pipeline_run)
+    hooks.tell(after, config, logger.warning)
+    return artifact
+
+
+def _epochs_to_hooks(execution: Execution, variant: str | None, logger: Any) -> Callable[[dict[str, Any]], None]:
+    """Tells hooks of each epoch that a stage says it has done."""
+
+    def tell(said: dict[str, Any]) -> None:
+        if said["event"] == "epoch":
+            figures = {name: said[name] for name in ("epoch", "max_epochs", "train", "validation", "seconds")}
+            hooks.tell(AfterEpoch(execution.stage.name, variant, **figures), execution.config, logger.warning)
+
+    return tell
 
 
 def key_of(stage: Stage[Any, ...], config: PipelineConfig) -> StageKey:
@@ -126,7 +146,7 @@ def _call(execution: Execution, inputs: dict[str, Any], compute: Compute) -> Sta
         function=f"{stage.module}:{stage.body.__qualname__}",
         arguments={
             "config": stage.part_of(execution.config),
-            **{name: _jsonable(value) for name, value in inputs.items()},
+            **{name: _jsonable(value) for name, value in inputs.items() if name != BEHIND},
         },
         folder=str(execution.folder.path),
         memory_mb=execution.asked.memory_mb,
@@ -158,6 +178,10 @@ def _note_end(
     said = f"{execution.stage.name}: attempt {row['attempt']} ended ({reason.replace('_', ' ')})"
     # An error that is final is said by the flow, once.
     logger.warning("%s", f"{said}: {error}; it is tried again" if known.retry else f"{said}; it is not tried again")
+    failed = StageFailed(
+        execution.stage.name, row["variant"], execution.config, execution.folder.path, end["error"], known.retry
+    )
+    hooks.tell(failed, execution.config, logger.warning)
 
 
 def _publish(paths: Paths, execution: Execution, key: str, row: dict[str, Any], outcome: StageOutcome) -> Artifact:
@@ -178,7 +202,7 @@ def _publish(paths: Paths, execution: Execution, key: str, row: dict[str, Any], 
 
 def _jsonable(value: Any) -> Any:
     if isinstance(value, Artifact):
-        return value.model_dump(mode="json")
+        return (value.stands_for or value).model_dump(mode="json")
     if isinstance(value, list | tuple):
         return [_jsonable(item) for item in value]
     if isinstance(value, dict):

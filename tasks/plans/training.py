@@ -16,6 +16,7 @@ from kdgat_models.errors import CheckpointError
 from tasks.artifact import Artifact
 from tasks.parameters import ALL_MODELS
 from tasks.plans.distillation import Choice, ChosenVariant, check_names, choose
+from tasks.plans.sequence import Steps, steps_of
 from tasks.plans.teachers import (
     STAGE_OF,
     Candidate,
@@ -42,6 +43,14 @@ class VariantPlan(NamedTuple):
     earlier: dict[str, Artifact | None]  # models that are needed and trained before
     teachers: dict[str, Artifact | None]  # from disk; None: of this run's `large` variant, or none needed
 
+    def known(self) -> dict[str, Artifact]:
+        """Models that were trained before, by the names of their artifacts."""
+        return {STAGE_OF[model]: artifact for model, artifact in self.earlier.items() if artifact is not None}
+
+    def teacher(self, model: str, of_this_run: Artifact | None) -> Artifact | None:
+        """Who teaches a model; None: nobody does."""
+        return (self.teachers[model] or of_this_run) if self.configs[model].auxiliary.distils else None
+
 
 class PipelinePlan(NamedTuple):
     """All variants, the teachers' variant first."""
@@ -50,6 +59,7 @@ class PipelinePlan(NamedTuple):
     variants: tuple[VariantPlan, ...]
     notes: tuple[str, ...]  # what the user has to know of how the request was read
     config: PipelineConfig  # for the stages that all variants share: without what is aimed at one of them
+    steps: Steps
 
 
 def plan_pipeline(  # noqa: PLR0913  all of them by name
@@ -82,7 +92,10 @@ def plan_pipeline(  # noqa: PLR0913  all of them by name
     """
     dataset_entry(dataset)
     settings, given = overrides or {}, teachers or {}
+    shared = _shared_config(dataset, settings)
+    steps = steps_of(shared.pipeline)
     choice = choose(variants, models, distillation)
+    choice = choice._replace(models=tuple(model for model in choice.models if STAGE_OF[model] in steps))
     check_overrides(settings, [name for chosen in choice.variants for name in dict.fromkeys(chosen.names)])
     _check_given_teachers(given, choice)
     notes, plans = list(choice.notes), []
@@ -102,7 +115,20 @@ def plan_pipeline(  # noqa: PLR0913  all of them by name
                 found[model] = find_teacher(configs[model], paths, known_ids)
         earlier = _earlier(configs, choice.models, paths, known_ids)
         plans.append(VariantPlan(chosen.variant.name, configs, choice.models, earlier, found))
-    return PipelinePlan(dataset, tuple(plans), tuple(dict.fromkeys(notes)), _shared_config(dataset, settings))
+    _check_ranking(plans, steps)
+    return PipelinePlan(dataset, tuple(plans), tuple(dict.fromkeys(notes)), shared, steps)
+
+
+def _check_ranking(plans: Sequence[VariantPlan], steps: Steps) -> None:
+    """A classifier whose windows are ranked stands behind the autoencoder that ranks them."""
+    names = [step.name for step in steps.of_variant]
+    for plan in plans:
+        sampling = plan.configs["gat"].curriculum
+        if "gat" in plan.trains and sampling.ranked and ("vgae" not in names or names.index("vgae") > names.index("gat")):
+            raise ConfigError(
+                f"pipeline.stages: gat misses its input vgae, by which curriculum.sampling={sampling.sampling} ranks windows: "
+                f"vgae is skipped, or stands behind it. Write vgae before gat, or set curriculum.sampling=balanced"
+            )
 
 
 def all_settings(overrides: Mapping[str, Any] | None, seed: int, resources: ResourcesConfig | None) -> dict[str, Any]:
@@ -223,7 +249,8 @@ def plan_evaluation(
             f"a setting is aimed at {', '.join(sorted(unused))}, of which {dataset} has no finished model; {train}"
         )
     notes += [f"not trained yet and left out: {', '.join(missing)}; {train}"] if missing else []
-    return PipelinePlan(dataset, tuple(chosen), tuple(dict.fromkeys(notes)), _shared_config(dataset, settings))
+    shared = _shared_config(dataset, settings)
+    return PipelinePlan(dataset, tuple(chosen), tuple(dict.fromkeys(notes)), shared, steps_of(shared.pipeline))
 
 
 def _trained_before(dataset: str, variant: Variant, settings: Mapping[str, Any], paths: Paths, notes: list[str]) -> VariantPlan:

@@ -15,14 +15,18 @@ from tasks.stages.reports import read_epochs, read_metrics
 LISTENERS: list[Callable[[str, dict[str, Any]], None]] = []
 
 
-def listener(stage: str, variant: str | None, logger: Any) -> Callable[[dict[str, Any]], None]:
-    """A handler that logs a stage's events and passes them on."""
+def listener(
+    stage: str, variant: str | None, logger: Any, *more: Callable[[dict[str, Any]], None]
+) -> Callable[[dict[str, Any]], None]:
+    """A handler that logs a stage's events and passes them on, to `more` too."""
     name = f"{stage} {variant}" if variant else stage
 
     def handle(event: dict[str, Any]) -> None:
         logger.log(logging.INFO, "%s", f"{name}: {describe(event)}")
         for show in LISTENERS:
             show(name, event)
+        for tell in more:
+            tell(event)
 
     return handle
 
