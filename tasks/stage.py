@@ -67,6 +67,7 @@ class Stage(Generic[C, P]):
     title: str  # of its runs in Prefect; may name {variant} and parts of {config}
     folder: str  # what its run folders are called; may name parts of {config}
     shared: bool = False  # no model is trained: all variants share the result
+    trains: bool = False  # a model, which leaves a row of figures for each epoch
     pool: Pool = "cpu"
     memory_gb: float = 4.0  # of the first attempt, if nothing was learnt and resources.memory_gb does not say
     code: tuple[str, ...] = ()  # modules beside the body's own that the result depends on
@@ -103,11 +104,6 @@ class Stage(Generic[C, P]):
     def module(self) -> str:
         """Where the body is."""
         return self.body.__module__
-
-    @property
-    def trains(self) -> bool:
-        """Whether a model is trained."""
-        return "training" in self.config_type.model_fields
 
     def part_of(self, config: PipelineConfig) -> dict[str, Any]:
         """The part of a config that the stage reads, as JSON."""

@@ -7,6 +7,8 @@ from pathlib import Path
 from kdgat_models.errors import DatasetError
 from tasks.hooks import AfterEpoch, AfterPipeline, AfterStage, BeforePipeline, BeforeStage, StageFailed
 
+OURS = ("config.json", "inputs.json", "stage.log", "artifact.json")
+
 
 class WindowCount:
     """A check: says how many windows there are."""

@@ -25,9 +25,13 @@ ingest_captures = Stage(
 build_graphs = Stage(
     "graphs", graphs.build, makes="graphs", title="graphs {config.dataset}", folder="graphs", shared=True, memory_gb=3.0
 )
-train_vgae = Stage("vgae", vgae.train, makes="vgae", title="vgae {variant}", folder="autoencoder", pool="gpu")
-train_gat = Stage("gat", gat.train, makes="gat", title="gat {variant}", folder="{config.curriculum.sampling}", pool="gpu")
-train_fusion = Stage("fusion", fusion.train, makes="fusion", title="fusion {variant}", folder="fusion_{config.fusion.method}")
+train_vgae = Stage("vgae", vgae.train, makes="vgae", title="vgae {variant}", folder="autoencoder", trains=True, pool="gpu")
+train_gat = Stage(
+    "gat", gat.train, makes="gat", title="gat {variant}", folder="{config.curriculum.sampling}", trains=True, pool="gpu"
+)
+train_fusion = Stage(
+    "fusion", fusion.train, makes="fusion", title="fusion {variant}", folder="fusion_{config.fusion.method}", trains=True
+)
 evaluate_models = Stage(
     "evaluation",
     evaluation.evaluate,
