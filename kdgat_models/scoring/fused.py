@@ -10,6 +10,7 @@ from kdgat_models.errors import CheckpointError
 from kdgat_models.extraction.extract import Extracted
 from kdgat_models.fusion.inputs import BaseModels
 from kdgat_models.fusion.method import FusionMethod, fused_scores
+from kdgat_models.graphs.dataset import GraphDataset
 from kdgat_models.graphs.finite import Origin
 from kdgat_models.graphs.store import GraphData
 from kdgat_models.scoring.models import LoadedModel
@@ -48,3 +49,19 @@ class FusedDetector(NamedTuple):
         """
         inputs, extracted = self.base.run(data, windows)
         return FusedScores(fused_scores(self.method, inputs, Origin(data.store, windows)), extracted)
+
+
+def base_models(dataset: GraphDataset, models: Mapping[str, LoadedModel], rule: str) -> BaseModels:
+    """The base models of a fusion that is to be trained; their views are one half at the thresholds of the decision rule.
+
+    Args:
+        dataset: On whose normal validation windows the spread of their scores is measured.
+        models: By name.
+        rule: The decision rule.
+
+    Raises:
+        CheckpointError: a model has no threshold of this rule.
+        NonFiniteError: a model gives a feature or a score that is not finite.
+    """
+    networks = {name: model.network for name, model in models.items()}
+    return BaseModels.of(dataset, networks, {name: model.checkpoint.figure(rule) for name, model in models.items()})

@@ -116,10 +116,10 @@ def chosen_folds(
     Raises:
         ConfigError: there is no such fold; the known ones are named.
     """
-    from tasks.stages.survey import capture_facts
+    from tasks.stages.reports import capture_facts
 
     protocol = plan.protocol.protocol
-    folds = {fold.name: fold for fold in make_folds(protocol, capture_facts(pools[plan.pool_of(BASE)]))}
+    folds = {fold.name: fold for fold in make_folds(protocol, capture_facts(pools[plan.pool_of(BASE)].path))}
     unknown = [name for name in names or () if name not in folds]
     if unknown:
         raise ConfigError(f"unknown fold {', '.join(unknown)!r}; {protocol} has: {', '.join(folds)}")

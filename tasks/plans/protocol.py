@@ -81,9 +81,9 @@ def plan_protocol(
 
 def fold_artifacts(protocol: str, pool: Artifact, reference: Artifact, paths: Paths) -> list[tuple[Fold, Artifact, Artifact]]:
     """Each fold, with its graphs of both schemas."""
-    from tasks.stages.survey import capture_facts
+    from tasks.stages.reports import capture_facts
 
-    folds = make_folds(protocol, capture_facts(pool))
+    folds = make_folds(protocol, capture_facts(pool.path))
     both = (pool, reference)
     return [(fold, *(fold_artifact(protocol, fold, graphs, paths) for graphs in both)) for fold in folds]  # type: ignore[misc]
 

@@ -17,7 +17,7 @@ from config.schema import PipelineConfig
 from config.sections import AuxiliaryConfig
 from kdgat_models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from kdgat_models.errors import CheckpointError, SchemaError
-from kdgat_models.evaluation.calibration import calibration_windows
+from kdgat_models.evaluation.calibration import calibrated_thresholds, calibration_windows
 from kdgat_models.evaluation.thresholds import choose_thresholds
 from kdgat_models.files import digest_files, digest_json, write_json
 from kdgat_models.fusion.inputs import BaseModels
@@ -32,7 +32,6 @@ from kdgat_models.importing.vocabulary import EmbeddingRows, read_vocabulary
 from kdgat_models.registry import REGISTRY, restore
 from tasks.artifact import Artifact, read_artifact
 from tasks.stages.table import STAGES, build_graphs
-from tasks.stages.training import calibration_thresholds, labels_of
 
 BASES = ("vgae", "gat")  # of a fusion
 
@@ -140,7 +139,7 @@ def _base(request: ImportRequest, state: State, stated: Mapping[str, Any], graph
     made = Checkpoint(config, dataset.schema, known.vocabulary, {}, tensors, {})
     extractor = REGISTRY[config.model_type].extractor
     assert extractor is not None
-    thresholds = calibration_thresholds(restore(made), extractor, dataset.through(known.vocabulary))
+    thresholds = calibrated_thresholds(restore(made), extractor, dataset.through(known.vocabulary))
     return made._replace(thresholds=thresholds)
 
 
@@ -165,7 +164,7 @@ def _fusion(
     windows = calibration_windows(dataset.train)
     inputs, _ = base.run(dataset.train_data(), windows)
     thresholds = (
-        choose_thresholds(fused_scores(method, inputs, Origin(dataset.train, windows)), labels_of(dataset, windows))
+        choose_thresholds(fused_scores(method, inputs, Origin(dataset.train, windows)), dataset.train.label[windows])
         | base.saved_scales()
     )
     return made._replace(thresholds=thresholds), {"graphs": graphs, **artifacts}

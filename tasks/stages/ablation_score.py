@@ -16,26 +16,24 @@ def score(
     The threshold is that of `decision.rule` on calibration windows, for a fusion too.
     """
     from kdgat_models.evaluation.ablation.effects import SCORE
-    from kdgat_models.evaluation.calibration import calibration_windows
     from kdgat_models.evaluation.metrics import window_metrics
     from kdgat_models.evaluation.thresholds import EVEN_ODDS, choose_thresholds
     from kdgat_models.graphs.dataset import GraphDataset
-    from kdgat_models.graphs.fold import read_fold
-    from tasks.stages.level_scores import alone, fused
+    from kdgat_models.scoring.fold import FoldWindows, fusion_scores, model_scores
+    from kdgat_models.scoring.models import open_model
 
-    dataset = GraphDataset(graphs.path)
-    store, fold = dataset.train, read_fold(graphs.path)
-    calibration = calibration_windows(store)
-    test = store.windows_of(fold.test)
+    windows = FoldWindows.of(GraphDataset(graphs.path))
     own: float | None = None
     if vgae is None or fusion is None:
-        scores, own = [alone(dataset, gat, windows) for windows in (calibration, test)], EVEN_ODDS
+        scores, own = model_scores(windows, open_model(gat.path, windows.dataset, "gat"), "gat"), EVEN_ODDS
     else:
-        scores = [fused(dataset, gat, vgae, fusion, windows) for windows in (calibration, test)]
-    threshold = choose_thresholds(scores[0], store.label[calibration], own)[config.decision.rule]
-    metrics = window_metrics(store.label[test], scores[1], threshold)
-    emit("log", message=f"scored {len(test)} windows of {len(fold.test)} captures")
-    content = {"fold": fold.name, "seed": config.seed, "threshold": threshold, **metrics}
+        given = {"vgae": vgae, "gat": gat}
+        models = {name: open_model(artifact.path, windows.dataset, name) for name, artifact in given.items()}
+        scores = fusion_scores(windows, open_model(fusion.path, windows.dataset, "dqn"), models)
+    threshold = choose_thresholds(scores.calibration, windows.calibration_labels, own)[config.decision.rule]
+    metrics = window_metrics(windows.test_labels, scores.test, threshold)
+    emit("log", message=f"scored {len(windows.test)} windows of {len(windows.fold.test)} captures")
+    content = {"fold": windows.fold.name, "seed": config.seed, "threshold": threshold, **metrics}
     write_json(folder / SCORE, content)
     summary = {name: content[name] for name in ("fold", "seed", "f1", "roc_auc")}
     return Artifact(kind="ablation_score", path=folder, digest=digest_json(content), summary=summary)

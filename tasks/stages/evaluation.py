@@ -31,26 +31,31 @@ def evaluate(
 
     from kdgat_models.evaluation.metrics import ALL
     from kdgat_models.evaluation.report import split_report
+    from kdgat_models.evaluation.score_table import write_scores
     from kdgat_models.graphs.dataset import GraphDataset
+    from kdgat_models.scoring.models import open_model
+    from kdgat_models.scoring.split import SplitScorer
     from tasks.stages.narration import emit_windows
-    from tasks.stages.scoring import Scorer, write_scores
 
     dataset = GraphDataset(graphs.path)
     stores = dataset.test_stores()
     if not any(len(store) for store in stores.values()):
         raise DatasetError(f"{config.dataset} has no window in any test split; add captures to one of its test_ folders")
-    score = Scorer(dataset, vgae, gat, fusion, config.decision.rule)
+    given = {"vgae": vgae, "gat": gat}
+    models = {name: open_model(artifact.path, dataset, name) for name, artifact in given.items() if artifact}
+    fused = open_model(fusion.path, dataset, "dqn") if fusion and len(models) == len(given) else None
+    scorer = SplitScorer(models, fused, config.decision.rule)
     rows: list[dict[str, Any]] = []
     for split, store in stores.items():
         if not len(store):
             emit("log", message=f"{split} has no whole window and is not evaluated")
             continue
-        detectors = score(store)
+        detectors = scorer.detectors(store)
         rows += split_report(split, store, detectors)
-        write_scores(folder / "scores" / f"{split}.parquet", store, detectors, score.suspects(store))
+        write_scores(folder / "scores" / f"{split}.parquet", store, detectors, scorer.suspects(store))
         emit_windows(split, store, np.arange(len(store)))
     rows = [{"variant": label, **row} for row in rows]
     write_json(folder / METRICS, {"dataset": config.dataset, "variant": label, "occasion": occasion, "rows": rows})
-    fused = [row["f1"] for row in rows if row["attack"] == ALL and row["f1"] is not None]
-    summary = {"variant": label, "splits": len(stores), "mean_f1": float(np.mean(fused)) if fused else None}
+    found = [row["f1"] for row in rows if row["attack"] == ALL and row["f1"] is not None]
+    summary = {"variant": label, "splits": len(stores), "mean_f1": float(np.mean(found)) if found else None}
     return Artifact(kind="evaluation", path=folder, digest=digest_json(rows), summary=summary)

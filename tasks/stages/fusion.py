@@ -14,9 +14,11 @@ def train(config: FusionTraining, folder: Path, graphs: Artifact, vgae: Artifact
     """
     from kdgat_models.fusion.inputs import fusion_data
     from kdgat_models.fusion.methods import METHODS, chosen_method
+    from kdgat_models.fusion.thresholds import fusion_thresholds
     from kdgat_models.graphs.dataset import GraphDataset
     from kdgat_models.graphs.splits import CALIBRATION, VALIDATION
-    from tasks.stages.models import base_models, fusion_thresholds
+    from kdgat_models.scoring.fused import base_models
+    from kdgat_models.scoring.models import open_trained_on
     from tasks.stages.narration import emit_distillation, emit_splits
     from tasks.stages.training import fit_and_keep, new_network, publish_model
 
@@ -27,7 +29,8 @@ def train(config: FusionTraining, folder: Path, graphs: Artifact, vgae: Artifact
         "log",
         message="fusion learns from the validation windows; it stops, and its thresholds are chosen, by calibration windows",
     )
-    base = base_models(dataset, vgae, gat, config.decision.rule)
+    models = {artifact.kind: open_trained_on(artifact.path, dataset, artifact.kind) for artifact in (vgae, gat)}
+    base = base_models(dataset, models, config.decision.rule)
     train, held_out = (fusion_data(base, dataset, dataset.train.windows(role)) for role in (VALIDATION, CALIBRATION))
     method = new_network(config, dataset, chosen_method)
     objective = METHODS[config.fusion.method].objective(method, train, held_out, config)

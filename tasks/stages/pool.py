@@ -3,25 +3,29 @@
 from pathlib import Path
 from typing import Any
 
-from config.catalog import dataset_entry
+from config.catalog import dataset_entry, stated_vehicle
 from config.schema import GraphBuilding
 from kdgat_models.errors import DatasetError
 from kdgat_models.files import digest_json, write_json
 from tasks.artifact import Artifact
 from tasks.stages.events import emit
-from tasks.stages.reports import CAPTURES, UNTRAINED_SCORES, read_ingest
+from tasks.stages.reports import AUDIT, CAPTURES, UNTRAINED_SCORES, read_ingest
 
 
 def build(config: GraphBuilding, folder: Path, captures: list[Artifact], datasets: list[str]) -> Artifact:
     """Build one store out of all captures of `datasets`, each called DATASET/SPLIT/CAPTURE; duplicates count once."""
+    from kdgat_models.evaluation.protocols.survey import CaptureSource, survey
     from kdgat_models.graphs.build import NamedCapture, build_store
     from kdgat_models.graphs.dataset import TRAIN_STORE
-    from tasks.stages.survey import survey
 
     rows = [row for artifact, dataset in zip(captures, datasets, strict=True) for row in _rows(artifact, dataset)]
     if not rows:
         raise DatasetError("no capture to build graphs of")
-    surveyed = survey(rows, config.preprocessing, folder / UNTRAINED_SCORES)
+    sources = [CaptureSource(row["name"], Path(row["path"]), _stated_vehicle(row)) for row in rows]
+    window = config.preprocessing
+    vehicles, audit = survey(sources, folder / UNTRAINED_SCORES, window.window_size, window.stride)
+    write_json(folder / AUDIT, {"overlaps": [overlap._asdict() for overlap in audit.overlaps], "groups": audit.groups})
+    surveyed = [{"vehicle": vehicles[row["name"]], "group": audit.groups[row["name"]]} for row in rows]
     named = [NamedCapture(row["name"], Path(row["path"]), row["attack"]) for row in rows]
     report = build_store(named, folder / TRAIN_STORE, config.preprocessing, config.augmentation, training=True)
     emit("graphs", store="pool", windows=report.windows, frames=report.frames)
@@ -52,3 +56,8 @@ def _rows(artifact: Artifact, dataset: str) -> list[dict[str, Any]]:
         }
         for row in read_ingest(artifact.path).unique
     ]
+
+
+def _stated_vehicle(row: dict[str, Any]) -> str | None:
+    """The vehicle of a capture as the catalogue says, if it does."""
+    return stated_vehicle(row["dataset"], row["split"], row["name"].rsplit("/", 1)[-1])

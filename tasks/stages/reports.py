@@ -6,12 +6,13 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, RootModel
 
 from config.paths import METRICS
+from kdgat_models.evaluation.protocols.protocol import CaptureFacts
 from kdgat_models.files import read_record
 from kdgat_models.graphs.fold import FoldRecord
 
 INGEST, HISTORY, DRIFT, REPORT = "ingest_report.json", "epochs.json", "drift.json", "report.json"
 CAPTURES, AUDIT, TRIAL = "captures.json", "audit.json", "trial.json"
-SCORES, WINDOWS, UNTRAINED_SCORES = "scores.npz", "windows.npz", "untrained"  # of a trial, and of a pool
+UNTRAINED_SCORES = "untrained"  # folder of a pool
 ROW = frozenset({"variant", "model", "split", "attack", "threshold", "f1", "roc_auc", "precision", "recall", "fpr"})
 
 Scalar = str | int | float | None
@@ -124,6 +125,11 @@ def read_ingest(folder: Path) -> IngestReport:
 
 def read_pool(folder: Path) -> tuple[PooledCapture, ...]:
     return read_record(folder / CAPTURES, RootModel[tuple[PooledCapture, ...]]).root
+
+
+def capture_facts(folder: Path) -> list[CaptureFacts]:
+    """What a protocol has to know of the captures of a pool."""
+    return [CaptureFacts(*(getattr(row, field) for field in CaptureFacts._fields)) for row in read_pool(folder)]
 
 
 def read_audit(folder: Path) -> Audit:

@@ -1,4 +1,4 @@
-"""What all training stages share: new networks and teachers, fitting, choosing thresholds, publishing a checkpoint."""
+"""What all training stages share: new networks and teachers, fitting, publishing a checkpoint."""
 
 import platform
 from collections.abc import Callable, Mapping
@@ -6,25 +6,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from config.files import load_config
-from config.schema import GatTraining, ModelTraining
+from config.schema import ModelTraining
 from config.sections import TrainingConfig
 from kdgat_models.checkpoint import TENSORS, Checkpoint, FromConfig, N, load_checkpoint, restore, save_checkpoint
 from kdgat_models.errors import MissingTeacherError, ResumeError
-from kdgat_models.evaluation.calibration import calibration_windows, temperature
-from kdgat_models.evaluation.thresholds import EVEN_ODDS, choose_thresholds
-from kdgat_models.extraction.extract import Extractor, extract
-from kdgat_models.extraction.vgae import VgaeFeatures
 from kdgat_models.files import write_json
 from kdgat_models.graphs.dataset import GraphDataset
-from kdgat_models.graphs.splits import TRAIN
-from kdgat_models.networks.vgae import VGAE
-from kdgat_models.training.curriculum import Sampler, make_sampler
 from kdgat_models.training.loop import FitResult, choose_device, fit
 from kdgat_models.training.objective import Objective
 from tasks.artifact import Artifact
@@ -77,30 +68,6 @@ def fit_and_keep(objective: Objective[Any], training: TrainingConfig, seed: int,
         result = fit(objective, training, seed, folder / STATE_FILE, emit_epoch)
     write_json(folder / HISTORY, [report._asdict() for report in result.history])
     return result
-
-
-def calibration_thresholds(network: nn.Module, extractor: Extractor, dataset: GraphDataset) -> dict[str, float]:
-    """Thresholds of a base model, and its temperature if its score is a log-odds: all from calibration windows."""
-    windows = calibration_windows(dataset.train)
-    scores = extract(network, extractor, dataset.train_data(), windows).scores
-    labels = labels_of(dataset, windows)
-    if extractor.log_odds:
-        return choose_thresholds(scores, labels, EVEN_ODDS) | {"temperature": temperature(scores, labels)}
-    return choose_thresholds(scores, labels)
-
-
-def ranked_sampler(config: GatTraining, dataset: GraphDataset, vgae: Artifact | None) -> Sampler:
-    """The windows of each epoch; if the curriculum ranks normal windows, then by the error of the autoencoder."""
-    normal, attack = (dataset.train.windows(TRAIN, label) for label in (0, 1))
-    difficulty: NDArray[np.float32] | None = None
-    if config.curriculum.ranked and vgae is not None:
-        network = load_model(vgae, dataset, VGAE.from_config, choose_device(config.training.device))
-        difficulty = extract(network, VgaeFeatures(), dataset.train_data(), normal).scores.astype(np.float32)
-    return make_sampler(normal, attack, difficulty, config.curriculum)
-
-
-def labels_of(dataset: GraphDataset, windows: NDArray[np.int64]) -> NDArray[np.uint8]:
-    return dataset.train.label[windows]
 
 
 def publish_model(

@@ -4,13 +4,12 @@ Thresholds, adaptation and metrics are the business of the report: scores are de
 """
 
 from pathlib import Path
-from typing import Any
 
 from config.schema import Seeded
 from kdgat_models.files import digest_files, write_json
 from tasks.artifact import Artifact
 from tasks.stages.events import emit
-from tasks.stages.reports import SCORES, TRIAL, WINDOWS
+from tasks.stages.reports import TRIAL, UNTRAINED_SCORES, read_pool
 
 
 def score(
@@ -31,37 +30,29 @@ def score(
         models: By what they are called in the report; the kind says what they are.
         published: Likewise.
     """
-    import numpy as np
+    from kdgat_models.evaluation.protocols.trials import ScoredFold, save_scores
+    from kdgat_models.graphs.dataset import GraphDataset
+    from kdgat_models.scoring.fold import FoldWindows, boosting_scores, model_scores, untrained_scores
+    from kdgat_models.scoring.models import open_model
 
-    from kdgat_models.evaluation.baselines import Boosting
-    from kdgat_models.graphs.splits import TRAIN
-    from kdgat_models.npz import write_npz
-    from tasks.stages.fold_scores import Sides, model_scores, untrained_scores, windows_of
-
-    sides = Sides(graphs)
-    scores = {f"{name}.{side}": values for name, sided in untrained_scores(sides).items() for side, values in sided.items()}
+    windows = FoldWindows.of(GraphDataset(graphs.path))
+    source = windows.fold.store.parent
+    scores = untrained_scores(windows, source / UNTRAINED_SCORES, [row.name for row in read_pool(source)])
     for name, artifact in models.items():
-        scores |= model_scores(name, artifact, sides)
+        scores[name] = model_scores(windows, open_model(artifact.path, windows.dataset, artifact.kind), artifact.kind)
+    published_labels = None
     if published and published_graphs is not None:
-        other = Sides(published_graphs)
+        other = FoldWindows.of(GraphDataset(published_graphs.path))
         for name, artifact in published.items():
-            scores |= model_scores(name, artifact, other)
-        scores["reference_calibration_labels"] = other.store.label[other.calibration].astype(np.float64)
-    boosting = Boosting.fit(sides.store, sides.store.windows(TRAIN), config.seed)
-    scores |= {f"boosting.{side}": boosting.scores(sides.store, windows) for side, windows in windows_of(sides)}
-    emit("log", message=f"scored {len(sides.test)} windows of {len(sides.fold.test)} captures")
-    write_npz(folder / SCORES, **scores)
-    store = sides.store
-    write_npz(
-        folder / WINDOWS,
-        calibration_labels=store.label[sides.calibration],
-        test=sides.test,
-        labels=store.label[sides.test],
-        captures=store.capture[sides.test],
-        first_frame=store.first_frame[sides.test],
-    )
+            scores[name] = model_scores(other, open_model(artifact.path, other.dataset, artifact.kind), artifact.kind)
+        published_labels = other.calibration_labels
+    scores["boosting"] = boosting_scores(windows, config.seed)
+    emit("log", message=f"scored {len(windows.test)} windows of {len(windows.fold.test)} captures")
+    store, test = windows.store, windows.test
+    of_test = (test, store.label[test], store.capture[test], store.first_frame[test])
+    kept = save_scores(folder, ScoredFold(windows.calibration_labels, *of_test, scores, published_labels))
     parameters = {name: artifact.summary["parameters"] for name, artifact in {**models, **published}.items()}
-    meta: dict[str, Any] = {"fold": sides.fold.model_dump(mode="json"), "seed": config.seed, "parameters": parameters}
+    meta = {"fold": windows.fold.model_dump(mode="json"), "seed": config.seed, "parameters": parameters}
     write_json(folder / TRIAL, meta)
-    digest = digest_files([folder / SCORES])
-    return Artifact(kind="trial", path=folder, digest=digest, summary={"fold": sides.fold.name, "seed": config.seed})
+    summary = {"fold": windows.fold.name, "seed": config.seed}
+    return Artifact(kind="trial", path=folder, digest=digest_files([kept]), summary=summary)

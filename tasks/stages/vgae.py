@@ -8,12 +8,13 @@ from tasks.artifact import Artifact
 
 def train(config: VgaeTraining, folder: Path, graphs: Artifact, teacher: Artifact | None) -> Artifact:
     """Train the autoencoder on normal windows, beside the teacher if the config says that it is distilled."""
+    from kdgat_models.evaluation.calibration import calibrated_thresholds
     from kdgat_models.extraction.vgae import VgaeFeatures
     from kdgat_models.graphs.dataset import GraphDataset
     from kdgat_models.networks.vgae import VGAE
     from kdgat_models.training.vgae import VgaeObjective
     from tasks.stages.narration import emit_splits
-    from tasks.stages.training import calibration_thresholds, fit_and_keep, load_teacher, new_network, publish_model
+    from tasks.stages.training import fit_and_keep, load_teacher, new_network, publish_model
 
     dataset = GraphDataset(graphs.path, config.identity)
     network = new_network(config, dataset, VGAE.from_config)
@@ -21,6 +22,6 @@ def train(config: VgaeTraining, folder: Path, graphs: Artifact, teacher: Artifac
     emit_splits(dataset)
     objective = VgaeObjective(network, dataset.train_data(), config, teacher_network)
     result = fit_and_keep(objective, config.training, config.seed, folder)
-    thresholds = calibration_thresholds(network, VgaeFeatures(), dataset)
+    thresholds = calibrated_thresholds(network, VgaeFeatures(), dataset)
     inputs = {"graphs": graphs, "teacher": teacher}
     return publish_model("vgae", folder, dataset, network, result, thresholds, inputs)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from kdgat_models.evaluation.protocols.protocol import CaptureFacts
 from kdgat_models.evaluation.protocols.report import (
     REGIMES,
     RULES,
@@ -21,13 +22,17 @@ from kdgat_models.evaluation.thresholds import choose_thresholds, false_alarm_th
 W = 10
 
 
+def about(name: str, vehicle: str, attack: str) -> CaptureFacts:
+    return CaptureFacts(name, "d", "test", vehicle, attack, name)
+
+
 def make_captures() -> Captures:
     """An attack-free capture of 300 s and one of 60 s with an attack from 20 s to 30 s; 100 frames a second."""
     quiet, busy = np.arange(30_000) / 100, np.arange(6000) / 100
     attacked = ((busy >= 20) & (busy < 30)).astype(np.uint8)
     facts = [
-        {"name": "d/s/accessory-1", "vehicle": "v", "attack": "none"},
-        {"name": "d/s/DoS-1", "vehicle": "v", "attack": "DoS"},
+        about("d/s/accessory-1", "v", "none"),
+        about("d/s/DoS-1", "v", "DoS"),
     ]
     return Captures(facts, [CaptureFrames(quiet, np.zeros(30_000, np.uint8)), CaptureFrames(busy, attacked)], W)
 
@@ -98,8 +103,8 @@ def test_the_budget_is_one_false_alarm_in_a_thousand_normal_calibration_windows(
 def test_normal_minutes_are_those_of_the_longest_attack_free_capture_of_the_same_vehicle():
     captures, trial = make_captures(), make_trial()
     short = CaptureFrames(captures.frames[0].timestamp[:20_000], captures.frames[0].label[:20_000])
-    facts = [captures.facts[0], captures.facts[1], {"name": "d/s/short", "vehicle": "v", "attack": "none"}]
-    other = {"name": "d/s/other", "vehicle": "w", "attack": "none"}
+    facts = [captures.facts[0], captures.facts[1], about("d/s/short", "v", "none")]
+    other = about("d/s/other", "w", "none")
     captures = Captures([*facts, other], [*captures.frames, short, captures.frames[0]], W)
     windows = trial.windows
     more = [np.zeros(2000, int), np.zeros(3000, int)]
@@ -167,7 +172,7 @@ def test_the_report_is_readable_also_where_a_figure_is_undefined():
         },
         **{"window_size": W, "detectors": ["teacher"], "models": ["teacher"], "baselines": [], "parameters": {"teacher": 1}},
         "folds": [{"name": "v", "train": ["d/s/x", "d/s/x#1"], "test": ["d/s/DoS-1"], "left_out": {"d/s/y": "shares content"}}],
-        "names": [fact["name"] for fact in captures.facts],
+        "names": [fact.name for fact in captures.facts],
         **{"rows": rows, "macro": macro_rows(rows), "overlaps": [], "notes": ["no clock: d/s/DoS-1"]},
         "captures": list(capture_rows(trial, "teacher", decided, captures)),
     }

@@ -17,7 +17,7 @@ from kdgat_models.evaluation.protocols.vehicles import assign_vehicles, regular_
 from tasks.raw import raw_artifact
 from tasks.stages.ingest import ingest
 from tasks.stages.pool import build as pool
-from tasks.stages.survey import capture_facts
+from tasks.stages.reports import capture_facts
 
 
 def facts(name: str, vehicle: str, attack: str, group: str = "") -> CaptureFacts:
@@ -175,7 +175,7 @@ def test_the_catalogue_states_the_vehicle_of_captures_whose_name_tells_it(datase
 def test_a_pool_knows_the_stated_vehicles_the_attacks_and_the_roles_of_its_captures(demo_captures, tmp_path):
     config = tiny(**{"preprocessing.feature_schema": "reference", "augmentation.copies": 0})
     made = pool(config, tmp_path, [demo_captures], ["demo"])
-    captures = capture_facts(made)
+    captures = capture_facts(made.path)
     assert {capture.vehicle for capture in captures} == {"alpha", "bravo", "charlie", "delta"}
     for capture in captures:
         dataset, split, name = capture.name.split("/")
@@ -193,7 +193,9 @@ def test_a_pool_knows_a_vehicle_that_is_stated_for_one_capture_of_one_split(demo
         shutil.copy(demo_csv / "train_01_attack_free" / f"attack-free-{vehicle}.csv", raw / f"{capture}.csv")
     config = tiny(**{"preprocessing.feature_schema": "reference", "augmentation.copies": 0, "dataset": "set_01"})
     captures = ingest(config, tmp_path / "captures", raw_artifact("set_01", raw.parent), "error")
-    vehicles = {facts.name: facts.vehicle for facts in capture_facts(pool(config, tmp_path / "pool", [captures], ["set_01"]))}
+    vehicles = {
+        facts.name: facts.vehicle for facts in capture_facts(pool(config, tmp_path / "pool", [captures], ["set_01"]).path)
+    }
     assert vehicles == {
         "set_01/train_01_attack_free/accessory-1": "Chevrolet Impala",
         "set_01/train_01_attack_free/driving-1": "vehicle-1",

@@ -14,6 +14,7 @@ from whole_files import put_in_place, written_in_pieces
 from config.paths import METRICS, Paths
 from kdgat_models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from kdgat_models.evaluation.ablation.effects import SCORE
+from kdgat_models.evaluation.calibration import calibrated_thresholds
 from kdgat_models.evaluation.protocols.protocol import Fold
 from kdgat_models.evaluation.thresholds import choose_thresholds
 from kdgat_models.extraction.extract import extract
@@ -128,7 +129,7 @@ def base_models(dataset, networks, tmp_path_factory):
     artifacts = {}
     for name, network in networks.items():
         folder = tmp_path_factory.mktemp(name)
-        thresholds = training.calibration_thresholds(network, EXTRACTORS[name], dataset)
+        thresholds = calibrated_thresholds(network, EXTRACTORS[name], dataset)
         checkpoint = Checkpoint(tiny(name), dataset.schema, dataset.vocabulary, thresholds, network.state_dict(), {})
         artifacts[name] = Artifact(kind=name, path=folder, digest=save_checkpoint(folder, checkpoint))
     return artifacts
@@ -136,7 +137,7 @@ def base_models(dataset, networks, tmp_path_factory):
 
 @pytest.mark.parametrize("model", ["vgae", "gat"])
 def test_thresholds_of_a_base_model_are_chosen_on_recorded_calibration_windows(dataset, networks, model):
-    chosen = training.calibration_thresholds(networks[model], EXTRACTORS[model], dataset)
+    chosen = calibrated_thresholds(networks[model], EXTRACTORS[model], dataset)
     windows = recorded_calibration(dataset.train)
     scores = extract(networks[model], EXTRACTORS[model], dataset.train_data(), windows).scores
     labels = dataset.train.label[windows]

@@ -17,7 +17,7 @@ from tasks.artifact import Artifact, read_artifact
 from tasks.plans.protocol import fold_artifact
 from tasks.raw import raw_artifact
 from tasks.stage import submitting_to
-from tasks.stages.survey import capture_facts
+from tasks.stages.reports import capture_facts
 from tasks.stages.table import STAGES, build_graphs, evaluate_models, ingest_captures, train_fusion, train_gat, train_vgae
 
 SHORT = {"training.max_epochs": 1, "training.min_steps_per_epoch": 1, "fusion.max_epochs": 1, "fusion.steps_per_epoch": 2}
@@ -45,7 +45,7 @@ class Made(dict):
         return raw_artifact("demo", self.root / "raw" / "demo")
 
     def fold(self):
-        first = make_folds(PROTOCOL, capture_facts(self["pool"]))[0]
+        first = make_folds(PROTOCOL, capture_facts(self["pool"].path))[0]
         return fold_artifact(PROTOCOL, first, self["pool"], Paths(self.root))
 
 

@@ -14,6 +14,7 @@ from kdgat_models.can.frames import read_frames
 from kdgat_models.checkpoint import Checkpoint, save_checkpoint
 from kdgat_models.evaluation.baselines import UNTRAINED, Boosting, untrained_scores
 from kdgat_models.evaluation.protocols.registry import make_folds
+from kdgat_models.evaluation.protocols.trials import SCORES, WINDOWS
 from kdgat_models.evaluation.thresholds import choose_thresholds
 from kdgat_models.extraction.extract import extract
 from kdgat_models.fusion.features import EXTRACTORS
@@ -25,8 +26,7 @@ from tasks.artifact import Artifact
 from tasks.plans.protocol import fold_artifact
 from tasks.stages.pool import build as pool
 from tasks.stages.protocol import report as protocol
-from tasks.stages.reports import REPORT, SCORES, WINDOWS, read_pool
-from tasks.stages.survey import capture_facts
+from tasks.stages.reports import REPORT, capture_facts, read_pool
 from tasks.stages.trial import score as trial
 
 SETTINGS = {"preprocessing.feature_schema": "reference", "augmentation.copies": 1, "seed": 5}
@@ -40,7 +40,7 @@ class Scored:
     def __init__(self, captures: Artifact, root: Path) -> None:
         config = tiny("gat", **SETTINGS)
         self.pool = pool(config, root / "pool", [captures], ["demo"])
-        (self.fold,) = make_folds("official", capture_facts(self.pool))
+        (self.fold,) = make_folds("official", capture_facts(self.pool.path))
         graphs = fold_artifact("official", self.fold, self.pool, Paths(root))
         self.dataset = GraphDataset(graphs.path, config.identity)
         torch.manual_seed(0)

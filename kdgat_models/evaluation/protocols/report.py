@@ -11,6 +11,7 @@ from kdgat_models.evaluation.adaptation import Adaptation, Source, from_capture,
 from kdgat_models.evaluation.bootstrap import ScoredWindows, interval, time_blocks
 from kdgat_models.evaluation.episodes import CaptureWindows, Events, capture_events, pool
 from kdgat_models.evaluation.metrics import window_metrics
+from kdgat_models.evaluation.protocols.protocol import CaptureFacts
 from kdgat_models.evaluation.thresholds import EVEN_ODDS, FALSE_ALARM_BUDGETS, choose_thresholds
 
 Scores = NDArray[np.float64]
@@ -71,7 +72,7 @@ class Decisions(NamedTuple):
 class Captures(NamedTuple):
     """The captures of a protocol, by their number in the store."""
 
-    facts: list[dict[str, Any]]  # name, vehicle, attack, ...
+    facts: list[CaptureFacts]
     frames: list[CaptureFrames]
     window_size: int
 
@@ -89,8 +90,8 @@ def decide(trial: Trial, detector: str, captures: Captures, rule: str = "f1") ->
     given = np.full(len(test), np.nan)
     so_far = np.full(len(test), np.nan)
     for capture in np.unique(windows.captures):
-        mine, name = windows.of(int(capture)), captures.facts[capture]["name"]
-        minutes = normal.get(captures.facts[capture]["vehicle"], np.zeros(0, np.int64))
+        mine, name = windows.of(int(capture)), captures.facts[capture].name
+        minutes = normal.get(captures.facts[capture].vehicle, np.zeros(0, np.int64))
         _place(given, mine, from_normal(source, test[minutes], len(mine)), f"{name} (normal minutes)", notes)
         given[np.intersect1d(mine, minutes)] = np.nan  # what was calibrated on is not judged
         _place(so_far, mine, from_capture(source, test[mine]), f"{name} (capture so far)", notes)
@@ -108,12 +109,12 @@ def _normal_minutes(windows: JudgedWindows, captures: Captures) -> dict[str, NDA
     found: dict[str, tuple[float, NDArray[np.int64]]] = {}
     for capture in np.unique(windows.captures):
         facts, stamps = captures.facts[capture], captures.frames[capture].timestamp
-        if facts["attack"] != "none":
+        if facts.attack != "none":
             continue
         mine, seconds = windows.of(int(capture)), float(stamps[-1] - stamps[0])
-        if seconds > found.get(facts["vehicle"], (-1.0, mine))[0]:
+        if seconds > found.get(facts.vehicle, (-1.0, mine))[0]:
             ends = stamps[windows.first_frame[mine] + captures.window_size - 1]
-            found[facts["vehicle"]] = (seconds, mine[ends <= stamps[0] + NORMAL_SECONDS])
+            found[facts.vehicle] = (seconds, mine[ends <= stamps[0] + NORMAL_SECONDS])
     return {vehicle: chosen for vehicle, (_, chosen) in found.items()}
 
 
@@ -127,7 +128,7 @@ def capture_rows(trial: Trial, detector: str, decisions: Decisions, captures: Ca
             events = _events(trial, judged, margin >= 0, captures, int(capture))
             metrics = window_metrics(trial.windows.labels[judged], margin, 0.0) if len(judged) else {}
             where = {"fold": trial.fold, "seed": trial.seed, "detector": detector, "regime": regime}
-            yield {**where, "capture": captures.facts[capture]["name"], **metrics, **events.metrics()}
+            yield {**where, "capture": captures.facts[capture].name, **metrics, **events.metrics()}
 
 
 def _events(trial: Trial, rows: NDArray[np.int64], flagged: NDArray[np.bool_], captures: Captures, capture: int) -> Events:
