@@ -48,7 +48,10 @@ def decide(time: NDArray[np.float64], line: NDArray[np.int64], latest: float, li
 
 
 @numba.njit(cache=True, nogil=True)
-def _decide(time, line, latest, lines_read):
+def _decide(
+    time: NDArray[np.float64], line: NDArray[np.int64], latest: float, lines_read: int
+) -> tuple[NDArray[np.uint8], NDArray[np.float64], float]:
+    """See `decide`."""
     n = len(time)
     verdict, against = np.zeros(n, np.uint8), np.zeros(n)
     lowest = np.full(n + 1, np.inf)  # of this frame and all after it
@@ -70,7 +73,7 @@ def _decide(time, line, latest, lines_read):
 
 
 @numba.njit(cache=True, nogil=True)
-def _is_ahead(time, following, latest):
+def _is_ahead(time: float, following: NDArray[np.float64], latest: float) -> bool:
     """Whether more of `following` can be kept without the frame at `time` than with it."""
     if len(following) == 0 or following.min() >= time - MAX_STEP_BACK_S:
         return False
@@ -79,7 +82,7 @@ def _is_ahead(time, following, latest):
 
 
 @numba.njit(cache=True, nogil=True)
-def _most_kept(time, latest):
+def _most_kept(time: NDArray[np.float64], latest: float) -> int:
     """How many of the frames at `time` can be kept at most, if none steps back from `latest` or from one another."""
     # kept[s]: the most that can be kept so far with the latest of them at ends[s]
     kept, ends = np.zeros(len(time) + 1, np.int64), np.empty(len(time) + 1)

@@ -220,7 +220,10 @@ def _half_periods(ids: NDArray[np.uint32], clock: NDArray[np.float64]) -> tuple[
 
 
 @numba.njit(cache=True, nogil=True)
-def _alarms(ids, clock, known, limits):
+def _alarms(
+    ids: NDArray[np.uint32], clock: NDArray[np.float64], known: NDArray[np.uint32], limits: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Whether each frame [n] is of an ID that is not `known`, or within its limit of the frame of the same ID before, in s."""
     alarms = np.zeros(len(ids), np.bool_)
     last = np.full(len(known), -np.inf)
     for i in range(len(ids)):

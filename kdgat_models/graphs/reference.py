@@ -2,6 +2,7 @@
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 from kdgat_models.can.frames import PAYLOAD_BYTES, Frames
 from kdgat_models.graphs.schema import Features, FeatureSchema
@@ -22,6 +23,21 @@ EDGE_FEATURES = (
     "degree_product",
     "degree_ratio",
 )
+# Columns of a node's features after the embedding index and the payload, and of an edge's features.
+FRAMES, LAST_POSITION = PAYLOAD_BYTES, PAYLOAD_BYTES + 1
+(
+    COUNT,
+    COUNT_PER_WINDOW,
+    GAP_MEAN,
+    GAP_STD,
+    REGULARITY,
+    FIRST_POSITION,
+    LAST_POSITION_OF_EDGE,
+    SPAN,
+    BIDIRECTIONAL,
+    DEGREE_PRODUCT,
+    DEGREE_RATIO,
+) = range(len(EDGE_FEATURES))
 
 
 def compute(frames: Frames, topology: Topology, state: None = None) -> tuple[Features, None]:
@@ -51,7 +67,14 @@ def compute(frames: Frames, topology: Topology, state: None = None) -> tuple[Fea
 
 
 @numba.njit(cache=True, nogil=True)
-def _nodes(payload, starts, node_offsets, frame_node, W, out):
+def _nodes(
+    payload: NDArray[np.uint8],
+    starts: NDArray[np.int64],
+    node_offsets: NDArray[np.int64],
+    frame_node: NDArray[np.int32],
+    W: int,
+    out: NDArray[np.float32],
+) -> None:
     """Fill `out` [N, 10] with node features."""
     sums = np.zeros((W, PAYLOAD_BYTES), np.int64)
     counts = np.zeros(W, np.int64)
@@ -72,12 +95,20 @@ def _nodes(payload, starts, node_offsets, frame_node, W, out):
             for byte in range(PAYLOAD_BYTES):
                 out[row, byte] = sums[node, byte] / (255.0 * counts[node])
             if high > low:
-                out[row, PAYLOAD_BYTES] = (counts[node] - low) / (high - low)
-            out[row, PAYLOAD_BYTES + 1] = last[node] / (W - 1)
+                out[row, FRAMES] = (counts[node] - low) / (high - low)
+            out[row, LAST_POSITION] = last[node] / (W - 1)
 
 
 @numba.njit(cache=True, nogil=True)
-def _edges(node_offsets, edge_offsets, source, target, frame_edge, W, out):
+def _edges(
+    node_offsets: NDArray[np.int64],
+    edge_offsets: NDArray[np.int64],
+    source: NDArray[np.int32],
+    target: NDArray[np.int32],
+    frame_edge: NDArray[np.int32],
+    W: int,
+    out: NDArray[np.float32],
+) -> None:
     """Fill `out` [E, 11] with edge features."""
     count = np.zeros(W, np.int64)
     first = np.zeros(W, np.int64)
@@ -110,17 +141,17 @@ def _edges(node_offsets, edge_offsets, source, target, frame_edge, W, out):
             # Integers below W**2: the difference is exact but for one rounding, and cannot be clearly negative.
             std = np.sqrt(max(squares[e] / gaps - mean * mean, 0.0)) if gaps else 0.0
             row = out[e0 + e]
-            row[0] = count[e]
-            row[1] = count[e] / W
-            row[2] = mean
-            row[3] = std
-            row[4] = 1.0 / (1.0 + std)
-            row[5] = first[e]
-            row[6] = last[e]
-            row[7] = last[e] - first[e]
-            row[8] = exists[b, a]
-            row[9] = degree[a] * degree[b]
-            row[10] = degree[a] / degree[b]
+            row[COUNT] = count[e]
+            row[COUNT_PER_WINDOW] = count[e] / W
+            row[GAP_MEAN] = mean
+            row[GAP_STD] = std
+            row[REGULARITY] = 1.0 / (1.0 + std)
+            row[FIRST_POSITION] = first[e]
+            row[LAST_POSITION_OF_EDGE] = last[e]
+            row[SPAN] = last[e] - first[e]
+            row[BIDIRECTIONAL] = exists[b, a]
+            row[DEGREE_PRODUCT] = degree[a] * degree[b]
+            row[DEGREE_RATIO] = degree[a] / degree[b]
         for e in range(n):
             exists[source[e0 + e], target[e0 + e]] = False
 

@@ -8,9 +8,11 @@ norm of the ID itself, in its own capture, and a window sees the mean and the ex
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 from kdgat_models.can.clock import FRAMES_PER_SECOND, tells_time
 from kdgat_models.can.frames import Frames
@@ -27,7 +29,7 @@ from kdgat_models.graphs.relative_measures import (
     TRANSITION,
     observe,
 )
-from kdgat_models.graphs.relative_state import RelativeState, with_room
+from kdgat_models.graphs.relative_state import Bus, RelativeState, with_room
 from kdgat_models.graphs.schema import Features, FeatureSchema
 from kdgat_models.graphs.topology import Topology
 
@@ -61,6 +63,13 @@ EDGE_FEATURES = (
     "gap",  # log2 of the mean time between its frames over that of the bus
     "self_loop",
 )
+# Columns of a node's features after the embedding index: M means, then
+MAXIMUM, COUNTS = M, 2 * M  # M maxima, and a count for each of COUNTED_MEASURE, then
+_END = COUNTS + len(COUNTED_MEASURE)
+MATURITY, SURPLUS, MISSED = range(_END, _END + len(OF_ID))
+AGE, LOAD, SILENT_IDS, SILENCE, NEWCOMERS = range(MISSED + 1, MISSED + 1 + len(OF_BUS))
+# Columns of an edge's features.
+TRANSITION_MEAN, TRANSITION_MAX, COUNT, GAP, SELF_LOOP = range(len(EDGE_FEATURES))
 SILENT, GONE = 3.0, 10.0  # log2 of periods: from 8 on an ID is silent, from 1024 on its unit is off
 COHORT = 1.0  # s; IDs that are first seen together belong to a unit that woke up
 MOST_COHORT = 64
@@ -97,7 +106,9 @@ def compute(frames: Frames, topology: Topology, state: RelativeState | None = No
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _aggregate(rows, frame_node, count, out):
+def _aggregate(
+    rows: NDArray[np.float32], frame_node: NDArray[np.int32], count: NDArray[np.int64], out: NDArray[np.float32]
+) -> float:
     """Mean and maximum of each measure over a node's frames, and how many are beyond a threshold."""
     count[:] = 0
     newcomers = 0.0
@@ -106,13 +117,13 @@ def _aggregate(rows, frame_node, count, out):
         row = out[node]
         if count[node] == 0:
             for m in range(M):
-                row[M + m] = rows[i, m]
+                row[MAXIMUM + m] = rows[i, m]
         for m in range(M):
             row[m] += rows[i, m]
-            row[M + m] = max(row[M + m], rows[i, m])
+            row[MAXIMUM + m] = max(row[MAXIMUM + m], rows[i, m])
         for c in range(len(COUNTED_MEASURE)):
             if rows[i, COUNTED_MEASURE[c]] > COUNTED_ABOVE[c]:
-                row[2 * M + c] += 1
+                row[COUNTS + c] += 1
         count[node] += 1
         newcomers += rows[i, FIRST]
     _finish(count, out)
@@ -120,36 +131,42 @@ def _aggregate(rows, frame_node, count, out):
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _finish(count, out):
+def _finish(count: NDArray[np.int64], out: NDArray[np.float32]) -> None:
     """Sums -> means, counts -> their logarithm."""
     for node in range(len(out)):
         row = out[node]
         for m in range(M):
             row[m] /= count[node]
         for c in range(len(COUNTED_MEASURE)):
-            if row[2 * M + c] > 0:
-                row[2 * M + c] = math.log2(1.0 + row[2 * M + c])
+            if row[COUNTS + c] > 0:
+                row[COUNTS + c] = math.log2(1.0 + row[COUNTS + c])
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _describe_ids(count, node_slots, span, norms, slots, out):
+def _describe_ids(
+    count: NDArray[np.int64],
+    node_slots: NDArray[np.int32],
+    span: float,
+    norms: NDArray[Any],
+    slots: int,
+    out: NDArray[np.float32],
+) -> None:
     """The features OF_ID, as they stand at the end of the window."""
-    o = 2 * M + len(COUNTED_MEASURE)
     for node in range(len(out)):
         k = node_slots[node]
         norm = norms[k]
-        out[node, o] = min(math.log2(1.0 + norm.trust), 8.0) / 8.0
+        out[node, MATURITY] = min(math.log2(1.0 + norm.trust), 8.0) / 8.0
         if norm.trust > 2:
             period = 2.0**norm.period
             z = (count[node] - span / period) / math.sqrt(span / period + 1.0)
-            out[node, o + 1] = math.log2(z) if z > 1.0 else -math.log2(-z) if z < -1.0 else 0.0
+            out[node, SURPLUS] = math.log2(z) if z > 1.0 else -math.log2(-z) if z < -1.0 else 0.0
             missed = min(math.log2(1.0 + max(norm.born, 0.0) / period), 12.0)
             if missed > 0.0:
-                out[node, o + 2] = max(missed - 2.0 * math.log2(1.0 + _cohort(k, norms, slots)), 0.0)
+                out[node, MISSED] = max(missed - 2.0 * math.log2(1.0 + _cohort(k, norms, slots)), 0.0)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _cohort(k, norms, slots):
+def _cohort(k: int, norms: NDArray[Any], slots: int) -> int:
     """Number of other IDs that were first seen within COHORT s of slot `k`, at most MOST_COHORT each way."""
     others = 0
     for j in range(k + 1, min(slots, k + 1 + MOST_COHORT)):
@@ -164,7 +181,9 @@ def _cohort(k, norms, slots):
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _describe_bus(now, span, newcomers, norms, slots, bus, out):
+def _describe_bus(
+    now: float, span: float, newcomers: float, norms: NDArray[Any], slots: int, bus: Bus, out: NDArray[np.float32]
+) -> None:
     """The features OF_BUS, the same for all nodes of the window."""
     silent, silence = 0, 0.0
     for k in range(slots):
@@ -174,35 +193,42 @@ def _describe_bus(now, span, newcomers, norms, slots, bus, out):
             if SILENT < overdue < GONE:
                 silent += 1
                 silence = max(silence, overdue)
-    load = min(max(math.log2(bus[3] / bus[4] / span), -6.0), 6.0) if bus[4] > 0 else 0.0
-    bus[3] += span
-    bus[4] += 1
-    o = 2 * M + len(COUNTED_MEASURE) + len(OF_ID)
+    load = min(max(math.log2(bus.window_span / bus.windows / span), -6.0), 6.0) if bus.windows > 0 else 0.0
+    bus.window_span += span
+    bus.windows += 1
     for node in range(len(out)):
-        out[node, o] = min(math.log2(1.0 + max(now, 0.0)), 5.0) / 5.0
-        out[node, o + 1] = load
-        out[node, o + 2] = math.log2(1.0 + silent)
-        out[node, o + 3] = silence
-        out[node, o + 4] = math.log2(1.0 + newcomers)
+        out[node, AGE] = min(math.log2(1.0 + max(now, 0.0)), 5.0) / 5.0
+        out[node, LOAD] = load
+        out[node, SILENT_IDS] = math.log2(1.0 + silent)
+        out[node, SILENCE] = silence
+        out[node, NEWCOMERS] = math.log2(1.0 + newcomers)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _describe_edges(rows, times, span, frame_edge, source, target, out):
+def _describe_edges(
+    rows: NDArray[np.float32],
+    times: NDArray[np.float64],
+    span: float,
+    frame_edge: NDArray[np.int32],
+    source: NDArray[np.int32],
+    target: NDArray[np.int32],
+    out: NDArray[np.float32],
+) -> None:
     """EDGE_FEATURES of one window."""
     for i in range(len(rows) - 1):
         row = out[frame_edge[i]]
         surprisal = rows[i + 1, TRANSITION]
-        row[0] += surprisal
-        row[1] = surprisal if row[2] == 0 else max(row[1], surprisal)
-        row[2] += 1
-        row[3] += max(times[i + 1] - times[i], 0.0)
+        row[TRANSITION_MEAN] += surprisal
+        row[TRANSITION_MAX] = surprisal if row[COUNT] == 0 else max(row[TRANSITION_MAX], surprisal)
+        row[COUNT] += 1
+        row[GAP] += max(times[i + 1] - times[i], 0.0)
     mean = span / (len(rows) - 1)
     for e in range(len(out)):
         row = out[e]
-        row[0] /= row[2]
-        row[3] = math.log2((row[3] / row[2] + 0.1 * mean) / (1.1 * mean))
-        row[2] = math.log2(row[2])
-        row[4] = 1.0 if source[e] == target[e] else 0.0
+        row[TRANSITION_MEAN] /= row[COUNT]
+        row[GAP] = math.log2((row[GAP] / row[COUNT] + 0.1 * mean) / (1.1 * mean))
+        row[COUNT] = math.log2(row[COUNT])
+        row[SELF_LOOP] = 1.0 if source[e] == target[e] else 0.0
 
 
 def _compiled(code: str) -> Callable[..., None]:
@@ -213,12 +239,22 @@ def _compiled(code: str) -> Callable[..., None]:
     """
 
     @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-    def _windows(windows, frames, state, measures, node_columns, edge_columns, nodes, edges):
+    def _windows(
+        windows: tuple[NDArray[np.int64], int, int],
+        frames: tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.uint8], NDArray[np.uint8]],
+        state: tuple[NDArray[Any], int, NDArray[np.float32], NDArray[Any]],
+        measures: NDArray[np.float32],
+        node_columns: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]],
+        edge_columns: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]],
+        nodes: NDArray[np.float32],
+        edges: NDArray[np.float32],
+    ) -> None:
         """Observe frame by frame; at the end of each window, write its nodes and edges."""
         _ = code
         starts, W, at = windows
         clock, slot, dlc, payload = frames
-        norms, slots, pairs, bus = state
+        norms, slots, pairs, buses = state
+        bus = buses[0]
         node_offsets, node_slots, frame_node = node_columns
         edge_offsets, source, target, frame_edge = edge_columns
         count = np.zeros(W, np.int64)
@@ -233,7 +269,7 @@ def _compiled(code: str) -> Callable[..., None]:
             newcomers = _aggregate(rows, frame_node[g], count[: n1 - n0], nodes[n0:n1])
             span = max(times[W - 1] - times[0], TINY_GAP)
             _describe_ids(count, node_slots[n0:n1], span, norms, slots, nodes[n0:n1])
-            _describe_bus(times[W - 1] - bus[1], span, newcomers, norms, slots, bus, nodes[n0:n1])
+            _describe_bus(times[W - 1] - bus.start, span, newcomers, norms, slots, bus, nodes[n0:n1])
             _describe_edges(rows, times, span, frame_edge[g], source[e0:e1], target[e0:e1], edges[e0:e1])
 
     return _windows

@@ -5,12 +5,14 @@ on gaps, on which bits flipped, and on whether a value was had before.
 """
 
 import math
+from typing import Any
 
 import numba
 import numpy as np
+from numpy.typing import NDArray
 
 from kdgat_models.can.frames import PAYLOAD_BYTES
-from kdgat_models.graphs.relative_state import NIBBLES, PAIR_SLOTS
+from kdgat_models.graphs.relative_state import FOLLOWED, FOLLOWS, MEAN, MEAN_SQUARE, NIBBLES, PAIR_SLOTS, Bus, Norm
 
 MEASURES = (
     "early",  # log2(period / gap) since the last frame that was on time; 0 within the ID's tolerance
@@ -39,18 +41,28 @@ HABIT = 0.5  # share of early frames from which being early is how an ID behaves
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def observe(f, clock, slot, dlc, payload, norms, pairs, bus, measures):
+def observe(
+    f: int,
+    clock: NDArray[np.float64],
+    slot: NDArray[np.int32],
+    dlc: NDArray[np.uint8],
+    payload: NDArray[np.uint8],
+    norms: NDArray[Any],
+    pairs: NDArray[np.float32],
+    bus: Bus,
+    measures: NDArray[np.float32],
+) -> None:
     """Write the measures of frame `f` to `measures[f]`, then learn from the frame."""
     k = int(slot[f])
     norm = norms[k]
     out = measures[f]
-    if bus[0] == 0:
-        bus[1] = clock[f]
-    now = clock[f] - bus[1]
+    if bus.frames == 0:
+        bus.start = clock[f]
+    now = clock[f] - bus.start
     for m in range(len(MEASURES)):
         out[m] = 0.0
     out[TRANSITION] = _transition(k, pairs, bus)
-    bus[0] += 1
+    bus.frames += 1
     count = norm.count
     norm.count = count + 1
     if count == 0:
@@ -65,7 +77,7 @@ def observe(f, clock, slot, dlc, payload, norms, pairs, bus, measures):
     gap = max(now - norm.last, TINY_GAP)
     trust = norm.trust
     rate = np.float64(1.0 / (trust + 1.0) if trust < LEARNING_FRAMES else min(gap / MEMORY, 1.0 / LEARNING_FRAMES))
-    on_time = _timing(norm, now, gap, rate, f, int(bus[0]) - 1, measures)
+    on_time = _timing(norm, now, gap, rate, f, int(bus.frames) - 1, measures)
     norm.last = now
     _payload(norm, payload[f], dlc[f], rate, on_time, out)
     if out[EARLY_SURPRISE] > 0:
@@ -79,11 +91,11 @@ def observe(f, clock, slot, dlc, payload, norms, pairs, bus, measures):
         norm.doubts += 1
         for byte in range(PAYLOAD_BYTES):
             norm.doubted_payload[byte] = payload[f, byte]
-        norm.doubted_frame = int(bus[0]) - 1
+        norm.doubted_frame = int(bus.frames) - 1
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _timing(norm, now, gap, rate, row, frame, measures):
+def _timing(norm: Norm, now: float, gap: float, rate: float, row: int, frame: int, measures: NDArray[np.float32]) -> bool:
     """Measure and learn the gap of a frame; returns whether its payload is to be believed."""
     out = measures[row]
     if norm.trust == 0:
@@ -126,7 +138,7 @@ def _timing(norm, now, gap, rate, row, frame, measures):
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _payload(norm, payload, dlc, rate, on_time, out):
+def _payload(norm: Norm, payload: NDArray[np.uint8], dlc: int, rate: float, on_time: bool, out: NDArray[np.float32]) -> None:
     """Measure a payload against the last one that was on time, and learn it if it is on time itself."""
     T = np.float64(min(norm.trust, MEMORY * 100.0))
     hamming, surprisal = _flips(norm, payload, rate, T, on_time)
@@ -155,7 +167,7 @@ def _payload(norm, payload, dlc, rate, on_time, out):
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _flips(norm, payload, rate, T, on_time):
+def _flips(norm: Norm, payload: NDArray[np.uint8], rate: float, T: float, on_time: bool) -> tuple[int, float]:
     """Hamming distance to the last payload, and surprisal in bits of what flipped, with the XOR of all bytes as a ninth."""
     flips, before = norm.flips, norm.payload
     if on_time:
@@ -182,7 +194,7 @@ def _flips(norm, payload, rate, T, on_time):
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _novelty(norm, payload, rate, T, on_time):
+def _novelty(norm: Norm, payload: NDArray[np.uint8], rate: float, T: float, on_time: bool) -> float:
     """Surprisal in bits of the bytes that have a value that they had never had."""
     surprisal = 0.0
     for byte in range(PAYLOAD_BYTES):
@@ -198,7 +210,9 @@ def _novelty(norm, payload, rate, T, on_time):
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _successors(norm, before, payload, rate, T, on_time):
+def _successors(
+    norm: Norm, before: NDArray[np.uint8], payload: NDArray[np.uint8], rate: float, T: float, on_time: bool
+) -> float:
     """Surprisal in bits of the nibbles that are not followed by what followed them before."""
     likelihood = 1.0
     for n in range(NIBBLES):
@@ -216,21 +230,22 @@ def _successors(norm, before, payload, rate, T, on_time):
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _remember(norm, payload):
+def _remember(norm: Norm, payload: NDArray[np.uint8]) -> None:
+    """Mark the values that the bytes of a payload have as seen."""
     for byte in range(PAYLOAD_BYTES):
         norm.seen[8 * byte + (payload[byte] >> 5)] |= np.uint32(1) << np.uint32(payload[byte] & 31)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _deviation(moments):
+def _deviation(moments: NDArray[np.float32]) -> float:
     """Running standard deviation; a variance of one is added, so that a first small change is no wonder."""
-    return math.sqrt(max(moments[1] - moments[0] * moments[0], 0.0) + 1.0)
+    return math.sqrt(max(moments[MEAN_SQUARE] - moments[MEAN] * moments[MEAN], 0.0) + 1.0)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _standardised(moments, value):
+def _standardised(moments: NDArray[np.float32], value: float) -> float:
     """Signed log2 |z|, 0 within one standard deviation."""
-    difference = value - moments[0]
+    difference = value - moments[MEAN]
     if -1.0 <= difference <= 1.0:  # the deviation is at least one
         return 0.0
     z = difference / _deviation(moments)
@@ -238,32 +253,33 @@ def _standardised(moments, value):
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _excess(moments, value):
+def _excess(moments: NDArray[np.float32], value: float) -> float:
     """log2(1 + what `value` has beyond the mean and two standard deviations)."""
-    beyond = value - moments[0]
+    beyond = value - moments[MEAN]
     if beyond <= 2.0:  # the deviation is at least one
         return 0.0
     return math.log2(1.0 + max(beyond - 2.0 * _deviation(moments), 0.0))
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _learn(moments, value, rate):
-    moments[0] += rate * (value - moments[0])
-    moments[1] += rate * (value * value - moments[1])
+def _learn(moments: NDArray[np.float32], value: float, rate: float) -> None:
+    """Move the running mean and mean square towards `value`."""
+    moments[MEAN] += rate * (value - moments[MEAN])
+    moments[MEAN_SQUARE] += rate * (value * value - moments[MEAN_SQUARE])
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _transition(k, pairs, bus):
+def _transition(k: int, pairs: NDArray[np.float32], bus: Bus) -> float:
     """Surprisal of this ID after the last one, less the running mean of the bus."""
-    previous = int(bus[2]) - 1  # slots are kept + 1, so that 0 means none
-    bus[2] = k + 1
+    previous = int(bus.last_slot) - 1  # slots are kept + 1, so that 0 means none
+    bus.last_slot = k + 1
     if previous < 0:
         return 0.0
     row = (previous * 2654435761) % PAIR_SLOTS
     cell = (previous * 2654435761 + (k + 1) * 40503) % PAIR_SLOTS
-    surprisal = -math.log2((pairs[1, cell] + 0.5) / (pairs[0, row] + 32.0))
-    pairs[0, row] += 1.0
-    pairs[1, cell] += 1.0
-    mean = bus[5]
-    bus[5] += (surprisal - mean) / min(bus[0] + 1.0, 20_000.0)
+    surprisal = -math.log2((pairs[FOLLOWS, cell] + 0.5) / (pairs[FOLLOWED, row] + 32.0))
+    pairs[FOLLOWED, row] += 1.0
+    pairs[FOLLOWS, cell] += 1.0
+    mean = bus.transition
+    bus.transition += (surprisal - mean) / min(bus.frames + 1.0, 20_000.0)
     return surprisal - mean

@@ -4,7 +4,7 @@ The state is carried from one stretch of frames to the next, so that a capture i
 from a live bus gives the same features.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +51,25 @@ _FIELDS = np.dtype(
 )
 # As a record, so that fields are attributes also where nothing is compiled (NUMBA_DISABLE_JIT=1).
 NORMS = np.dtype((np.record, _FIELDS))
+# What is known of the bus as a whole; all of it is counted or summed in floating point.
+BUS = np.dtype(
+    (
+        np.record,
+        [
+            ("frames", np.float64),  # so far
+            ("start", np.float64),  # s, time of the first frame
+            ("last_slot", np.float64),  # 1 + slot of the ID of the last frame; 0: there was none
+            ("window_span", np.float64),  # s, sum over the windows so far
+            ("windows", np.float64),  # so far
+            ("transition", np.float64),  # running mean of the surprisal of transitions, bits
+        ],
+    )
+)
+FOLLOWED, FOLLOWS = 0, 1  # rows of the table of transitions: how often an ID had a successor, and how often it had this one
+MEAN, MEAN_SQUARE = 0, 1  # of running moments
+
+Norm: TypeAlias = Any  # one record of NORMS, and
+Bus: TypeAlias = Any  # the record of BUS: numpy and numba know their fields, type checkers do not
 
 
 class RelativeState(NamedTuple):
@@ -58,8 +77,8 @@ class RelativeState(NamedTuple):
 
     slots: dict[int, int]  # slot of an arbitration ID
     norms: NDArray[Any]  # [K], NORMS; those beyond the last slot are room to grow
-    pairs: NDArray[np.float32]  # [2, PAIR_SLOTS], hashed counts of an ID, and of an ID after another
-    bus: NDArray[np.float64]  # see BUS
+    pairs: NDArray[np.float32]  # [2, PAIR_SLOTS], hashed counts: see FOLLOWED, FOLLOWS
+    bus: NDArray[Any]  # [1], BUS
     measures: NDArray[np.float32]  # [k, measures] of the last frames, which overlapping windows need again
     next_frame: int  # first frame of the capture that was not yet seen
     timed: bool  # False: the timestamps tell nothing, frames are counted instead
@@ -71,15 +90,11 @@ class RelativeState(NamedTuple):
             {},
             np.zeros(0, NORMS),
             np.zeros((2, PAIR_SLOTS), np.float32),
-            np.zeros(len(BUS)),
+            np.zeros(1, BUS),
             np.zeros((0, measures), np.float32),
             0,
             timed,
         )
-
-
-# Scalars of the whole bus.
-BUS = ("frames", "start", "last_slot", "window_span", "windows", "transition")
 
 
 def with_room(state: RelativeState, arbitration_id: NDArray[np.uint32]) -> tuple[RelativeState, NDArray[np.int32]]:

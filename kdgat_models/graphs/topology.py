@@ -39,47 +39,39 @@ def build_topology(frames: Frames, starts: NDArray[np.int64], window_size: int) 
 
 
 @numba.njit(cache=True, nogil=True)
-def _build(ids, labels, starts, W):
-    """One pass. Buffers have the largest size that is possible (W nodes and W - 1 edges a window) and are cut at the end."""
+def _build(
+    ids: NDArray[np.uint32], labels: NDArray[np.uint8], starts: NDArray[np.int64], W: int
+) -> tuple[
+    NDArray[np.int64],
+    NDArray[np.int64],
+    NDArray[np.uint32],
+    NDArray[np.int32],
+    NDArray[np.int32],
+    NDArray[np.int32],
+    NDArray[np.int32],
+    NDArray[np.uint8],
+    NDArray[np.uint8],
+]:
+    """The fields of a Topology but `starts`, in one pass.
+
+    Buffers have the largest size that is possible (W nodes and W - 1 edges a window) and are cut at the end.
+    """
     G = len(starts)
-    node_offsets = np.zeros(G + 1, np.int64)
-    edge_offsets = np.zeros(G + 1, np.int64)
-    node_ids = np.empty(G * W, np.uint32)
-    node_labels = np.zeros(G * W, np.uint8)
-    source = np.empty(G * (W - 1), np.int32)
-    target = np.empty(G * (W - 1), np.int32)
-    frame_node = np.empty((G, W), np.int32)
-    frame_edge = np.empty((G, W - 1), np.int32)
+    node_offsets, edge_offsets = np.zeros(G + 1, np.int64), np.zeros(G + 1, np.int64)
+    node_ids, node_labels = np.empty(G * W, np.uint32), np.zeros(G * W, np.uint8)
+    source, target = np.empty(G * (W - 1), np.int32), np.empty(G * (W - 1), np.int32)
+    frame_node, frame_edge = np.empty((G, W), np.int32), np.empty((G, W - 1), np.int32)
     graph_labels = np.zeros(G, np.uint8)
-    slot = np.full((W, W), -1, np.int32)  # edge index by (source, target), cleared after each window
+    edge_of = np.full((W, W), -1, np.int32)  # edge index by (source, target), cleared after each window
     for g in range(G):
         start, n0, e0 = starts[g], node_offsets[g], edge_offsets[g]
-        window = ids[start : start + W]
-        ordered = np.sort(window)
-        count = 0
+        nodes = _window_nodes(ids[start : start + W], node_ids[n0:], frame_node[g])
         for i in range(W):
-            if i == 0 or ordered[i] != ordered[i - 1]:
-                node_ids[n0 + count] = ordered[i]
-                count += 1
-        known = node_ids[n0 : n0 + count]
-        for i in range(W):
-            node = np.searchsorted(known, window[i])
-            frame_node[g, i] = node
             if labels[start + i]:
-                node_labels[n0 + node] = 1
+                node_labels[n0 + frame_node[g, i]] = 1
                 graph_labels[g] = 1
-        edges = 0
-        for i in range(W - 1):
-            a, b = frame_node[g, i], frame_node[g, i + 1]
-            if slot[a, b] < 0:
-                slot[a, b] = edges
-                source[e0 + edges] = a
-                target[e0 + edges] = b
-                edges += 1
-            frame_edge[g, i] = slot[a, b]
-        for e in range(edges):
-            slot[source[e0 + e], target[e0 + e]] = -1
-        node_offsets[g + 1] = n0 + count
+        edges = _window_edges(frame_node[g], edge_of, source[e0:], target[e0:], frame_edge[g])
+        node_offsets[g + 1] = n0 + nodes
         edge_offsets[g + 1] = e0 + edges
     N, E = node_offsets[G], edge_offsets[G]
     return (
@@ -93,3 +85,42 @@ def _build(ids, labels, starts, W):
         graph_labels,
         node_labels[:N].copy(),
     )
+
+
+@numba.njit(cache=True, nogil=True)
+def _window_nodes(window: NDArray[np.uint32], node_ids: NDArray[np.uint32], frame_node: NDArray[np.int32]) -> int:
+    """Write the IDs of a window, ascending, and the node of each of its frames; return how many nodes there are."""
+    ordered = np.sort(window)
+    count = 0
+    for i in range(len(window)):
+        if i == 0 or ordered[i] != ordered[i - 1]:
+            node_ids[count] = ordered[i]
+            count += 1
+    known = node_ids[:count]
+    for i in range(len(window)):
+        frame_node[i] = np.searchsorted(known, window[i])
+    return count
+
+
+@numba.njit(cache=True, nogil=True)
+def _window_edges(
+    frame_node: NDArray[np.int32],
+    edge_of: NDArray[np.int32],
+    source: NDArray[np.int32],
+    target: NDArray[np.int32],
+    frame_edge: NDArray[np.int32],
+) -> int:
+    """Write the edges of a window in the order in which they first occur, and the edge from each frame to the next; return
+    how many edges there are. `edge_of` [W, W] is -1 everywhere, before and after."""
+    edges = 0
+    for i in range(len(frame_node) - 1):
+        a, b = frame_node[i], frame_node[i + 1]
+        if edge_of[a, b] < 0:
+            edge_of[a, b] = edges
+            source[edges] = a
+            target[edges] = b
+            edges += 1
+        frame_edge[i] = edge_of[a, b]
+    for e in range(edges):
+        edge_of[source[e], target[e]] = -1
+    return edges
