@@ -29,7 +29,7 @@ from kdgat_models.graphs.relative_measures import (
     TRANSITION,
     observe,
 )
-from kdgat_models.graphs.relative_state import Bus, RelativeState, with_room
+from kdgat_models.graphs.relative_state import Bus, Norms, RelativeState, with_room
 from kdgat_models.graphs.schema import Features, FeatureSchema
 from kdgat_models.graphs.topology import Topology
 
@@ -147,7 +147,7 @@ def _describe_ids(
     count: NDArray[np.int64],
     node_slots: NDArray[np.int32],
     span: float,
-    norms: NDArray[Any],
+    norms: Norms,
     slots: int,
     out: NDArray[np.float32],
 ) -> None:
@@ -166,7 +166,7 @@ def _describe_ids(
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _cohort(k: int, norms: NDArray[Any], slots: int) -> int:
+def _cohort(k: int, norms: Norms, slots: int) -> int:
     """Number of other IDs that were first seen within COHORT s of slot `k`, at most MOST_COHORT each way."""
     others = 0
     for j in range(k + 1, min(slots, k + 1 + MOST_COHORT)):
@@ -182,7 +182,7 @@ def _cohort(k: int, norms: NDArray[Any], slots: int) -> int:
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _describe_bus(
-    now: float, span: float, newcomers: float, norms: NDArray[Any], slots: int, bus: Bus, out: NDArray[np.float32]
+    now: float, span: float, newcomers: float, norms: Norms, slots: int, bus: Bus, out: NDArray[np.float32]
 ) -> None:
     """The features OF_BUS, the same for all nodes of the window."""
     silent, silence = 0, 0.0

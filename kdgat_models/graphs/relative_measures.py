@@ -5,14 +5,13 @@ on gaps, on which bits flipped, and on whether a value was had before.
 """
 
 import math
-from typing import Any
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from kdgat_models.can.frames import PAYLOAD_BYTES
-from kdgat_models.graphs.relative_state import FOLLOWED, FOLLOWS, MEAN, MEAN_SQUARE, NIBBLES, PAIR_SLOTS, Bus, Norm
+from kdgat_models.graphs.relative_state import FOLLOWED, FOLLOWS, MEAN, MEAN_SQUARE, NIBBLES, PAIR_SLOTS, Bus, Norm, Norms
 
 MEASURES = (
     "early",  # log2(period / gap) since the last frame that was on time; 0 within the ID's tolerance
@@ -47,7 +46,7 @@ def observe(
     slot: NDArray[np.int32],
     dlc: NDArray[np.uint8],
     payload: NDArray[np.uint8],
-    norms: NDArray[Any],
+    norms: Norms,
     pairs: NDArray[np.float32],
     bus: Bus,
     measures: NDArray[np.float32],

@@ -68,8 +68,10 @@ BUS = np.dtype(
 FOLLOWED, FOLLOWS = 0, 1  # rows of the table of transitions: how often an ID had a successor, and how often it had this one
 MEAN, MEAN_SQUARE = 0, 1  # of running moments
 
-Norm: TypeAlias = Any  # one record of NORMS, and
-Bus: TypeAlias = Any  # the record of BUS: numpy and numba know their fields, type checkers do not
+# numpy and numba know the fields of records, type checkers do not.
+Norm: TypeAlias = Any  # one record of NORMS
+Norms: TypeAlias = Any  # [K] of them
+Bus: TypeAlias = Any  # the record of BUS
 
 
 class RelativeState(NamedTuple):
