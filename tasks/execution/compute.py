@@ -47,7 +47,7 @@ class Compute:
             StageOutOfMemory, StageInterrupted, StageError: as `run_in_child`, or found out from the cluster.
             ClusterError: no worker will come.
         """
-        with self.runner.slot(needs):
+        with self.runner.slots[needs.pool]:
             rung = self.rung(needs)
             while True:
                 submission = Submission(self.runner, rung, call, on_event, f"{self.folder.name}-{uuid.uuid4().hex}")

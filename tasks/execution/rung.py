@@ -1,6 +1,8 @@
 """One rung of the ladder of memory: workers of one size, which prefect-dask starts, adapts, connects to and closes."""
 
 import logging
+import threading
+import time
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
@@ -9,7 +11,7 @@ import distributed
 from prefect_dask.client import PrefectDaskClient
 from prefect_dask.task_runners import DaskTaskRunner
 
-from kdgat_models.errors import KdgatError
+from kdgat_models.errors import ClusterError, KdgatError
 from tasks.execution.dask_settings import apply_settings
 
 if TYPE_CHECKING:
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 class Rung(DaskTaskRunner):
     """Workers of one size. `client` submits to them: functions, which need no API of Prefect there, or tasks, which do."""
+
+    look_s = 0.0  # between two looks at workers that have not come
+    patience = 3  # so many that ended before they had come: the next would, too
 
     def __init__(
         self,
@@ -33,6 +38,9 @@ class Rung(DaskTaskRunner):
             adapt_kwargs=adapt_kwargs,
             client_kwargs={"security": security},
         )
+        self._guard = threading.Lock()
+        self._looked_at = time.monotonic()
+        self._fruitless: set[Any] = set()  # processes that ended since a worker was last there
         self.logger.setLevel(logging.CRITICAL)  # what becomes of workers is said by the stage that waits for one
 
     def __enter__(self) -> Self:
@@ -63,9 +71,28 @@ class Rung(DaskTaskRunner):
         """Addresses of the workers that are connected."""
         return set(self.cluster.scheduler.workers)
 
-    @abstractmethod
     def complaint(self) -> KdgatError | None:
-        """Why no worker will ever come, if that is so."""
+        """Why no worker will ever come, if that is so. Those that ended before they had come are replaced; Dask would wait."""
+        with self._guard:
+            if time.monotonic() - self._looked_at < self.look_s:
+                return None
+            self._looked_at = time.monotonic()
+            connected = {str(worker.name) for worker in list(self.cluster.scheduler.workers.values())}
+            if connected:
+                self._fruitless.clear()
+            waiting = {name: process for name, process in list(self.cluster.workers.items()) if str(name) not in connected}
+            for name, tells in self.ended(waiting).items():
+                self._fruitless |= {waiting[name]} if tells else set()
+                self.cluster.loop.add_callback(self.cluster.scale_down, [name])
+            return ClusterError(self.last_words()) if len(self._fruitless) >= self.patience else None
+
+    @abstractmethod
+    def ended(self, processes: dict[Any, Any]) -> dict[Any, bool]:
+        """Names of those of `processes` that have ended, and whether that tells that the next would, too."""
+
+    @abstractmethod
+    def last_words(self) -> str:
+        """That all workers end before they have come, and what the last one said."""
 
     @abstractmethod
     def news(self) -> str:

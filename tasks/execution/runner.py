@@ -1,8 +1,10 @@
 """What every kind of cluster is to the rest of the engine: a runner, which has rungs of workers."""
 
+import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from config.errors import ConfigError
 from kdgat_models.errors import StageError
@@ -39,36 +41,33 @@ class RunPlace(NamedTuple):
     name: str  # which its jobs carry
 
 
-class Runner(Protocol):
-    """A kind of cluster."""
+class Runner(ABC):
+    """A kind of cluster. `slots` keep the number of stages at a time within what the cluster may give to a pool."""
 
+    slots: dict[Pool, threading.BoundedSemaphore]
+
+    @abstractmethod
     def size(self, needs: Needs) -> Hashable:
         """Stages of one size share a rung."""
-        ...
 
+    @abstractmethod
     def new_rung(self, needs: Needs, security: "Security") -> "Rung":
         """Workers that meet `needs`, not yet started."""
-        ...
 
-    def slot(self, needs: Needs) -> Any:
-        """A context manager that keeps the number of stages at a time within what the cluster may give."""
-        ...
-
+    @abstractmethod
     def threads(self, pool: Pool) -> int:
         """Threads that one stage may use."""
-        ...
 
+    @abstractmethod
     def cap_mb(self, pool: Pool) -> float:
         """Most memory that a stage can get."""
-        ...
 
     def explain(self, placement: Placement, error: StageError) -> StageError:
         """What really happened, when a stage was ended from outside or its worker is gone."""
-        ...
+        return error
 
-    def end(self, rungs: "Sequence[Rung]") -> None:
-        """End all workers of all rungs, as fast as that can be done; they are closed one after the other afterwards."""
-        ...
+    def end(self, rungs: "Sequence[Rung]") -> None:  # noqa: B027  most kinds need not
+        """End all workers of all rungs, if it takes long to close them, which is done one after the other."""
 
 
 def check_runner(name: str) -> str:

@@ -77,7 +77,7 @@ def _probe(rung: SlurmRung, mark: Path, wait_s: float) -> dict[str, Any]:
             )
         if time.monotonic() > deadline:
             running = [job for job, state, _ in in_queue(rung.submissions.jobs) if state == "RUNNING"]
-            words = rung.last_words() if running else rung.news()
+            words = rung.newest_log() if running else rung.news()
             raise ClusterError(f"no answer within {wait_s:.0f} s. {words}")
         time.sleep(POLL_S)
     return future.result()

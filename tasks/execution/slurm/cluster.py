@@ -13,7 +13,7 @@ from config.cluster import SlurmProfile, load_profile
 from kdgat_models.errors import ClusterError, KdgatError, StageError, StageInterrupted, StageKilled, StageOutOfMemory
 from tasks.execution.dask_nodes import Scheduler
 from tasks.execution.rung import Rung
-from tasks.execution.runner import Needs, Placement, RunPlace
+from tasks.execution.runner import Needs, Placement, Runner, RunPlace
 from tasks.execution.slurm.jobs import ControllerAwayError, advice, cancel, end_of, in_queue, job_state
 from tasks.execution.slurm.script import Submissions, job_class, job_options
 from tasks.stage import Pool
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 OVERHEAD_MB = 512  # of a job's memory, for the Dask worker that runs the stage
 CLOSE_S = 20.0
-LOOK_S = 3.0  # between two questions to the controller
-FRUITLESS_JOBS = 3  # so many jobs that ended without a worker: the next would, too
+HAPPENS = ("cancelled", "preempted", "node_failure")
 LADDER = tuple(sorted(1024 * 2**power * part // 4 for power in range(10) for part in (3, 4)))  # 768, 1024, 1536, 2048, ...
 
 
@@ -41,15 +40,15 @@ class JobSize(NamedTuple):
     memory_mb: int
 
 
-class SlurmRunner:
+class SlurmRunner(Runner):
     """Rungs of the profile, and of the profile for stages that use no GPU, by memory of a job."""
 
     def __init__(self, profile: str, place: RunPlace) -> None:
         self._profiles = profiles_of(profile)
         self._place = place
-        shared = self._profiles["cpu"] is self._profiles["gpu"]
-        slots = {pool: threading.BoundedSemaphore(own.max_jobs) for pool, own in self._profiles.items()}
-        self._slots = {"gpu": slots["gpu"], "cpu": slots["gpu"] if shared else slots["cpu"]}
+        self.slots = {pool: threading.BoundedSemaphore(own.max_jobs) for pool, own in self._profiles.items()}
+        if self._profiles["cpu"] is self._profiles["gpu"]:
+            self.slots["cpu"] = self.slots["gpu"]
 
     def size(self, needs: Needs) -> JobSize:
         profile = self._profiles[needs.pool]
@@ -58,9 +57,6 @@ class SlurmRunner:
 
     def new_rung(self, needs: Needs, security: "Security") -> "SlurmRung":
         return SlurmRung(self._profiles[needs.pool], self.size(needs).memory_mb, self._place, security)
-
-    def slot(self, needs: Needs) -> threading.BoundedSemaphore:
-        return self._slots[needs.pool]
 
     def threads(self, pool: Pool) -> int:
         return self._profiles[pool].cores
@@ -115,6 +111,8 @@ def profiles_of(name: str) -> dict[Pool, SlurmProfile]:
 class SlurmRung(Rung):
     """Jobs of one memory size, as many as there are stages for them."""
 
+    look_s = 3.0  # between two questions to the controller
+
     def __init__(self, profile: SlurmProfile, memory_mb: int, place: RunPlace, security: "Security") -> None:
         self.memory_mb = memory_mb
         self.logs = (profile.logs or place.folder / "slurm_logs").resolve()
@@ -123,43 +121,25 @@ class SlurmRung(Rung):
         kinds = {"job_cls": job_class(self.submissions), "scheduler_cls": Scheduler, "silence_logs": "error"}
         addresses = {"interface": profile.interface, "scheduler_options": _scheduler_options(profile)}
         super().__init__(new_cluster, {**options, **kinds, **addresses}, security, _adapting(profile))
-        self._guard = threading.Lock()
-        self._looked_at = time.monotonic()
-        self._fruitless = 0
 
     def __exit__(self, *reason: Any) -> None:
         super().__exit__(*reason)
         cancel(self.submissions.jobs)  # also those whose submission was under way
 
     def complaint(self) -> KdgatError | None:
-        """Why no worker will come. Jobs that ended without one are replaced; Dask would wait for them for ever."""
         if self.submissions.refused is not None:
             return ClusterError(advice(self.submissions.refused))
-        with self._guard:
-            if time.monotonic() - self._looked_at < LOOK_S:
-                return None
-            self._looked_at = time.monotonic()
-            with suppress(ControllerAwayError):  # then there is no news, which is no bad news
-                self._replace_the_fruitless()
-        if self._fruitless < FRUITLESS_JOBS:
-            return None
-        return ClusterError(f"{FRUITLESS_JOBS} jobs ended and no worker had come. {self.last_words()}")
+        return super().complaint()
 
-    def _replace_the_fruitless(self) -> None:
-        connected = {str(worker.name) for worker in list(self.cluster.scheduler.workers.values())}
-        if connected:
-            self._fruitless = 0
-        waiting = {str(name): job.job_id for name, job in list(self.cluster.workers.items()) if job.job_id}
-        waiting = {name: job for name, job in waiting.items() if name not in connected}
-        if not waiting:
-            return
-        alive = {job for job, _, _ in in_queue(list(waiting.values()))}
-        for name, job in waiting.items():
-            if job not in alive:
-                state = job_state(job)
-                # One that somebody cancelled says nothing about the next.
-                self._fruitless += state is None or state.ended not in ("cancelled", "preempted", "node_failure")
-                self.cluster.loop.add_callback(self.cluster.scale_down, [name])
+    def ended(self, processes: dict[str, Any]) -> dict[str, bool]:
+        jobs = {name: job.job_id for name, job in processes.items() if job.job_id}
+        try:
+            alive = {job for job, _, _ in in_queue(list(jobs.values()))}
+            states = {name: job_state(job) for name, job in jobs.items() if job not in alive}
+        except ControllerAwayError:  # then there is no news, which is no bad news
+            return {}
+        # One that somebody cancelled says nothing about the next.
+        return {name: state is None or state.ended not in HAPPENS for name, state in states.items()}
 
     def news(self) -> str:
         try:
@@ -170,14 +150,16 @@ class SlurmRung(Rung):
         return f"waiting for a worker with {self.memory_mb} MB: {said or 'its job is being submitted'}"
 
     def last_words(self) -> str:
+        return f"{self.patience} jobs ended and no worker had come. {self.newest_log()}"
+
+    def newest_log(self) -> str:
         """What the newest job log says, and what that means."""
         logs = sorted(self.logs.glob("*.err"), key=lambda file: file.stat().st_mtime)
-        text = logs[-1].read_text(errors="replace") if logs else ""
+        if not logs:
+            return f"there is no job log in {self.logs}: can nodes write there?"
+        text = logs[-1].read_text(errors="replace")
         tail = "\n".join(text.splitlines()[-8:])
-        where = (
-            f"the job log {logs[-1]} ends:\n{tail}" if logs else f"there is no job log in {self.logs}: can nodes write there?"
-        )
-        return f"{_diagnosis(text, self.cluster.scheduler_address)}{where}"
+        return f"{_diagnosis(text, self.cluster.scheduler_address)}the job log {logs[-1]} ends:\n{tail}"
 
 
 def _diagnosis(log: str, scheduler: str) -> str:
