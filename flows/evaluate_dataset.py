@@ -8,15 +8,15 @@ from prefect.logging import get_run_logger
 from config.paths import Paths, default_root
 from config.sections import BadRows
 from tasks.artifact import Artifact
-from tasks.execution.compute import open_compute
-from tasks.execution.engine import current_run, find_raw, side_by_side
+from tasks.execution.engine import find_raw
 from tasks.execution.submitter import Submitter
+from tasks.execution.task_runner import on_workers
 from tasks.parameters import DatasetName, Overrides, Runner, Variant
 from tasks.plans.training import plan_evaluation
 from tasks.stages.table import build_graphs, evaluate_models, ingest_captures
 
 
-@flow(name="evaluate-dataset", flow_run_name="evaluate {dataset}", task_runner=side_by_side(4))
+@flow(name="evaluate-dataset", flow_run_name="evaluate {dataset}", task_runner=on_workers(4))
 def evaluate_dataset(
     dataset: DatasetName = "demo",
     data_dir: Path | None = None,
@@ -40,7 +40,7 @@ def evaluate_dataset(
     for note in plan.notes:
         get_run_logger().warning(note)
     raw = find_raw(dataset, data_dir)
-    with open_compute(runner, paths, current_run()), Submitter() as stages:
+    with Submitter() as stages:
         captures = ingest_captures.submit(plan.config, raw=raw, on_bad_rows=on_bad_rows)
         graphs = build_graphs.submit(plan.config, captures=captures)
         evaluations = [

@@ -9,17 +9,17 @@ from pydantic import Field
 from config.paths import Paths, default_root
 from config.sections import BadRows, Method
 from tasks.artifact import Artifact
-from tasks.execution.compute import open_compute
-from tasks.execution.engine import current_run, find_raw, side_by_side
+from tasks.execution.engine import find_raw
 from tasks.execution.limits import one_at_a_time
 from tasks.execution.submitter import Submitter
+from tasks.execution.task_runner import on_workers
 from tasks.parameters import Overrides, ProtocolName, Resources, Runner
 from tasks.plans.protocol import ProtocolPlan, fold_artifacts, plan_protocol
 from tasks.plans.training import all_settings
 from tasks.stages.table import ingest_captures, pool_datasets, report_protocol, score_fold, train_gat, train_vgae
 
 
-@flow(name="evaluate-protocol", flow_run_name="{protocol}", task_runner=side_by_side(16))
+@flow(name="evaluate-protocol", flow_run_name="{protocol}", task_runner=on_workers(16))
 def evaluate_protocol(
     protocol: ProtocolName = "leave-one-vehicle-out",
     data_dir: Path | None = None,
@@ -44,11 +44,8 @@ def evaluate_protocol(
     """
     paths = Paths(default_root())
     plan = plan_protocol(protocol, data_dir, datasets, all_settings(overrides, 0, resources), paths)
-    with (
-        one_at_a_time(paths, "protocol", protocol, plan.datasets),
-        open_compute(runner, paths, current_run()),
-        Submitter() as stages,
-    ):
+    one_at_a_time(paths, "protocol", protocol, plan.datasets)
+    with Submitter() as stages:
         captures = ingested(plan, on_bad_rows)
         pool, published_pool = stages.results(*(pooled(plan, captures, method) for method in ("relative", "published")))
         trials = []

@@ -4,18 +4,17 @@ from pathlib import Path
 
 from prefect import flow
 
-from config.paths import Paths, default_root
 from config.resolver import resolve
 from config.sections import BadRows
 from tasks.artifact import Artifact
-from tasks.execution.compute import open_compute
-from tasks.execution.engine import current_run, find_raw, side_by_side
+from tasks.execution.engine import find_raw
 from tasks.execution.submitter import Submitter
+from tasks.execution.task_runner import on_workers
 from tasks.parameters import DatasetName, Overrides, Runner
 from tasks.stages.table import build_graphs, ingest_captures
 
 
-@flow(name="ingest-dataset", flow_run_name="ingest {dataset}", task_runner=side_by_side(4))
+@flow(name="ingest-dataset", flow_run_name="ingest {dataset}", task_runner=on_workers(4))
 def ingest_dataset(
     dataset: DatasetName = "demo",
     data_dir: Path | None = None,
@@ -34,7 +33,7 @@ def ingest_dataset(
     """
     config = resolve("vgae", "large", **{**(overrides or {}), "dataset": dataset})
     raw = find_raw(dataset, data_dir)
-    with open_compute(runner, Paths(default_root()), current_run()), Submitter() as stages:
+    with Submitter() as stages:
         captures = ingest_captures.submit(config, raw=raw, on_bad_rows=on_bad_rows)
         graphs = build_graphs.submit(config, captures=captures)
         return stages.results(captures, graphs)

@@ -11,10 +11,9 @@ from config.paths import Paths, default_root
 from config.schema import PipelineConfig
 from config.sections import BadRows
 from tasks.artifact import Artifact
-from tasks.execution.compute import open_compute
-from tasks.execution.engine import current_run, side_by_side
 from tasks.execution.limits import one_at_a_time
 from tasks.execution.submitter import Submitter
+from tasks.execution.task_runner import on_workers
 from tasks.parameters import DatasetName, Runner
 from tasks.plans.nightly import (
     Watched,
@@ -29,7 +28,7 @@ from tasks.plans.nightly import (
 from tasks.stages.table import build_graphs, evaluate_models, ingest_captures, measure_drift
 
 
-@flow(name="nightly-reevaluation", flow_run_name="night {night}", task_runner=side_by_side(16))
+@flow(name="nightly-reevaluation", flow_run_name="night {night}", task_runner=on_workers(16))
 def nightly_reevaluation(
     night: date | None = None,
     data_dir: Path | None = None,
@@ -54,8 +53,8 @@ def nightly_reevaluation(
     champions = registered(paths)
     folders = datasets_of_tonight(champions, data_dir, datasets)
     found = {dataset: find_tonight(dataset, folder) for dataset, folder in folders.items()}
-    lock = one_at_a_time(paths, "re-evaluate", "all", ["champions"])
-    with lock, open_compute(runner, paths, current_run()), Submitter() as stages:
+    one_at_a_time(paths, "re-evaluate", "all", ["champions"])
+    with Submitter() as stages:
         watched = []
         for champion in champions:
             for dataset, raw in found.items():

@@ -9,10 +9,10 @@ from pydantic import Field
 from config.paths import Paths, default_root
 from config.sections import BadRows
 from tasks.artifact import Artifact
-from tasks.execution.compute import open_compute
-from tasks.execution.engine import current_run, find_raw, side_by_side
+from tasks.execution.engine import find_raw
 from tasks.execution.limits import one_at_a_time
 from tasks.execution.submitter import Submitter
+from tasks.execution.task_runner import on_workers
 from tasks.parameters import FactorName, Overrides, ProtocolName, Resources, Runner
 from tasks.plans.ablation import AblationPlan, GraphsOfFold, Shared, chosen_folds, plan_ablation
 from tasks.plans.training import all_settings
@@ -27,7 +27,7 @@ from tasks.stages.table import (
 )
 
 
-@flow(name="run-ablation", flow_run_name="{protocol}", task_runner=side_by_side(16))
+@flow(name="run-ablation", flow_run_name="{protocol}", task_runner=on_workers(16))
 def run_ablation(
     protocol: ProtocolName = "leave-one-vehicle-out",
     data_dir: Path | None = None,
@@ -57,8 +57,8 @@ def run_ablation(
     paths = Paths(default_root())
     settings = all_settings(overrides, 0, resources)
     plan = plan_ablation(protocol, data_dir, datasets, factors, settings, paths)
-    lock = one_at_a_time(paths, "ablate", protocol, plan.protocol.datasets)
-    with lock, open_compute(runner, paths, current_run()), Submitter() as stages:
+    one_at_a_time(paths, "ablate", protocol, plan.protocol.datasets)
+    with Submitter() as stages:
         pooled = pools(plan, on_bad_rows)
         made = dict(zip(pooled, stages.results(*pooled.values()), strict=True))
         scores: dict[str, list[Artifact]] = {run: [] for run in plan.levels}

@@ -12,10 +12,10 @@ from config.schema import PipelineConfig
 from config.sections import BadRows
 from config.variants import DEFAULT_VARIANTS
 from tasks.artifact import Artifact
-from tasks.execution.compute import open_compute
-from tasks.execution.engine import current_run, find_raw, side_by_side
+from tasks.execution.engine import current_run, find_raw
 from tasks.execution.limits import one_at_a_time
 from tasks.execution.submitter import Submitter
+from tasks.execution.task_runner import on_workers
 from tasks.hooks import AfterPipeline, BeforePipeline, tell
 from tasks.parameters import (
     ALL_MODELS,
@@ -36,7 +36,7 @@ from tasks.stage import behind
 from tasks.stages.table import build_graphs, evaluate_models, ingest_captures, train_fusion, train_gat, train_vgae
 
 
-@flow(name="train-pipeline", flow_run_name="train {dataset}", task_runner=side_by_side(16))
+@flow(name="train-pipeline", flow_run_name="train {dataset}", task_runner=on_workers(16))
 def train_pipeline(
     dataset: DatasetName = "demo",
     data_dir: Path | None = None,
@@ -77,7 +77,8 @@ def train_pipeline(
     names = tuple(variant.name for variant in plan.variants)
     tell(BeforePipeline(dataset, names, plan.config, current_run()), plan.config, get_run_logger().warning)
     raw = find_raw(dataset, data_dir)
-    with one_at_a_time(paths, "train", dataset, names), open_compute(runner, paths, current_run()), Submitter() as stages:
+    one_at_a_time(paths, "train", dataset, names)
+    with Submitter() as stages:
         evaluations = stages.results(*method(plan, raw, on_bad_rows))
     tell(AfterPipeline(dataset, names, plan.config, current_run(), tuple(evaluations)), plan.config, get_run_logger().warning)
     if as_champions:

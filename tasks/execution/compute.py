@@ -105,11 +105,6 @@ def open_compute(runner: str, paths: Paths, pipeline_run: str) -> Iterator[Compu
             OPEN.remove(compute)
 
 
-def current_compute() -> Compute:
-    """Where the stages of the flow that is running run."""
-    return OPEN[-1]
-
-
 def close_open() -> None:
     """Close what a flow has open, on its behalf: it is told to end, and cannot."""
     for compute in list(OPEN):

@@ -8,7 +8,6 @@ from prefect import Task, task
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from config.catalog import dataset_entry, dataset_folder
 from config.paths import Paths, default_root
@@ -28,11 +27,6 @@ MOST_ATTEMPTS = 30  # a walltime that is too short may need so many; tasks.execu
 def current_run() -> str:
     """The ID of the flow run."""
     return str(flow_run.id)
-
-
-def side_by_side(stages: int) -> Any:
-    """Task runner of a flow: its supervisors wait in threads, as many as `stages`, for work that is done elsewhere."""
-    return ThreadPoolTaskRunner(max_workers=stages)
 
 
 def another_attempt_is_due(task: Task, task_run: TaskRun, state: State) -> bool:

@@ -12,8 +12,8 @@ from prefect.futures import PrefectFuture
 from config.schema import PipelineConfig
 from kdgat_models.errors import KdgatError, StageError
 from tasks.artifact import Artifact
-from tasks.execution.compute import current_compute
 from tasks.execution.engine import task_of
+from tasks.execution.task_runner import current_compute
 from tasks.stage import Stage, submitting_to
 
 ERRORS = "errors.log"  # in the folder of a flow run: tracebacks of what should not have happened

@@ -20,8 +20,9 @@ from tasks.artifact import Artifact
 from tasks.caching import cache_key
 from tasks.execution.attempts import Past, Request, due, request
 from tasks.execution.child import StageCall, StageOutcome
-from tasks.execution.compute import Compute, current_compute
+from tasks.execution.compute import Compute
 from tasks.execution.runner import Needs
+from tasks.execution.task_runner import current_compute
 from tasks.hooks import AfterEpoch, AfterStage, BeforeStage, StageFailed
 from tasks.records import reporting, tracking
 from tasks.records.damage import pointer, require_whole

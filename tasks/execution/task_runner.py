@@ -6,15 +6,15 @@ needs none of that: it goes to a worker of Dask, on a rung of memory that is a D
 """
 
 import threading
-from collections.abc import Iterable
-from contextlib import AbstractContextManager, ExitStack
-from typing import Any, Self, TypeVar
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from typing import Any, Self, cast
 
 from prefect import Task, unmapped
 from prefect.client.schemas.objects import RunInput
 from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture, PrefectFutureList
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from prefect_dask.client import PrefectDaskClient
 from prefect_dask.task_runners import DaskTaskRunner
 
@@ -23,13 +23,11 @@ from config.paths import Paths, default_root
 from tasks.execution.cleanup import OUTSIDE
 from tasks.execution.compute import Compute, open_compute
 
-Held = TypeVar("Held")
-
 
 class StageTaskRunner(DaskTaskRunner):
     """Runs the stages of one flow where the flow's parameter `runner` says, below the root."""
 
-    def __init__(self, side_by_side: int = 16) -> None:
+    def __init__(self, side_by_side: int) -> None:
         """`side_by_side` is how many stages may be submitted to workers, or wait for one, at a time."""
         super().__init__()
         self.side_by_side = side_by_side
@@ -43,7 +41,7 @@ class StageTaskRunner(DaskTaskRunner):
         """Start to take tasks; clusters start when the first stage has to run."""
         super().__enter__()
         self._guard = threading.Lock()
-        self._held = self._exit_stack.enter_context(ExitStack())
+        self._last = self._exit_stack.enter_context(ExitStack())
         self._threads = self._exit_stack.enter_context(ThreadPoolTaskRunner(self.side_by_side))
         return self
 
@@ -58,9 +56,9 @@ class StageTaskRunner(DaskTaskRunner):
                 self._compute = self._exit_stack.enter_context(open_compute(runner, Paths(default_root()), name))
             return self._compute
 
-    def hold(self, context: AbstractContextManager[Held]) -> Held:
-        """Enter `context`, and leave it when all stages have ended and all clusters are closed."""
-        return self._held.enter_context(context)
+    def at_the_end(self, release: Callable[[], object]) -> None:
+        """Call `release` when all stages have ended and all clusters are closed."""
+        self._last.callback(release)
 
     @property
     def client(self) -> PrefectDaskClient:
@@ -92,9 +90,19 @@ class StageTaskRunner(DaskTaskRunner):
         return super().map(task, given, wait_for)
 
 
+def on_workers(side_by_side: int) -> TaskRunner[PrefectFuture[Any]]:
+    """The task runner of a flow, as Prefect's decorator wants it typed: so many stages at a time, on workers."""
+    return cast("TaskRunner[PrefectFuture[Any]]", StageTaskRunner(side_by_side))
+
+
 def current_runner() -> StageTaskRunner:
     """The runner of the flow that this code belongs to, be it the flow itself or one of its tasks."""
     flow = FlowRunContext.get()
     if flow is None or not isinstance(flow.task_runner, StageTaskRunner):
-        raise KdgatError("stages run in a flow whose decorator says task_runner=StageTaskRunner()")
+        raise KdgatError("stages run in a flow whose decorator says task_runner=on_workers(...)")
     return flow.task_runner
+
+
+def current_compute() -> Compute:
+    """Where the stages of this flow run."""
+    return current_runner().compute

@@ -17,9 +17,9 @@ from kdgat_models.runs.memory import lesson
 from kdgat_models.runs.store import RunStore
 from tasks.artifact import Artifact, read_artifact
 from tasks.caching import cache_key
+from tasks.execution import supervise as supervision
 from tasks.execution.cache import cached
 from tasks.execution.child import StageOutcome
-from tasks.execution.compute import OPEN
 from tasks.execution.supervise import key_of, supervise
 from tasks.records.damage import pointer
 from tasks.seals import damages
@@ -36,6 +36,8 @@ EPOCH = {
     "seconds": 0.1,
     "parts": 1,
 }
+
+NOW: list["Here"] = []  # where stages run
 
 
 class Here:
@@ -66,9 +68,10 @@ def raising(error):
 @pytest.fixture
 def root(tmp_path, monkeypatch):
     monkeypatch.setenv("KDGAT_ROOT", str(tmp_path))
+    monkeypatch.setattr(supervision, "current_compute", lambda: NOW[-1])
     with disable_run_logger():
         yield Paths(tmp_path)
-    OPEN.clear()
+    NOW.clear()
 
 
 @pytest.fixture
@@ -82,7 +85,7 @@ def graphs(root):
 
 
 def drift(graphs, here, config=None):
-    OPEN[:] = [here]
+    NOW[:] = [here]
     return supervise(measure_drift, config or tiny(), None, {"trained_on": graphs, "graphs": graphs})
 
 

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import cloudpickle
@@ -21,7 +21,7 @@ from kdgat_models.errors import KdgatError, StageInterrupted
 from kdgat_models.files import is_left
 from tasks.execution.child import StageCall
 from tasks.execution.runner import Needs
-from tasks.execution.task_runner import StageTaskRunner, current_runner
+from tasks.execution.task_runner import StageTaskRunner, current_runner, on_workers
 
 NEEDS = Needs("cpu", 500.0)
 LONG_S = 300  # guards against a hang; nothing is measured against it
@@ -74,7 +74,7 @@ def state_of(future):
 
 
 def test_a_task_whose_worker_is_killed_has_failed_also_for_the_api(root):
-    @flow(task_runner=StageTaskRunner())
+    @flow(task_runner=on_workers(4))
     def dies(runner: str = "local"):
         killed, sound = stage.submit(root / "a", "sleeps", "worker"), stage.submit(root / "b", "good")
         done, not_done = wait([killed, sound], timeout=LONG_S)
@@ -90,7 +90,7 @@ def test_a_task_whose_worker_is_killed_has_failed_also_for_the_api(root):
 
 
 def test_a_supervisor_that_is_ended_itself_has_crashed_also_for_the_api(root):
-    @flow(task_runner=StageTaskRunner())
+    @flow(task_runner=on_workers(4))
     def ends(runner: str = "local"):
         future = stage.submit(root / "a", "good", "supervisor")
         with pytest.raises(KeyboardInterrupt):
@@ -103,14 +103,12 @@ def test_a_supervisor_that_is_ended_itself_has_crashed_also_for_the_api(root):
 def test_a_flow_lives_while_it_runs_and_all_that_it_started_ends_with_it(root):
     left, seen = [], {}
 
-    @contextmanager
-    def lock():
-        yield
+    def give_up_the_lock():
         seen["processes when the lock is given up"] = [process for process in left if process.is_running()]
 
-    @flow(task_runner=StageTaskRunner())
+    @flow(task_runner=on_workers(4))
     def lives(runner: str = "local"):
-        current_runner().hold(lock())
+        current_runner().at_the_end(give_up_the_lock)
         assert stage.submit(root / "a", "good").result() == "made"
         (alive,) = root.glob("runs/*/alive.lock")
         assert not is_left(alive)
@@ -131,7 +129,7 @@ def test_a_flow_whose_stages_are_all_cached_starts_no_worker(root):
     def known():
         return "known"
 
-    @flow(task_runner=StageTaskRunner())
+    @flow(task_runner=on_workers(4))
     def cached(runner: str = "local"):
         found = known.submit().result()
         assert not current_runner().compute._rungs
@@ -141,7 +139,7 @@ def test_a_flow_whose_stages_are_all_cached_starts_no_worker(root):
 
 
 def test_a_runner_that_there_is_not_is_an_error_of_the_flow(root):
-    @flow(task_runner=StageTaskRunner())
+    @flow(task_runner=on_workers(4))
     def lost(runner: str = "cluster"):
         stage.submit(root / "a", "good")
 
@@ -160,7 +158,7 @@ def test_mapping_does_not_wait_for_a_future_that_all_calls_share():
     def add(number, shared):
         return number + shared
 
-    @flow(task_runner=StageTaskRunner())
+    @flow(task_runner=on_workers(4))
     def maps(runner: str = "local"):
         futures = add.map([10, 20], slow.submit())
         mapped.set()
@@ -176,10 +174,10 @@ def test_a_duplicate_is_as_large_and_a_runner_can_be_sent_to_another_process():
 
 
 def test_no_cluster_without_certificates_is_started_by_asking_the_runner_for_a_client():
-    with StageTaskRunner() as runner, pytest.raises(KdgatError, match="one for each rung of memory"):
+    with StageTaskRunner(1) as runner, pytest.raises(KdgatError, match="one for each rung of memory"):
         _ = runner.client
 
 
 def test_a_stage_outside_such_a_flow_is_an_error():
-    with pytest.raises(KdgatError, match="task_runner=StageTaskRunner"):
+    with pytest.raises(KdgatError, match="task_runner=on_workers"):
         current_runner()
