@@ -141,4 +141,4 @@ def stage_of(step: Step, variant: VariantPlan, made: Made, large: Made) -> Artif
 def inserted(step: Step, config: PipelineConfig, variant: str | None, made: Made) -> Artifact:
     """Submit a stage that somebody wrote."""
     there = {name: artifact for name, artifact in made.artifacts.items() if name != GIVEN}
-    return step.stage.submit(config, variant, reference=step.reference, of_variant=variant, makes=step.makes, artifacts=there)
+    return step.stage.submit(config, variant, reference=step.reference, of_variant=variant, artifacts=there)

@@ -72,6 +72,11 @@ class NoContext(WindowCount):
         return "done"
 
 
+class Undecided(WindowCount):
+    def can_skip(self, context):
+        return None
+
+
 class NoStage:
     def execute(self, context):
         return context

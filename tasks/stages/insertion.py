@@ -15,9 +15,7 @@ from tasks.stages.events import emit
 OURS = ("config.json", "inputs.json", "stage.log")  # in the folder of every run
 
 
-def run(
-    config: Everything, folder: Path, reference: str, of_variant: str | None, makes: str | None, artifacts: dict[str, Artifact]
-) -> Artifact:
+def run(config: Everything, folder: Path, reference: str, of_variant: str | None, artifacts: dict[str, Artifact]) -> Artifact:
     """Run a stage of one's own.
 
     Args:
@@ -25,14 +23,17 @@ def run(
         folder: Of the artifact.
         reference: "module:Class", or the name of an installed stage.
         of_variant: The variant; None: it runs once, for all variants.
-        makes: Name of the artifact that it makes; None: it is a check.
         artifacts: What was made before, by name.
 
     Raises:
         StageError: it returns no context, or one with artifacts that it does not say that it makes.
     """
-    stage = made_from(reference)
-    context = StageContext(config, folder, of_variant, artifacts)
+    return run_stage(made_from(reference), reference, StageContext(config, folder, of_variant, artifacts))
+
+
+def run_stage(stage: PipelineStage, reference: str, context: StageContext) -> Artifact:
+    """Run a stage that is made already; raises what `run` does."""
+    folder, makes = context.folder, getattr(stage, "makes", None)
     if stage.can_skip(context):
         emit("log", message=f"{reference} says that there is nothing to do")
         return _passed_on(context, reference, makes)

@@ -11,6 +11,7 @@ from own_stages import everything, not_annotated, of_another_kind
 from kdgat_models.errors import KdgatError
 from tasks.artifact import Artifact
 from tasks.hooks import EVENTS, AfterStage, BeforeStage, Hooks, events_of
+from tasks.testing import check_hook
 
 MADE = Artifact(kind="graphs", path="/somewhere", digest="d")
 EVENT = AfterStage("graphs", None, tiny(), MADE, "run-1", "pipeline-1")
@@ -86,3 +87,10 @@ def test_the_annotation_says_what_a_hook_wants():
     for function in (not_annotated, of_another_kind):
         with pytest.raises(KdgatError, match="one or several of BeforeStage, AfterStage"):
             events_of(function)
+
+
+def test_a_package_checks_its_hook_by_the_contract():
+    check_hook(everything)
+    for function in (not_annotated, of_another_kind):
+        with pytest.raises(AssertionError, match="a hook has one parameter"):
+            check_hook(function)

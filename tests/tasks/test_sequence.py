@@ -2,7 +2,7 @@
 
 import pytest
 from conftest import tiny
-from own_stages import Relabelled, WindowCount
+from own_stages import NoContext, NoStage, Relabelled, Silent, Undecided, WindowCount
 from stage_runs import runs
 
 from config import ConfigError, resolve
@@ -12,6 +12,7 @@ from tasks.caching import cache_key
 from tasks.pipeline_stage import PipelineStage
 from tasks.plans.sequence import steps_of
 from tasks.stages.table import build_graphs
+from tasks.testing import check_stage
 
 
 def steps(**settings):
@@ -95,10 +96,10 @@ def test_an_unknown_stage_of_the_order_is_named():
 GRAPHS = Artifact(kind="graphs", path="/somewhere", digest="d1", summary={"windows": 7})
 
 
-def inserted(name, folder, artifacts=None, makes=None):
+def inserted(name, folder, artifacts=None):
     step = steps(insert=f"after:graphs:own_stages:{name}").shared[2]
     given = {"graphs": GRAPHS} if artifacts is None else artifacts
-    return runs(step.stage)(tiny(), folder, reference=f"own_stages:{name}", of_variant=None, makes=step.makes, artifacts=given)
+    return runs(step.stage)(tiny(), folder, reference=f"own_stages:{name}", of_variant=None, artifacts=given)
 
 
 def test_a_check_leaves_its_figures(tmp_path):
@@ -139,3 +140,23 @@ def test_a_stage_that_writes_elsewhere_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(Relabelled, "execute", lambda self, context: context._replace(artifacts={"graphs": elsewhere}))
     with pytest.raises(StageError, match=r"made graphs in /somewhere; it has to write to context\.folder"):
         inserted("Relabelled", tmp_path / "run")
+
+
+def test_a_package_checks_its_stage_by_the_contract(tmp_path):
+    made = check_stage(WindowCount, tmp_path / "good", {"graphs": GRAPHS}, tiny())
+    assert made.summary == {"windows": 7}
+
+
+@pytest.mark.parametrize(
+    ("make", "artifacts", "said"),
+    [
+        (NoStage, {"graphs": GRAPHS}, "is no stage: it has to have execute"),
+        (WindowCount, {}, "needs graphs; give it among `artifacts`"),
+        (NoContext, {"graphs": GRAPHS}, "returned a str"),
+        (Silent, {"graphs": GRAPHS}, "made graphs, and does not say so"),
+        (Undecided, {"graphs": GRAPHS}, "can_skip returned None; it has to return True or False"),
+    ],
+)
+def test_a_stage_that_breaks_the_contract_is_found_by_its_check(tmp_path, make, artifacts, said):
+    with pytest.raises(AssertionError, match=said):
+        check_stage(make, tmp_path / "bad", artifacts, tiny())
