@@ -1,8 +1,9 @@
-"""The catalogue of datasets, ours and those of the user, and where their captures lie on disk."""
+"""The catalogue of datasets, ours, those of the user and of installed packages, and where their captures lie on disk."""
 
 import difflib
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
@@ -11,8 +12,11 @@ from typing import Annotated, Literal, NamedTuple, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from config.errors import ConfigError
+from config.choices import Reader
+from config.errors import ConfigError, PluginError
 from config.paths import FOLDER_NAME, Paths, default_root
+from config.plugins import BUILT_IN as OURS
+from config.plugins import Registered, load_entry, registered
 from config.sections import Modality, Section
 
 BUILT_IN = Path(__file__).parent / "datasets.yaml"
@@ -33,7 +37,7 @@ class DatasetEntry(Section):
     domain: Modality
     source: str
     licence: str
-    readers: tuple[str, ...]
+    readers: tuple[Reader, ...]
     splits: dict[Annotated[str, Field(pattern=FOLDER_NAME)], SplitEntry]
     simulated: bool = False
     vehicles: Mapping[str, str] = Field(default={})  # vehicle by pattern of SPLIT/CAPTURE; others are told by their IDs
@@ -71,14 +75,16 @@ class FoundCaptures(NamedTuple):
 
 
 class Catalog(NamedTuple):
-    """All datasets by name, and the file that each of them stands in."""
+    """All datasets by name, and where each of them comes from: built in, a file, or a package and its version."""
 
     entries: dict[str, DatasetEntry]
-    origins: dict[str, Path]
+    origins: dict[str, str]
 
 
 def catalog() -> dict[str, DatasetEntry]:
-    """All datasets by name: ours, those of `datasets.yaml` in the root, those of the file that KDGAT_CATALOG names.
+    """All datasets by name: ours, those of `datasets.yaml` in the root, of the file that KDGAT_CATALOG names, of packages.
+
+    A package can take no name that is taken already, nor break what does not use it: `kdgat plugins` says what is left out.
 
     Raises:
         ConfigError: a file is not there or no catalogue, or names a dataset that another file has.
@@ -86,14 +92,15 @@ def catalog() -> dict[str, DatasetEntry]:
     return _catalog().entries
 
 
-def origin(name: str) -> Path:
-    """The file in which the dataset `name` stands."""
+def origin(name: str) -> str:
+    """Where the dataset `name` comes from: built in, a file, or a package and its version."""
     dataset_entry(name)
     return _catalog().origins[name]
 
 
 def _catalog() -> Catalog:
-    return _read(tuple((file, _changed(file)) for file in catalog_files()))
+    packages = tuple(entry for entry in registered("datasets") if entry.problem is None)
+    return _read(tuple((file, _changed(file)) for file in catalog_files()), packages)
 
 
 def catalog_files() -> list[Path]:
@@ -111,25 +118,63 @@ def _changed(file: Path) -> int:
 
 
 @cache
-def _read(files: tuple[tuple[Path, int], ...]) -> Catalog:
+def _read(files: tuple[tuple[Path, int], ...], packages: tuple[Registered, ...]) -> Catalog:
     found = Catalog({}, {})
     for file, _ in files:
         for name, entry in _entries(file).items():
             if name in found.entries:
-                raise ConfigError(f"the dataset {name} is in {found.origins[name]} and in {file}; give one another name")
-            found.entries[name], found.origins[name] = entry, file
+                before = BUILT_IN if found.origins[name] == OURS else found.origins[name]
+                raise ConfigError(f"the dataset {name} is in {before} and in {file}; give one another name")
+            found.entries[name], found.origins[name] = entry, OURS if file == BUILT_IN else str(file)
+    for package in packages:
+        with suppress(ConfigError, PluginError):
+            for name, entry in added_datasets(load_entry(package), package.provider).items():
+                if name not in found.entries:
+                    found.entries[name], found.origins[name] = entry, package.provider
     return found
+
+
+def left_out(package: Registered) -> str | None:
+    """Why datasets of a package are not in the catalogue; None if all are."""
+    try:
+        added = added_datasets(load_entry(package), package.provider)
+    except (ConfigError, PluginError) as error:
+        return str(error)
+    taken = [f"{name} ({origin(name)})" for name in added if origin(name) != package.provider]
+    return f"there are datasets of these names already: {', '.join(taken)}" if taken else None
+
+
+def added_datasets(added: object, whose: str) -> dict[str, DatasetEntry]:
+    """Datasets that a package adds: what an entry point of `kdgat.datasets` refers to, validated.
+
+    Args:
+        added: A mapping from names to entries as in `datasets.yaml`, or the path of such a file.
+        whose: The package, for the message of an error.
+
+    Raises:
+        ConfigError: it is no catalogue; names each wrong field.
+    """
+    if isinstance(added, str | Path):
+        return _entries(Path(added))
+    if not isinstance(added, Mapping):
+        raise ConfigError(f"datasets of {whose} are a {type(added).__name__}; expected a mapping, or the path of a YAML file")
+    return _validated({"datasets": dict(added)}, whose)
 
 
 def _entries(file: Path) -> dict[str, DatasetEntry]:
     try:
         content = yaml.safe_load(file.read_text())
-        return CatalogFile.model_validate(content).datasets
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"{file} is not a readable catalogue: {error}") from error
+    return _validated(content, str(file))
+
+
+def _validated(content: object, where: str) -> dict[str, DatasetEntry]:
+    try:
+        return CatalogFile.model_validate(content).datasets
     except ValidationError as error:
         wrong = "\n".join(f"  {'.'.join(map(str, item['loc'])) or 'the file'}: {item['msg']}" for item in error.errors())
-        raise ConfigError(f"{file} is not a catalogue as docs/datasets.md describes it:\n{wrong}") from error
+        raise ConfigError(f"{where} is not a catalogue as docs/datasets.md describes it:\n{wrong}") from error
 
 
 def dataset_entry(name: str) -> DatasetEntry:

@@ -1,6 +1,6 @@
 """Settings whose values are names of a registry: what may be chosen is what is there, also by plug-ins."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args
 
@@ -39,16 +39,21 @@ class OneOf:
 
 StageName = Annotated[str, OneOf("stages")]
 Convolution = Annotated[str, OneOf("convolutions")]
+Network = Annotated[str, OneOf("networks")]
 Pooling = Annotated[str, OneOf("poolings")]
 Loss = Annotated[str, OneOf("losses")]
 FusionMethod = Annotated[str, OneOf("fusion")]
 FeatureSchema = Annotated[str, OneOf("feature_schemas")]
+Reader = Annotated[str, OneOf("readers")]
+Protocol = Annotated[str, OneOf("protocols")]
 
 
-def chosen(record: BaseModel) -> Iterator[Registered]:
-    """Everything that a record, and the records in it, choose by name."""
+def chosen(record: BaseModel, fields: Collection[str] | None = None) -> Iterator[Registered]:
+    """Everything that a record, and the records in it, choose by name; of some `fields` only, if they are given."""
     for field, info in type(record).model_fields.items():
         value = getattr(record, field)
+        if fields is not None and field not in fields:
+            continue
         if isinstance(value, BaseModel):
             yield from chosen(value)
             continue

@@ -119,8 +119,10 @@ def _attribute(found: Any, path: str) -> Any:
     return found
 
 
-def package_files(module: str) -> list[Path]:
-    """The source files of the whole package that a module of another distribution lies in, without importing it.
+def package_files(module: str) -> dict[str, Path]:
+    """The source files of the whole package that a module of another distribution lies in, by their names in it.
+
+    It is not imported.
 
     Raises:
         PluginError: it is not there.
@@ -130,8 +132,9 @@ def package_files(module: str) -> list[Path]:
     if spec is None:
         raise PluginError(f"the package {top} is not there any more; install it, or choose another plug-in")
     if spec.submodule_search_locations is None:
-        return [Path(spec.origin or "")]
-    return sorted(file for folder in spec.submodule_search_locations for file in Path(folder).rglob("*.py"))
+        return {f"{top}.py": Path(spec.origin or "")}
+    folders = [Path(folder) for folder in spec.submodule_search_locations]
+    return {f"{top}/{file.relative_to(folder)}": file for folder in folders for file in sorted(folder.rglob("*.py"))}
 
 
 def _built_in(kind: Kind) -> list[Registered]:

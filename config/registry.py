@@ -26,12 +26,14 @@ class KindEntry(NamedTuple):
     """One kind of thing."""
 
     word: str  # what one of them is called
+    accessor: str | None  # the module through which all code gets at them by name; None: it is not library code
     built_in: dict[str, str]  # reference by name
 
 
 REGISTRY: dict[Kind, KindEntry] = {
     "stages": KindEntry(
         "stage",
+        None,
         {
             "ingest": "tasks.stages.table:ingest_captures",
             "graphs": "tasks.stages.table:build_graphs",
@@ -47,9 +49,17 @@ REGISTRY: dict[Kind, KindEntry] = {
             "ablation": "tasks.stages.table:report_ablation",
         },
     ),
-    "networks": KindEntry("network", {}),
+    "networks": KindEntry(
+        "network",
+        "kdgat_models.networks.role",
+        {
+            "vgae": "kdgat_models.networks.vgae:VGAE",
+            "gat": "kdgat_models.networks.gat:GAT",
+        },
+    ),
     "convolutions": KindEntry(
         "convolution",
+        "kdgat_models.networks.convolution",
         {
             "gat": "kdgat_models.networks.convolutions.gat:GatConvolution",
             "gatv2": "kdgat_models.networks.convolutions.gatv2:gatv2",
@@ -58,6 +68,7 @@ REGISTRY: dict[Kind, KindEntry] = {
     ),
     "poolings": KindEntry(
         "pooling",
+        "kdgat_models.networks.pooling",
         {
             "mean": "kdgat_models.networks.poolings.mean:Mean",
             "max": "kdgat_models.networks.poolings.max:Max",
@@ -67,6 +78,7 @@ REGISTRY: dict[Kind, KindEntry] = {
     ),
     "losses": KindEntry(
         "loss",
+        "kdgat_models.training.losses",
         {
             "cross_entropy": "kdgat_models.training.window_losses.cross_entropy:cross_entropy",
             "weighted": "kdgat_models.training.window_losses.weighted:weighted",
@@ -75,6 +87,7 @@ REGISTRY: dict[Kind, KindEntry] = {
     ),
     "fusion": KindEntry(
         "fusion method",
+        "kdgat_models.fusion.methods",
         {
             "dqn": "kdgat_models.fusion.dqn:DQN",
             "mlp": "kdgat_models.fusion.mlp:MLP",
@@ -83,13 +96,32 @@ REGISTRY: dict[Kind, KindEntry] = {
     ),
     "feature_schemas": KindEntry(
         "feature schema",
+        "kdgat_models.graphs.schemas",
         {
             "relative": "kdgat_models.graphs.relative:RELATIVE",
             "reference": "kdgat_models.graphs.reference:REFERENCE",
         },
     ),
-    "readers": KindEntry("reader", {}),
-    "protocols": KindEntry("protocol", {}),
-    "datasets": KindEntry("dataset", {}),  # those of ours stand in datasets.yaml
-    "hooks": KindEntry("hook", {}),
+    "readers": KindEntry(
+        "reader",
+        "kdgat_models.can.readers.registry",
+        {
+            "four_column_csv": "kdgat_models.can.readers.four_column_csv:FOUR_COLUMN_CSV",
+            "untimed_csv": "kdgat_models.can.readers.untimed_csv:UNTIMED_CSV",
+            "hcrl_csv": "kdgat_models.can.readers.hcrl_csv:HCRL_CSV",
+            "hcrl_text": "kdgat_models.can.readers.hcrl_text:HCRL_TEXT",
+        },
+    ),
+    "protocols": KindEntry(
+        "protocol",
+        "kdgat_models.evaluation.protocols.registry",
+        {
+            "official": "kdgat_models.evaluation.protocols.official:OFFICIAL",
+            "leave-one-vehicle-out": "kdgat_models.evaluation.protocols.leave_one_vehicle_out:LEAVE_ONE_VEHICLE_OUT",
+            "leave-one-attack-out": "kdgat_models.evaluation.protocols.leave_one_attack_out:LEAVE_ONE_ATTACK_OUT",
+            "cross-dataset": "kdgat_models.evaluation.protocols.cross_dataset:CROSS_DATASET",
+        },
+    ),
+    "datasets": KindEntry("dataset", None, {}),  # those of ours stand in datasets.yaml
+    "hooks": KindEntry("hook", None, {}),
 }

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from config.choices import Convolution, FeatureSchema, FusionMethod, Loss, Pooling, StageName
+from config.choices import Convolution, FeatureSchema, FusionMethod, Loss, Network, Pooling, StageName
 
 ModelType = Literal["vgae", "gat", "dqn"]
 SelfLoops = Literal["add", "replace"]
@@ -87,6 +87,7 @@ class IdentityConfig(Section):
 class VGAEArchitecture(Section):
     """Variational graph autoencoder (Kipf & Welling 2016) with graph attention layers (Velickovic et al. 2018)."""
 
+    network: Network = Field(default="vgae", description="The network, which must be an autoencoder.")
     hidden: tuple[Width, Width, Width] = Field(default=(480, 240, 48), description="Encoder widths; the last is the latent.")
     heads: Heads = Field(default=4, description="Heads of the first encoder convolution; the second has one.")
     decoder_heads: Heads = Field(default=4, description="Heads of the first decoder convolution; the second has one.")
@@ -117,6 +118,7 @@ class VGAEArchitecture(Section):
 class GATArchitecture(Section):
     """Graph attention classifier; `hidden` is the width of one head."""
 
+    network: Network = Field(default="gat", description="The network, which must be a classifier.")
     hidden: Width = 48
     layers: Layers = 3
     heads: Heads = 8

@@ -33,7 +33,7 @@ def evaluate_protocol(
     """Train and score teacher, student and baselines on every fold of a protocol, and report them in one table.
 
     Args:
-        protocol: What is trained on what: official, leave-one-vehicle-out, leave-one-attack-out or cross-dataset.
+        protocol: What is trained on what, by its name.
         data_dir: Folder that holds DATASET/SPLIT/*.csv[.gz|.zst]; none: the simulated demo.
         datasets: Names in the catalogue; none: all that lie below data_dir.
         seeds: Seeds 0, 1, ... of everything that is random.

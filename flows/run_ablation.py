@@ -43,7 +43,7 @@ def run_ablation(
     """Change one choice of the method at a time, and report what each change does to the figures.
 
     Args:
-        protocol: What is trained on what: official, leave-one-vehicle-out, leave-one-attack-out or cross-dataset.
+        protocol: What is trained on what, by its name.
         data_dir: Folder that holds DATASET/SPLIT/*.csv[.gz|.zst]; none: the simulated demo.
         datasets: Names in the catalogue; none: all that lie below data_dir.
         seeds: Seeds 0, 1, ... of everything that is random.

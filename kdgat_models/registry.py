@@ -10,8 +10,8 @@ from kdgat_models.checkpoint import Checkpoint, FromConfig
 from kdgat_models.extraction.extract import Extractor
 from kdgat_models.fusion.features import EXTRACTORS
 from kdgat_models.fusion.methods import chosen_method
-from kdgat_models.networks.gat import GAT
-from kdgat_models.networks.vgae import VGAE
+from kdgat_models.networks.autoencoder import new_autoencoder
+from kdgat_models.networks.classifier import new_classifier
 
 
 class ModelEntry(NamedTuple):
@@ -23,8 +23,8 @@ class ModelEntry(NamedTuple):
 
 
 REGISTRY: dict[str, ModelEntry] = {
-    "vgae": ModelEntry(VGAE.from_config, "vgae", EXTRACTORS["vgae"]),
-    "gat": ModelEntry(GAT.from_config, "gat", EXTRACTORS["gat"]),
+    "vgae": ModelEntry(new_autoencoder, "vgae", EXTRACTORS["vgae"]),
+    "gat": ModelEntry(new_classifier, "gat", EXTRACTORS["gat"]),
     "dqn": ModelEntry(chosen_method, "fusion", None),
 }
 

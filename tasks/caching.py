@@ -2,22 +2,36 @@
 
 key = digest of (stage, the part of the config that it reads, digests of its inputs, the code that computes it, and, for a
 stage that reads the catalogue, its entries of the datasets).
+
+The code is what the stage's module imports, and of what is chosen by name (`config/registry.py`), which nothing imports, what
+was chosen: by its part of the config, by the catalogue's entries of its datasets, by the models that it is given.
 """
 
 import ast
 import threading
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
-from typing import Any
+from itertools import chain
+from pathlib import Path
+from typing import Any, cast
 
 from config.catalog import catalog
+from config.choices import chosen
+from config.errors import ConfigError
+from config.files import load_config
 from config.paths import CHECKOUT
+from config.plugins import Registered, find, names, package_files
+from config.registry import REGISTRY, Kind
 from config.schema import PipelineConfig
 from kdgat_models.files import digest_json
 from tasks.artifact import Artifact
 from tasks.stage import Stage
 
 CATALOG = "config.catalog"
+MODELS = ("vgae", "gat", "fusion")  # kinds of artifacts that are made anew from what a section of their config says
+CONFIG = "config.json"  # of a run folder
 IDLE = {"source", "licence", "resources"}  # fields of a catalogue entry on which no result depends
 LIBRARIES = ("torch", "torch-geometric", "numba", "polars", "scikit-learn")
 CODE = ("kdgat_models", "tasks.stages", "tasks.artifact", CATALOG)
@@ -32,7 +46,7 @@ def cache_key(stage: Stage[Any, ...], config: PipelineConfig, inputs: dict[str, 
             "config": stage.part_of(config),
             "inputs": {name: _content(value) for name, value in sorted(inputs.items())},
             "catalogue": _catalogue(stage, [config.dataset, *inputs.get("datasets", [])]),
-            "code": code_version(stage),
+            "code": code_version(stage, choices(stage, config, inputs)),
             "libraries": {name: version(name) for name in LIBRARIES},
         }
     )
@@ -55,9 +69,61 @@ def _content(value: Any) -> Any:
     return {name: _content(item) for name, item in value.items()} if isinstance(value, dict) else value
 
 
-def code_version(stage: Stage[Any, ...]) -> str:
-    """Digest of the source of the stage's module and of all of our modules that it imports, directly or not."""
-    return digest_json([sources(module) for module in (stage.module, *stage.code)])
+def choices(stage: Stage[Any, ...], config: PipelineConfig, inputs: dict[str, Any]) -> list[Registered]:
+    """What may be chosen by name for an execution of `stage`; `code_version` leaves out what the stage cannot get at."""
+    found = list(chosen(config, stage.config_type.model_fields))
+    if config.dataset in names("protocols"):  # which stands where a dataset's name does
+        found.append(find("protocols", config.dataset))
+    known = catalog()
+    for name in (config.dataset, *inputs.get("datasets", [])):
+        found += chosen(known[name]) if name in known else ()
+    for model in (artifact for artifact in _artifacts(inputs) if artifact.kind in MODELS):
+        file = Path(model.path) / CONFIG
+        found += _chosen_by(file, file.stat().st_mtime_ns, model.kind) if file.is_file() else ()
+    return list(dict.fromkeys(found))
+
+
+def _artifacts(value: Any) -> Iterator[Artifact]:
+    if isinstance(value, Artifact):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _artifacts(item)
+
+
+@cache
+def _chosen_by(file: Path, changed: int, section: str) -> list[Registered]:
+    """What the config of a model names; nothing if it names what is not installed: opening the model will say so."""
+    try:
+        return list(chosen(load_config(file), (section,)))
+    except ConfigError:
+        return []
+
+
+def code_version(stage: Stage[Any, ...], choices: Collection[Registered] = ()) -> str:
+    """Digest of the source of the stage's module, of all of our modules that it imports, and of what was chosen by name.
+
+    Only those choices count whose kind the stage can get at: that of a network counts where networks are made.
+    """
+    modules = dict(chain.from_iterable(sources(module).items() for module in (stage.module, *stage.code)))
+    waiting = list(choices)
+    while reached := [entry for entry in waiting if REGISTRY[cast("Kind", entry.kind)].accessor in modules]:
+        waiting = [entry for entry in waiting if entry not in reached]
+        for entry in reached:  # a network may in turn get at convolutions
+            modules |= sources(entry.module) if entry.built_in else _plugin_sources(entry.module)
+    return digest_json(modules)
+
+
+@cache
+def _plugin_sources(module: str) -> dict[str, str]:
+    """Source of the whole package of a plug-in, and of all of our modules that it imports."""
+    own = {name: file.read_bytes().decode(errors="replace") for name, file in package_files(module).items()}
+    found = dict(own)
+    for source in own.values():
+        with suppress(SyntaxError):  # of another version of Python, or not used: whoever loads it will be told
+            for name in _imports(source):
+                found |= sources(name)
+    return found
 
 
 @cache

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from config.ablation import FACTORS
 from config.catalog import catalog
+from config.choices import Protocol
 from config.cluster import profile_files
 from config.sections import ResourcesConfig
 from config.variants import VariantName
@@ -15,7 +16,7 @@ Variant = VariantName
 ModelName = Literal["vgae", "gat", "dqn"]
 Distillation = Literal["with-kd", "no-kd"]
 Teachers = dict[str, Path] | None
-ProtocolName = Literal["official", "leave-one-vehicle-out", "leave-one-attack-out", "cross-dataset"]
+ProtocolName = Protocol
 Overrides = dict[str, Any] | None
 Resources = ResourcesConfig | None
 

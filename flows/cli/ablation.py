@@ -9,6 +9,7 @@ import typer
 from config.ablation import FACTORS
 from config.overrides import parse_overrides
 from config.paths import Paths, default_root
+from config.plugins import names
 from flows.cli.options import BadRows, DataDir, Json, OnBadRows, Overrides, Root, Runner, listed, prepare, start_flow
 from flows.cli.show import show, table
 from kdgat_models.files import read_json
@@ -16,9 +17,7 @@ from tasks.execution.runner import check_runner
 
 
 def ablate(
-    protocol: Annotated[
-        str, typer.Option(help="official, leave-one-vehicle-out, leave-one-attack-out or cross-dataset.")
-    ] = "leave-one-vehicle-out",
+    protocol: Annotated[str, typer.Option(help=f"{', '.join(names('protocols'))}.")] = "leave-one-vehicle-out",
     data_dir: DataDir = None,
     dataset: Annotated[
         str | None, typer.Option(help="Names in the catalogue, comma-separated. Default: all in --data-dir, else demo.")

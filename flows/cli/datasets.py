@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from config.catalog import BUILT_IN, catalog, origin
+from config.catalog import catalog, origin
 from config.paths import Paths
 from flows.cli.options import DataDir, Json, Root
 from flows.cli.show import show, table
@@ -20,14 +20,11 @@ app = typer.Typer(help="List the catalogue of datasets, and look at one before i
 
 @app.callback()
 def datasets(context: typer.Context, root: Root = Path("experiments"), as_json: Json = False) -> None:
-    """List the catalogue of datasets: ours, those of datasets.yaml in the root, those of --catalog FILE."""
+    """List the catalogue of datasets: ours, those of datasets.yaml in the root, of --catalog FILE, of packages."""
     os.environ["KDGAT_ROOT"] = str(root.expanduser().resolve())
     if context.invoked_subcommand:
         return
-    rows = [
-        {"dataset": name, **entry.model_dump(mode="json"), "catalogue": _place(origin(name))}
-        for name, entry in catalog().items()
-    ]
+    rows = [{"dataset": name, **entry.model_dump(mode="json"), "catalogue": origin(name)} for name, entry in catalog().items()]
     if as_json:
         print(json.dumps(rows, indent=2))
     else:
@@ -67,7 +64,7 @@ def _print(seen: "SeenDataset") -> None:
         for row in capture.rows:
             label = "attack" if row["label"] else "normal"
             show(f"{capture.file}: {row['timestamp']:.6f} s  {row['arbitration_id']}  [{row['dlc']}] {row['payload']}  {label}")
-    notes = [f"stands in {_place(seen.catalogue)}"]
+    notes = [f"catalogue: {seen.catalogue}"]
     notes += [f"not on disk: {', '.join(seen.absent_splits)}"] if seen.absent_splits else []
     notes += [f"not in the catalogue, and ignored: {', '.join(seen.unknown_folders)}"] if seen.unknown_folders else []
     problems = [f"{capture.split}/{capture.file}: {capture.problem}" for capture in seen.captures if capture.problem]
@@ -75,7 +72,3 @@ def _print(seen: "SeenDataset") -> None:
         show(line)
     if seen.usable:
         show("nothing was seen that would stop a run; only the beginning of each capture was read")
-
-
-def _place(file: Path) -> str:
-    return "built in" if file == BUILT_IN else str(file)

@@ -12,6 +12,7 @@ from config.catalog import NAMED
 from config.errors import KdgatError
 from config.overrides import parse_overrides
 from config.paths import Paths, default_root, without_password
+from config.plugins import names
 from config.resolver import resolve
 from config.variants import DEFAULT_VARIANTS, MEANINGS
 from flows.cli import (
@@ -190,9 +191,7 @@ def evaluate(
     modality: Modality = MODALITY,
     protocol: Annotated[
         str | None,
-        typer.Option(
-            help="Train and test by a protocol instead: official, leave-one-vehicle-out, leave-one-attack-out, cross-dataset."
-        ),
+        typer.Option(help=f"Train and test by a protocol instead: {', '.join(names('protocols'))}."),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Of a protocol: how many seeds, 0, 1, ...", min=1)] = 3,
     variants: Annotated[

@@ -4,6 +4,7 @@ import json
 
 import typer
 
+from config.catalog import left_out
 from config.errors import PluginError
 from config.plugins import Registered, kinds, load_entry, misplaced, registered
 from flows.cli.options import Json
@@ -33,6 +34,8 @@ def state(entry: Registered) -> str:
         return f"refused: {entry.problem}"
     if entry.built_in:
         return OK
+    if entry.kind == "datasets":
+        return left_out(entry) or OK
     try:
         load_entry(entry)
     except PluginError as error:

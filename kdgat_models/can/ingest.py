@@ -13,13 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from config.catalog import CAPTURE_SUFFIXES
+from config.plugins import names
 from config.sections import BadRows
 from kdgat_models.can.frames import ARROW_SCHEMA, MAX_STANDARD_ID
 from kdgat_models.can.lines import BLOCK_BYTES, Lines, read_lines
 from kdgat_models.can.naming import COPY
 from kdgat_models.can.quarantine import Quarantine, quarantine
 from kdgat_models.can.readers.reader import Reader
-from kdgat_models.can.readers.registry import READERS
+from kdgat_models.can.readers.registry import reader_named
 from kdgat_models.can.sieve import COLUMNS, Sieve, with_reasons
 from kdgat_models.errors import CaptureError
 from kdgat_models.files import atomic_path
@@ -44,7 +45,7 @@ class CaptureReport(NamedTuple):
 def ingest_capture(
     source: Path,
     target: Path,
-    readers: Sequence[str] = tuple(READERS),
+    readers: Sequence[str] | None = None,
     on_bad_rows: BadRows = "error",
     block_bytes: int = BLOCK_BYTES,
 ) -> CaptureReport:
@@ -54,9 +55,9 @@ def ingest_capture(
     its neighbours (`kdgat_models.can.order`). Blank lines are bad rows, too, but at the end of the file.
 
     Args:
-        source: A capture in one of the formats of `READERS`; plain, .gz or .zst.
+        source: A capture in one of the formats of `readers`; plain, .gz or .zst.
         target: Parquet file to write. It appears only when it is whole.
-        readers: Names of the formats that the file may have, tried in this order on its first line.
+        readers: Names of the formats that the file may have, tried in this order on its first line; None: all that there are.
         on_bad_rows: `error` raises at the first row that is bad. `quarantine` writes such rows, with line and reason, to
             `{target stem}.rejected.csv` and goes on.
         block_bytes: How much is read at once; the result does not depend on it.
@@ -64,7 +65,7 @@ def ingest_capture(
     Raises:
         CaptureError: not a capture, a bad row under `error`, or no frame at all.
     """
-    reader, lines = begin(source, read_lines(source, block_bytes), readers)
+    reader, lines = begin(source, read_lines(source, block_bytes), names("readers") if readers is None else readers)
     summary = _Summary()
     with (
         atomic_path(target) as temporary,
@@ -145,26 +146,24 @@ def reader_of(source: Path, readers: Sequence[str]) -> Reader:
     return begin(source, read_lines(source, FIRST_BYTES), readers)[0]
 
 
-def begin(source: Path, lines: Iterator[Lines], names: Sequence[str]) -> tuple[Reader, Iterable[Lines]]:
+def begin(source: Path, lines: Iterator[Lines], formats: Sequence[str]) -> tuple[Reader, Iterable[Lines]]:
     """The reader of a file, and its lines of data.
 
     Raises:
-        CaptureError: its first line is of none of the formats `names`, or one of them is unknown.
+        CaptureError: its first line is of none of these `formats`, or one of them is unknown.
     """
-    if unknown := sorted(set(names) - set(READERS)):
-        raise CaptureError(f"unknown reader {', '.join(unknown)} in the catalogue; there are: {', '.join(READERS)}")
+    readers = [reader_named(name) for name in formats]
     first = next(lines, None)
     if first is None:
         raise CaptureError(f"{source} is empty; expected a capture")
     text = first.text[0].strip()
-    for name in names:
-        reader = READERS[name]
+    for reader in readers:
         if reader.header is not None and re.sub(r"\s", "", text).lower() == reader.header:
             return reader, _chained(Lines(first.text[1:], first.first + 1, first.torn), lines)
         # The first line of a format without a header may itself be bad: then the shape of the line decides.
         if reader.header is None and not reader.parse(pl.Series([text]))["dlc"].has_nulls():
             return reader, _chained(first, lines)
-    expected = "\n".join(f"  {name}: {READERS[name].header or READERS[name].example}" for name in names)
+    expected = "\n".join(f"  {reader.name}: {reader.header or reader.example}" for reader in readers)
     raise CaptureError(
         f"{source} line 1 is {text[:80]!r}: not a known capture format. Expected a first line such as\n{expected}"
     )

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from kdgat_models.errors import DatasetError
 from kdgat_models.graphs.batch import GraphBatch, over_windows
 from kdgat_models.graphs.store import GraphData
-from kdgat_models.networks.gat import GAT, classify
+from kdgat_models.networks.classifier import classify
+from kdgat_models.networks.gat import GAT
 
 STEPS = 16  # points on the path
 

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from kdgat_models.graphs.batch import BATCH_WINDOWS, GraphBatch
 from kdgat_models.graphs.store import GraphData
-from kdgat_models.networks.gat import classify
+from kdgat_models.networks.classifier import classify
 
 REPEATS = 3  # shuffles of each feature
 

@@ -12,7 +12,7 @@ from kdgat_models.extraction.extract import Extraction
 from kdgat_models.graphs.batch import GraphBatch, over_windows
 from kdgat_models.graphs.finite import Origin, require_finite
 from kdgat_models.graphs.store import GraphData
-from kdgat_models.networks.gat import classify
+from kdgat_models.networks.classifier import classify
 
 
 class GatFeatures:

@@ -7,8 +7,8 @@ from torch_geometric.nn import global_mean_pool
 
 from kdgat_models.extraction.extract import Extraction
 from kdgat_models.graphs.batch import GraphBatch
+from kdgat_models.networks.autoencoder import Autoencoder, autoencoder_errors
 from kdgat_models.networks.pooling import max_pool
-from kdgat_models.networks.vgae import VGAE, vgae_errors
 
 
 class VgaeFeatures:
@@ -30,9 +30,9 @@ class VgaeFeatures:
     )
 
     def __call__(self, network: nn.Module, batch: GraphBatch) -> Extraction:
-        assert isinstance(network, VGAE)
+        assert isinstance(network, Autoencoder)
         output = network(batch.id_index, batch.x, batch.edge_index)
-        errors = vgae_errors(output, batch)
+        errors = autoencoder_errors(output, batch)
         terms = torch.stack([*errors, errors.total(network.arch)], 1)
         means = global_mean_pool(terms, batch.graph, batch.num_graphs)
         score = means[:, 4]

@@ -1,17 +1,18 @@
-"""Fusion methods by name. A new one is one file and one line here."""
+"""Fusion methods by name; each is one file in this folder and a line in `config/registry.py`, or of a package."""
 
 from typing import Any
 
+from config.plugins import load
 from config.schema import FusionTraining
-from kdgat_models.fusion.dqn import DQN
 from kdgat_models.fusion.method import FusionMethod
-from kdgat_models.fusion.mlp import MLP
 from kdgat_models.fusion.objective import FusionEntry
-from kdgat_models.fusion.weighted_avg import WEIGHTED_AVG
 
-METHODS: dict[str, FusionEntry] = {"dqn": DQN, "mlp": MLP, "weighted_avg": WEIGHTED_AVG}
+
+def fusion_method(name: str) -> FusionEntry:
+    """The fusion method called `name`, built in or of another package; raises as `config.plugins.load`."""
+    return load("fusion", name)
 
 
 def chosen_method(config: FusionTraining, num_ids: int, schema: dict[str, Any]) -> FusionMethod:
     """A new fusion of the method that the config names."""
-    return METHODS[config.fusion.method].network.from_config(config, num_ids, schema)
+    return fusion_method(config.fusion.method).network.from_config(config, num_ids, schema)

@@ -1,6 +1,6 @@
 """Graph attention classifier (Velickovic et al. 2018) with jumping knowledge (Xu et al. 2018) and a head for each node."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -9,21 +9,13 @@ from torch.nn import functional as F
 
 from config.schema import GatTraining
 from config.sections import GATArchitecture, SelfLoops
-from kdgat_models.graphs.batch import GraphBatch
+from kdgat_models.networks.classifier import Classifier, ClassifierOutput
 from kdgat_models.networks.convolution import convolution
 from kdgat_models.networks.layers import with_self_loops
 from kdgat_models.networks.pooling import max_pool, pooling
 
 
-class GatOutput(NamedTuple):
-    """Per graph: logits of normal and attack, and the pooled embedding. Per node: logit of "this ID attacks"."""
-
-    logits: Float[Tensor, "graphs 2"]
-    embedding: Float[Tensor, "graphs width"]
-    node_logit: Float[Tensor, "nodes"]
-
-
-class GAT(nn.Module):
+class GAT(Classifier):
     """Attention layers, all of whose outputs are concatenated (jumping knowledge "cat"), pooling, linear layers.
 
     With a node head, each node has a logit of its own, from its features and its layers, and the largest of a graph is
@@ -60,7 +52,7 @@ class GAT(nn.Module):
         edge_attr: Float[Tensor, "edges edge_features"],
         graph: Int[Tensor, "nodes"],
         num_graphs: int,
-    ) -> GatOutput:
+    ) -> ClassifierOutput:
         edge_index, edge_attr = with_self_loops(edge_index, edge_attr, len(x), self.self_loops)
         h = torch.cat([self.embedding(id_index), self.norm(x)], 1)
         layers, entry = [], h
@@ -71,16 +63,11 @@ class GAT(nn.Module):
         embedding = self.pooling(jumped, graph, num_graphs)
         logits = self.classifier(embedding)
         if self.node_head is None:
-            return GatOutput(logits, embedding, logits.new_zeros(len(x)))
+            return ClassifierOutput(logits, embedding, logits.new_zeros(len(x)))
         node_logit = self.node_head(torch.cat([entry, jumped], 1)).squeeze(1)
         worst = max_pool(node_logit[:, None], graph, num_graphs)
-        return GatOutput(logits + torch.cat([torch.zeros_like(worst), worst], 1), embedding, node_logit)
+        return ClassifierOutput(logits + torch.cat([torch.zeros_like(worst), worst], 1), embedding, node_logit)
 
 
 def _node_head(inputs: int, hidden: int) -> nn.Module:
     return nn.Sequential(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, 1))
-
-
-def classify(network: nn.Module, batch: GraphBatch) -> GatOutput:
-    """Run a GAT on a batch."""
-    return network(batch.id_index, batch.x, batch.edge_index, batch.edge_attr, batch.graph, batch.num_graphs)

@@ -1,6 +1,6 @@
 """Variational graph autoencoder (Kipf & Welling 2016) over the node features of CAN graphs."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -10,43 +10,14 @@ from torch_geometric.nn.conv import GATConv
 
 from config.schema import VgaeTraining
 from config.sections import VGAEArchitecture
-from kdgat_models.graphs.batch import GraphBatch
+from kdgat_models.networks.autoencoder import Autoencoder, AutoencoderOutput
 from kdgat_models.networks.layers import with_self_loops
 
 MAX_SCALED = 8.0  # standard deviations; what lies farther out says no more, and must not rule the loss
 MAX_LOGVAR = 10.0  # exp(10) is wide enough; without the clamp one bad batch makes the KL term overflow
 
 
-class VgaeOutput(NamedTuple):
-    """Per node: reconstruction of the continuous features, posterior, and logits of the two ID heads."""
-
-    reconstruction: Float[Tensor, "nodes features"]
-    target: Float[Tensor, "nodes features"]  # what is reconstructed: x, or x on the scale of training
-    mu: Float[Tensor, "nodes latent"]
-    logvar: Float[Tensor, "nodes latent"]
-    id_logits: Float[Tensor, "nodes ids"]
-    neighborhood_logits: Float[Tensor, "nodes ids"]
-
-
-class VgaeErrors(NamedTuple):
-    """The terms of the loss, one value per node."""
-
-    reconstruction: Float[Tensor, "nodes"]  # mean squared error over the continuous features
-    identity: Float[Tensor, "nodes"]  # cross-entropy of the node's own ID, nats
-    neighborhood: Float[Tensor, "nodes"]  # binary cross-entropy of which IDs are adjacent, mean over IDs, nats
-    kl: Float[Tensor, "nodes"]  # KL(q(z|G) || N(0, 1)), mean over latent dimensions, nats
-
-    def total(self, arch: VGAEArchitecture) -> Float[Tensor, "nodes"]:
-        """The weighted sum that is minimised in training and is the anomaly score in use."""
-        return (
-            self.reconstruction
-            + arch.id_weight * self.identity
-            + arch.neighborhood_weight * self.neighborhood
-            + arch.kl_weight * self.kl
-        )
-
-
-class VGAE(nn.Module):
+class VGAE(Autoencoder):
     """Encoder q(z | X, A) of two attention layers, decoder p(X | z, A) of two, and two heads over arbitration IDs."""
 
     def __init__(self, arch: VGAEArchitecture, num_ids: int, features: int, bounded: bool = True) -> None:
@@ -73,6 +44,11 @@ class VGAE(nn.Module):
         self.dropout = nn.Dropout(arch.dropout)
         self.norm = None if bounded else nn.BatchNorm1d(features, affine=False)
 
+    @property
+    def latent(self) -> int:
+        """Width of the posterior."""
+        return self.mu.out_features
+
     @classmethod
     def from_config(cls, config: VgaeTraining, num_ids: int, schema: dict[str, Any]) -> "VGAE":
         """A new autoencoder for graphs of a schema (`FeatureSchema.describe()`) with `num_ids` indices of IDs."""
@@ -84,7 +60,7 @@ class VGAE(nn.Module):
         x: Float[Tensor, "nodes features"],
         edge_index: Int[Tensor, "2 edges"],
         noise: Float[Tensor, "nodes latent"] | None = None,
-    ) -> VgaeOutput:
+    ) -> AutoencoderOutput:
         """Encode and decode. `noise` is standard normal and makes z = mu + sigma * noise; without it z = mu."""
         edge_index, _ = with_self_loops(edge_index, x.new_zeros(edge_index.shape[1], 0), len(x), self.arch.self_loops)
         x = x if self.norm is None else self.norm(x).clamp(-MAX_SCALED, MAX_SCALED)
@@ -96,27 +72,7 @@ class VGAE(nn.Module):
         h = self.dropout(F.relu(self.decoder_norm_1(self.decoder_1(z, edge_index))))
         reconstruction = self.decoder_2(h, edge_index)
         reconstruction = torch.sigmoid(reconstruction) if self.norm is None else reconstruction
-        return VgaeOutput(reconstruction, x, mu, logvar, self.id_head(z), self.neighborhood_head(z))
-
-
-def vgae_errors(output: VgaeOutput, batch: GraphBatch) -> VgaeErrors:
-    """The four loss terms of each node of `batch`."""
-    adjacent = adjacent_ids(batch, output.neighborhood_logits.shape[1])
-    return VgaeErrors(
-        (output.reconstruction - output.target).square().mean(1),
-        F.cross_entropy(output.id_logits, batch.id_index, reduction="none"),
-        F.binary_cross_entropy_with_logits(output.neighborhood_logits, adjacent, reduction="none").mean(1),
-        -0.5 * (1 + output.logvar - output.mu.square() - output.logvar.exp()).mean(1),
-    )
-
-
-def adjacent_ids(batch: GraphBatch, num_ids: int) -> Float[Tensor, "nodes ids"]:
-    """1 where a node has an edge, in either direction, to a node of that embedding index."""
-    source, target = batch.edge_index
-    adjacent = batch.x.new_zeros(len(batch.x), num_ids)
-    adjacent[source, batch.id_index[target]] = 1.0
-    adjacent[target, batch.id_index[source]] = 1.0
-    return adjacent
+        return AutoencoderOutput(reconstruction, x, mu, logvar, self.id_head(z), self.neighborhood_head(z))
 
 
 def _conv(inputs: int, outputs: int, heads: int) -> GATConv:

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from config.sections import AuxiliaryConfig
-from kdgat_models.networks.vgae import VgaeOutput
+from kdgat_models.networks.autoencoder import AutoencoderOutput
 
 
 def softened_divergence(
@@ -20,7 +20,7 @@ def softened_divergence(
 
 
 def vgae_divergence(
-    student: VgaeOutput, teacher: VgaeOutput, projection: nn.Module, config: AuxiliaryConfig
+    student: AutoencoderOutput, teacher: AutoencoderOutput, projection: nn.Module, config: AuxiliaryConfig
 ) -> Float[Tensor, ""]:
     """Weighted MSE between the latent means and between the reconstructions of student and teacher.
 

@@ -14,7 +14,7 @@ from kdgat_models.errors import DatasetError
 from kdgat_models.graphs.batch import GraphBatch, over_windows
 from kdgat_models.graphs.splits import VALIDATION
 from kdgat_models.graphs.store import GraphData
-from kdgat_models.networks.gat import classify
+from kdgat_models.networks.classifier import classify
 from kdgat_models.training.curriculum import Sampler
 from kdgat_models.training.distillation import blended, softened_divergence
 from kdgat_models.training.losses import node_loss, window_loss

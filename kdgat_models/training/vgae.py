@@ -12,18 +12,18 @@ from kdgat_models.errors import DatasetError
 from kdgat_models.graphs.batch import GraphBatch, over_windows
 from kdgat_models.graphs.splits import TRAIN, VALIDATION
 from kdgat_models.graphs.store import GraphData
-from kdgat_models.networks.vgae import VGAE, VgaeOutput, vgae_errors
+from kdgat_models.networks.autoencoder import Autoencoder, AutoencoderOutput, autoencoder_errors
 from kdgat_models.training.distillation import blended, vgae_divergence
 from kdgat_models.training.objective import Draws, Objective, shuffled_batches, spread, window_parts
 
 
-class VgaeObjective(Objective[VGAE]):
+class VgaeObjective(Objective[Autoencoder]):
     """Minimises the weighted loss terms over the nodes of normal windows.
 
     With a teacher, the total is alpha * (latent and reconstruction MSE to the teacher) + (1 - alpha) * task.
     """
 
-    def __init__(self, network: VGAE, data: GraphData, config: VgaeTraining, teacher: VGAE | None = None) -> None:
+    def __init__(self, network: Autoencoder, data: GraphData, config: VgaeTraining, teacher: Autoencoder | None = None) -> None:
         super().__init__()
         self.network = network
         self.data, self.config = data, config
@@ -36,7 +36,7 @@ class VgaeObjective(Objective[VGAE]):
             )
         # A tuple, because the teacher is no part of this module: it has no parameters to train or to keep.
         self._teacher = (teacher.eval(),) if teacher else None
-        self.projection = nn.Linear(network.mu.out_features, teacher.mu.out_features) if teacher else nn.Identity()
+        self.projection = nn.Linear(network.latent, teacher.latent) if teacher else nn.Identity()
 
     def batches(self, epoch: int, draws: Draws) -> Iterator[NDArray[np.int64]]:
         training = self.config.training
@@ -47,16 +47,15 @@ class VgaeObjective(Objective[VGAE]):
 
     def loss(self, batch: NDArray[np.int64], draws: Draws) -> dict[str, Tensor]:
         graphs = self._graphs(batch)
-        latent = self.network.mu.out_features
-        noise = torch.randn(len(graphs.x), latent, generator=draws.torch).to(graphs.x.device)
+        noise = torch.randn(len(graphs.x), self.network.latent, generator=draws.torch).to(graphs.x.device)
         output = self.network(graphs.id_index, graphs.x, graphs.edge_index, noise)
-        errors = vgae_errors(output, graphs)
+        errors = autoencoder_errors(output, graphs)
         task = errors.total(self.network.arch).mean()
         terms = {name: value.mean() for name, value in errors._asdict().items()}
         if self._teacher is None:
             return {"total": task, **terms}
         with torch.no_grad():
-            teacher: VgaeOutput = self._teacher[0].to(graphs.x.device)(graphs.id_index, graphs.x, graphs.edge_index)
+            teacher: AutoencoderOutput = self._teacher[0].to(graphs.x.device)(graphs.id_index, graphs.x, graphs.edge_index)
         distillation = vgae_divergence(output, teacher, self.projection, self.config.auxiliary)
         total = blended(distillation, task, self.config.auxiliary)
         return {"total": total, "task": task, "distillation": distillation, **terms}
@@ -74,7 +73,7 @@ class VgaeObjective(Objective[VGAE]):
         """Sum of the loss over the nodes of these windows, and their number."""
         graphs = self._graphs(windows)
         output = self.network(graphs.id_index, graphs.x, graphs.edge_index)
-        return vgae_errors(output, graphs).total(self.network.arch).sum().item(), len(graphs.x)
+        return autoencoder_errors(output, graphs).total(self.network.arch).sum().item(), len(graphs.x)
 
     def _graphs(self, windows: NDArray[np.int64]) -> GraphBatch:
         return self.data.batch(windows).to(next(self.network.parameters()).device)

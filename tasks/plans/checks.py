@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from config.catalog import FoundCaptures, dataset_entry, dataset_folder, find_captures
+from config.choices import chosen
 from config.errors import ConfigError
 from config.paths import Paths
+from config.plugins import load_entry
 from config.schema import PipelineConfig
 from tasks.parameters import ALL_MODELS
 from tasks.plans.training import PipelinePlan, plan_pipeline
@@ -37,6 +39,7 @@ def planned_run(request: RunRequest, paths: Paths) -> PipelinePlan:
     """The plan of a run that can begin, as far as this machine can tell. What a warning says is in its notes.
 
     Raises:
+        PluginError: a package that adds what a config chooses cannot be imported.
         ConfigError: an unknown name, a contradiction, captures that are missing, a device that is not there, a full disk.
         CaptureError: a capture cannot be read, is empty, or is no capture.
         CheckpointError: a teacher is missing, or cannot teach.
@@ -52,6 +55,7 @@ def planned_run(request: RunRequest, paths: Paths) -> PipelinePlan:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         plan = plan_pipeline(paths=paths, known_ids=known_ids, **asked)
+    check_choices(config for variant in plan.variants for config in variant.configs.values())
     found = check_captures(plan.dataset, data_dir, paths)
     if runner == "local":  # what the nodes of a cluster have is not known here
         check_device(config for variant in plan.variants for config in variant.configs.values())
@@ -76,6 +80,24 @@ def check_captures(dataset: str, data_dir: Path | None, paths: Paths) -> FoundCa
         for file in files:
             reader_of(file, entry.readers)
     return found
+
+
+def check_choices(configs: Iterable[PipelineConfig]) -> None:
+    """Make sure that what configs choose of other packages can be loaded, and that networks are what they must be.
+
+    Raises:
+        ConfigError: a network stands where one of another role must.
+        PluginError: a package cannot be imported.
+    """
+    for config in configs:
+        for entry in chosen(config):
+            if not entry.built_in:  # ours need no look, and take seconds to import
+                load_entry(entry)
+        if config.gat.network != "gat" or config.vgae.network != "vgae":
+            from kdgat_models.networks.role import AUTOENCODER, CLASSIFIER, network_class
+
+            network_class("gat.network", config.gat.network, CLASSIFIER)
+            network_class("vgae.network", config.vgae.network, AUTOENCODER)
 
 
 def check_device(configs: Iterable[PipelineConfig]) -> None:

@@ -45,7 +45,7 @@ class SeenDataset(NamedTuple):
     """What `look_at` found."""
 
     name: str
-    catalogue: Path  # the file that the dataset stands in
+    catalogue: str  # where its entry comes from
     folder: Path
     absent_splits: tuple[str, ...]  # in the catalogue, not on disk
     unknown_folders: tuple[str, ...]  # on disk, not in the catalogue: they are ignored

@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 from config.catalog import catalog, dataset_folder
 from config.errors import ConfigError
 from config.paths import Paths
+from config.plugins import find
 from config.resolver import resolve
 from config.schema import PipelineConfig
 from kdgat_models.evaluation.protocols.protocol import Fold
-from kdgat_models.evaluation.protocols.registry import PROTOCOLS, make_folds
+from kdgat_models.evaluation.protocols.registry import make_folds, protocol_named
 from kdgat_models.files import digest_json, write_json
 from kdgat_models.graphs.fold import FOLD
 from tasks.artifact import Artifact
@@ -65,8 +66,7 @@ def plan_protocol(
     Raises:
         ConfigError: an unknown protocol or dataset, or nothing is there.
     """
-    if protocol not in PROTOCOLS:
-        raise ConfigError(f"unknown protocol {protocol!r}; there are: {', '.join(PROTOCOLS)}")
+    find("protocols", protocol)
     if datasets is not None and not datasets:
         raise ConfigError("no dataset is given; name some, or leave the list out for all that lie below the data folder")
     names = datasets or (tuple(name for name in catalog() if _lies_in(name, data_dir)) if data_dir else ("demo",))
@@ -94,7 +94,7 @@ def fold_artifact(protocol: str, fold: Fold, pool: Artifact, paths: Paths) -> Ar
     from kdgat_models.graphs.store import GraphStore
 
     store = pool.path / TRAIN_STORE
-    known = PROTOCOLS[protocol]
+    known = protocol_named(protocol)
     train = [c.name for c in GraphStore(store).captures if c.original in fold.train and (c.recorded or known.copies)]
     about = {"protocol": protocol, "version": known.version, "store": str(store)}
     content = {**about, **fold._asdict(), "train": train}

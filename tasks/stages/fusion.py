@@ -13,7 +13,7 @@ def train(config: FusionTraining, folder: Path, graphs: Artifact, vgae: Artifact
     It runs on the CPU: states are a few numbers per window, and a transfer costs more than the step.
     """
     from kdgat_models.fusion.inputs import fusion_data
-    from kdgat_models.fusion.methods import METHODS, chosen_method
+    from kdgat_models.fusion.methods import chosen_method, fusion_method
     from kdgat_models.fusion.thresholds import fusion_thresholds
     from kdgat_models.graphs.dataset import GraphDataset
     from kdgat_models.graphs.splits import CALIBRATION, VALIDATION
@@ -33,7 +33,7 @@ def train(config: FusionTraining, folder: Path, graphs: Artifact, vgae: Artifact
     base = base_models(dataset, models, config.decision.rule)
     train, held_out = (fusion_data(base, dataset, dataset.train.windows(role)) for role in (VALIDATION, CALIBRATION))
     method = new_network(config, dataset, chosen_method)
-    objective = METHODS[config.fusion.method].objective(method, train, held_out, config)
+    objective = fusion_method(config.fusion.method).objective(method, train, held_out, config)
     limits = {"max_epochs": config.fusion.max_epochs, "patience": config.fusion.patience, "device": "cpu"}
     result = fit_and_keep(objective, config.training.model_copy(update=limits), config.seed, folder)
     thresholds = fusion_thresholds(method, held_out, dataset) | base.saved_scales()

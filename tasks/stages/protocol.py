@@ -14,7 +14,7 @@ def report(config: ProtocolReporting, folder: Path, pool: Artifact, trials: list
     """Decide, count and write `report.json` and `report.md`."""
     from kdgat_models.evaluation.protocols.protocol import Fold
     from kdgat_models.evaluation.protocols.protocol_report import About, as_trial, judged_captures, protocol_report
-    from kdgat_models.evaluation.protocols.registry import PROTOCOLS
+    from kdgat_models.evaluation.protocols.registry import protocol_named
     from kdgat_models.evaluation.protocols.tables import markdown
     from kdgat_models.evaluation.protocols.trials import load_scores
     from kdgat_models.graphs.dataset import TRAIN_STORE
@@ -31,7 +31,7 @@ def report(config: ProtocolReporting, folder: Path, pool: Artifact, trials: list
     folds = {meta.fold.name: Fold(*(getattr(meta.fold, field) for field in Fold._fields)) for meta in metas}
     parameters = {name: count for meta in metas for name, count in meta.parameters.items()}
     about = About(config.decision.rule, facts, folds, parameters, read_audit(pool.path).overlaps, without_clock)
-    content = protocol_report(PROTOCOLS[config.dataset], scored, captures, about)
+    content = protocol_report(protocol_named(config.dataset), scored, captures, about)
     write_json(folder / REPORT, content)
     write_text(folder / TABLES, markdown(content))
     best = {row["regime"]: round(row["f1"], 4) for row in content["macro"] if row["detector"] == "teacher"}

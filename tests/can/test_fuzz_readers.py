@@ -11,10 +11,12 @@ from capture_mutations import Case, case
 from plain_reader import Row, data_rows, plain_row, recognised
 from test_captures import healthy
 
+from config.plugins import names
 from kdgat_models.can.frames import Frames, read_frames
 from kdgat_models.can.ingest import CaptureReport, ingest_capture
-from kdgat_models.can.readers.registry import READERS
 from kdgat_models.errors import CaptureError
+
+READERS = names("readers")
 
 TEXTS, PARQUETS, PARTS = 2000, 2000, 4
 TOLERANCE_S = 1e-3 + 2e-6

@@ -9,12 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from config.plugins import names
 from kdgat_models.can.clock import MAX_TIMESTAMP
 from kdgat_models.can.frames import ARROW_SCHEMA, read_frames
 from kdgat_models.can.ingest import ingest_capture
 from kdgat_models.can.naming import attack_type
-from kdgat_models.can.readers.registry import READERS
+from kdgat_models.can.readers.registry import reader_named
 from kdgat_models.errors import CaptureError
+
+READERS = names("readers")
 
 HEADER = "timestamp,arbitration_id,data_field,attack\n"
 GOOD = HEADER + "1.5,081,40844E00000000A4,0\n1.6,7FF,,1\n"
@@ -65,7 +68,7 @@ def test_hcrl_text_knows_remote_frames(capture, tmp_path):
     assert table["dlc"].to_pylist() == [8, 0, 8]
 
 
-@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
+@pytest.mark.parametrize("reader", list(map(reader_named, READERS)), ids=READERS)
 def test_every_reader_reads_its_own_example_and_diagnoses_others(reader):
     frames = reader.parse(pl.Series([reader.example, "nonsense"]))
     assert frames["dlc"].null_count() == 1

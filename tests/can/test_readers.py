@@ -3,10 +3,13 @@
 import polars as pl
 import pytest
 
+from config.plugins import names
 from kdgat_models.can.ingest import reader_of
 from kdgat_models.can.lines import read_lines
-from kdgat_models.can.readers.registry import READERS
+from kdgat_models.can.readers.registry import reader_named
 from kdgat_models.errors import CaptureError
+
+READERS = names("readers")
 
 TEXT = "Timestamp: {time}  ID: {id}  {flags}  DLC: {dlc}  {data}"
 FIELDS = {"time": "1.5", "id": "0316", "flags": "000", "dlc": "2", "data": "05 21"}
@@ -70,15 +73,15 @@ VALID = {
 @pytest.mark.parametrize("name", READERS)
 def test_a_line_that_is_no_frame_is_told_its_first_fault_and_what_is_expected(name):
     assert set(WRONG) == set(VALID) == set(READERS)
-    frames = READERS[name].parse(pl.Series([*WRONG[name], *VALID[name]]))
+    frames = reader_named(name).parse(pl.Series([*WRONG[name], *VALID[name]]))
     wrong = frames.select(pl.any_horizontal(pl.all().is_null())).to_series().to_list()
     assert wrong == [True] * len(WRONG[name]) + [False] * len(VALID[name])
-    assert {line: READERS[name].diagnose(line) for line in WRONG[name]} == WRONG[name]
+    assert {line: reader_named(name).diagnose(line) for line in WRONG[name]} == WRONG[name]
 
 
 def test_flags_and_labels_are_read_as_what_they_say():
     def column(name, field, lines):
-        return READERS[name].parse(pl.Series(lines))[field].to_list()
+        return reader_named(name).parse(pl.Series(lines))[field].to_list()
 
     flags = [text(flags=flags, data="") for flags in ("100", "000", "011")]
     assert column("hcrl_text", "is_remote_frame", [text(flags="100"), text(flags="011"), text()]) == [True, False, False]
@@ -106,7 +109,7 @@ def test_the_first_line_tells_the_format_and_only_those_that_are_asked_for_are_t
     others = [other for other in READERS if other != name]
     with pytest.raises(CaptureError, match=r"x\.csv line 1 is .*: not a known capture format") as caught:
         reader_of(tmp_path / "x.csv", others)
-    shown = [f"  {other}: {READERS[other].header or READERS[other].example}" for other in others]
+    shown = [f"  {other}: {reader_named(other).header or reader_named(other).example}" for other in others]
     assert str(caught.value).splitlines()[1:] == shown
 
 

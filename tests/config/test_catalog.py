@@ -138,7 +138,13 @@ def test_a_capture_that_would_be_passed_over_is_named(dataset):
 
 
 def test_an_entry_need_not_state_vehicles_or_resources_and_is_recorded_unless_it_says_otherwise(monkeypatch):
-    stated = {"domain": "automotive", "source": "x", "licence": "x", "readers": ["candump"], "splits": {"a": {"role": "train"}}}
+    stated = {
+        "domain": "automotive",
+        "source": "x",
+        "licence": "x",
+        "readers": ["hcrl_csv"],
+        "splits": {"a": {"role": "train"}},
+    }
     entry = DatasetEntry.model_validate(stated)
     assert (entry.vehicles, entry.resources, entry.simulated) == ({}, {}, False)
     monkeypatch.setitem(catalog(), "mine", entry)

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from config import ConfigError
-from config.catalog import BUILT_IN, catalog, dataset_entry, origin
+from config.catalog import catalog, dataset_entry, origin
 
 VAN = """
 datasets:
@@ -34,7 +34,7 @@ def test_datasets_of_the_root_and_of_a_named_file_stand_beside_ours(root, monkey
     named.write_text(VAN.replace("van:", "truck:"))
     monkeypatch.setenv("KDGAT_CATALOG", str(named))
     assert list(catalog()) == [*ours, "van", "truck"]
-    assert (origin("demo"), origin("van"), origin("truck")) == (BUILT_IN, root / "datasets.yaml", named)
+    assert (origin("demo"), origin("van"), origin("truck")) == ("built in", str(root / "datasets.yaml"), str(named))
     assert dataset_entry("van").splits["test_01"].role == "test"
 
 

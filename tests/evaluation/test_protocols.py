@@ -8,16 +8,19 @@ from hypothesis import strategies as st
 
 from config.catalog import stated_vehicle
 from config.errors import ConfigError
+from config.plugins import names
 from kdgat_models.can.frames import Frames
 from kdgat_models.can.simulate import arbitrate, drive, fuzzing, make_vehicle
 from kdgat_models.errors import DatasetError
 from kdgat_models.evaluation.protocols.protocol import CaptureFacts
-from kdgat_models.evaluation.protocols.registry import PROTOCOLS, make_folds
+from kdgat_models.evaluation.protocols.registry import make_folds, protocol_named
 from kdgat_models.evaluation.protocols.vehicles import assign_vehicles, regular_ids, similarity
 from tasks.raw import raw_artifact
 from tasks.stages.ingest import ingest
 from tasks.stages.pool import build as pool
 from tasks.stages.reports import capture_facts
+
+PROTOCOLS = names("protocols")
 
 
 def facts(name: str, vehicle: str, attack: str, group: str = "") -> CaptureFacts:
@@ -65,7 +68,7 @@ def many_captures(draw) -> list[CaptureFacts]:
 @given(many_captures())
 def test_nothing_that_is_tested_is_trained_on_not_even_a_part_of_it(protocol, captures):
     group = {capture.name: capture.group for capture in captures}
-    for fold in PROTOCOLS[protocol].folds(captures):
+    for fold in protocol_named(protocol).folds(captures):
         train, test, left_out = set(fold.train), set(fold.test), set(fold.left_out)
         assert len(train) + len(test) + len(left_out) == len(train | test | left_out)
         assert not {group[name] for name in train} & {group[name] for name in test}
@@ -128,7 +131,7 @@ BY_HAND = {
 
 @pytest.mark.parametrize(("protocol", "version"), BY_HAND)
 def test_a_version_of_a_protocol_makes_these_folds_and_another_has_another_number(protocol, version):
-    assert PROTOCOLS[protocol].version == version
+    assert protocol_named(protocol).version == version
     found = {}
     for fold in make_folds(protocol, CAPTURES):
         found[fold.name] = tuple("".join(sorted(name[-1] for name in side)) for side in (fold.train, fold.test))
@@ -137,11 +140,11 @@ def test_a_version_of_a_protocol_makes_these_folds_and_another_has_another_numbe
 
 def test_every_protocol_has_its_folds_by_hand_and_says_what_they_are():
     assert {protocol for protocol, _ in BY_HAND} == set(PROTOCOLS)
-    assert all(protocol.states.startswith("Per ") for protocol in PROTOCOLS.values())
+    assert all(protocol.states.startswith("Per ") for protocol in map(protocol_named, PROTOCOLS))
 
 
 def test_only_where_an_attack_must_stay_unknown_are_copies_not_learnt_from():
-    assert [name for name, protocol in PROTOCOLS.items() if not protocol.copies] == ["leave-one-attack-out"]
+    assert [name for name in PROTOCOLS if not protocol_named(name).copies] == ["leave-one-attack-out"]
 
 
 def ids(*identifiers: int) -> frozenset[int]:

@@ -15,7 +15,8 @@ from kdgat_models.explanation.permutation import permutation_importance
 from kdgat_models.graphs.dataset import GraphDataset
 from kdgat_models.graphs.schema import SchemaDescription
 from kdgat_models.graphs.splits import VALIDATION
-from kdgat_models.networks.gat import GAT, GatOutput
+from kdgat_models.networks.classifier import ClassifierOutput
+from kdgat_models.networks.gat import GAT
 
 
 class Linear(GAT):
@@ -33,7 +34,9 @@ class Linear(GAT):
         nodes = x @ self.weights[0] + self.of_ids * self.embedding(id_index).sum(1)
         score = torch.zeros(num_graphs).index_add(0, graph, nodes)
         score = score.index_add(0, graph[edge_index[0]], edge_attr @ self.weights[1])
-        return GatOutput(torch.stack([torch.zeros_like(score), score], 1), torch.zeros(num_graphs, 1), torch.zeros(len(x)))
+        return ClassifierOutput(
+            torch.stack([torch.zeros_like(score), score], 1), torch.zeros(num_graphs, 1), torch.zeros(len(x))
+        )
 
 
 @pytest.fixture(scope="module")

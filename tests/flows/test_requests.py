@@ -92,6 +92,7 @@ DRY = [
         ("--set", "preprocessing.feature_schema=realtive"),
         "unknown feature schema 'realtive'; there are: relative, reference. Did you mean relative?",
     ),
+    (("--set", "gat.network=vgae"), "gat.network = 'vgae' is an autoencoder (built in); gat.network takes a classifier: gat"),
     (("--set", "smal_kd:gat.hidden=8"), "did you mean small_kd?"),
     (("--set", "small_kd:preprocessing.window_size=8"), "all variants of a run share their graphs"),
     (("--variants", "large", "--set", "small_kd:gat.hidden=8"), "small_kd is no part of this run, which has large"),

@@ -6,6 +6,7 @@ import pytest
 import torch
 from conftest import tiny
 
+from config.plugins import names
 from config.sections import DQNArchitecture
 from kdgat_models.errors import DatasetError
 from kdgat_models.extraction.extract import extract
@@ -13,9 +14,9 @@ from kdgat_models.fusion.dqn import DqnObjective
 from kdgat_models.fusion.features import EXTRACTORS, state_dim
 from kdgat_models.fusion.inputs import BaseModels
 from kdgat_models.fusion.method import FusionData, FusionInputs, ScoreScale, fused_scores
-from kdgat_models.fusion.methods import METHODS
-from kdgat_models.networks.gat import classify
-from kdgat_models.networks.vgae import vgae_errors
+from kdgat_models.fusion.methods import fusion_method
+from kdgat_models.networks.autoencoder import autoencoder_errors
+from kdgat_models.networks.classifier import classify
 from kdgat_models.registry import REGISTRY, build
 from kdgat_models.training.loop import fit
 from kdgat_models.training.objective import Draws
@@ -57,7 +58,7 @@ def test_vgae_features_are_what_their_names_say(dataset, scored_by):
     batch = dataset.train_data().batch(np.array([11]))
     features, score = EXTRACTORS["vgae"](network, batch)
     output = network(batch.id_index, batch.x, batch.edge_index)
-    errors = vgae_errors(output, batch)
+    errors = autoencoder_errors(output, batch)
     total = errors.total(config.vgae)
     expected = [
         errors.reconstruction.mean(),
@@ -106,13 +107,13 @@ def separable(count=400, seed=0, useful="anomaly"):
 def trained(method, train, held_out, **options):
     config = tiny("dqn", **{"fusion.steps_per_epoch": 100, "dqn.epsilon_decay_steps": 200, "training.lr": 0.01, **options})
     torch.manual_seed(0)
-    network = METHODS[method].network(config.dqn, 15)
-    objective = METHODS[method].objective(network, train, held_out, config)
+    network = fusion_method(method).network(config.dqn, 15)
+    objective = fusion_method(method).objective(network, train, held_out, config)
     fit(objective, config.training.model_copy(update={"max_epochs": 6}), 0)
     return network
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", names("fusion"))
 def test_every_method_learns_which_view_to_trust(method):
     network = trained(method, separable(seed=0), separable(seed=1))
     test = separable(seed=2)
@@ -130,10 +131,12 @@ def test_methods_that_read_the_state_trust_by_the_window(method, least):
     assert right.mean() > ((fused_scores(average, test.inputs) >= 0.5) == (test.label.numpy() == 1)).mean()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", names("fusion"))
 def test_all_that_training_reads_goes_to_the_device_of_the_network_and_none_of_it_is_kept(method):
     config = tiny("dqn")
-    objective = METHODS[method].objective(METHODS[method].network(config.dqn, 15), separable(), separable(seed=1), config)
+    objective = fusion_method(method).objective(
+        fusion_method(method).network(config.dqn, 15), separable(), separable(seed=1), config
+    )
     kept = set(objective.state_dict())
     objective.to("meta")
     for data in (objective.train_data, objective.validation_data):
@@ -145,9 +148,9 @@ def test_all_that_training_reads_goes_to_the_device_of_the_network_and_none_of_i
 
 def test_a_sure_score_in_half_precision_costs_no_more_than_in_single():
     config = tiny("dqn")
-    network = METHODS["mlp"].network(config.dqn, 15)
+    network = fusion_method("mlp").network(config.dqn, 15)
     torch.nn.init.constant_(network.layers[-1].bias, 8.0)  # a score of 0.9997, which is 1 in half precision
-    objective = METHODS["mlp"].objective(network, separable(), separable(seed=1), config).eval()
+    objective = fusion_method("mlp").objective(network, separable(), separable(seed=1), config).eval()
     rows = torch.arange(400)
     single = objective.loss(rows, Draws.of(0, 0))["total"].item()
     with torch.autocast("cpu", torch.bfloat16):
@@ -155,10 +158,10 @@ def test_a_sure_score_in_half_precision_costs_no_more_than_in_single():
     assert half == pytest.approx(single, rel=0.02)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", names("fusion"))
 def test_every_method_scores_in_0_to_1_and_a_batch_as_its_windows(method):
     torch.manual_seed(0)
-    network = METHODS[method].network(DQNArchitecture(hidden=16, layers=1), 15)
+    network = fusion_method(method).network(DQNArchitecture(hidden=16, layers=1), 15)
     inputs = separable(50).inputs
     scores = fused_scores(network, inputs)
     assert ((scores >= 0) & (scores <= 1)).all()
@@ -169,7 +172,7 @@ def test_every_method_scores_in_0_to_1_and_a_batch_as_its_windows(method):
 def make_dqn(**options):
     config = tiny("dqn", **{"dqn.replay_size": 50, "dqn.batch_size": 16, "dqn.target_sync": 3, **options})
     torch.manual_seed(0)
-    return DqnObjective(METHODS["dqn"].network(config.dqn, 15), separable(), separable(seed=1), config)
+    return DqnObjective(fusion_method("dqn").network(config.dqn, 15), separable(), separable(seed=1), config)
 
 
 def step(objective, optimizer, draws):
@@ -182,7 +185,7 @@ def step(objective, optimizer, draws):
 
 
 def test_21_actions_are_21_values_of_the_weight_from_0_to_1():
-    network = METHODS["dqn"].network(DQNArchitecture(hidden=8, layers=1), 15)
+    network = fusion_method("dqn").network(DQNArchitecture(hidden=8, layers=1), 15)
     assert network.alphas.tolist() == pytest.approx([i / 20 for i in range(21)])
 
 
@@ -236,8 +239,11 @@ def test_the_scales_of_the_views_survive_the_checkpoint(dataset, networks):
 def test_one_class_alone_is_an_error_that_says_which_windows():
     data = separable()
     with pytest.raises(DatasetError, match="to train fusion on"):
-        METHODS["mlp"].objective(
-            METHODS["mlp"].network(DQNArchitecture(), 15), data._replace(label=torch.zeros_like(data.label)), data, tiny("dqn")
+        fusion_method("mlp").objective(
+            fusion_method("mlp").network(DQNArchitecture(), 15),
+            data._replace(label=torch.zeros_like(data.label)),
+            data,
+            tiny("dqn"),
         )
 
 

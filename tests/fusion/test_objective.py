@@ -8,10 +8,11 @@ import torch
 from conftest import tiny
 from torch import nn
 
+from config.plugins import names
 from config.sections import DQNArchitecture
 from kdgat_models.errors import DatasetError
 from kdgat_models.fusion.method import FusionData, FusionInputs, ScoreScale, fused_scores
-from kdgat_models.fusion.methods import METHODS
+from kdgat_models.fusion.methods import fusion_method
 from kdgat_models.fusion.mlp import MlpFusion
 from kdgat_models.fusion.objective import FusionObjective
 from kdgat_models.fusion.weighted_avg import WeightedAverage
@@ -120,10 +121,10 @@ def test_the_perceptron_is_its_equations(training):
     assert (first.out_features, second.out_features) == (32, 32)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", names("fusion"))
 def test_scores_in_use_are_not_those_of_training(name):
     torch.manual_seed(0)
-    method = METHODS[name].network(DQNArchitecture(hidden=16, layers=1, dropout=0.5), 2).train()
+    method = fusion_method(name).network(DQNArchitecture(hidden=16, layers=1, dropout=0.5), 2).train()
     first, second = (fused_scores(method, data(width=2).inputs) for _ in range(2))
     assert np.array_equal(first, second)
     assert not method.training

@@ -15,7 +15,8 @@ from kdgat_models.graphs.relative import EDGE_FEATURES, RELATIVE, compute
 from kdgat_models.graphs.relative_state import NORMS
 from kdgat_models.graphs.topology import Topology, build_topology
 from kdgat_models.graphs.vocabulary import Vocabulary
-from kdgat_models.networks.gat import GAT, classify
+from kdgat_models.networks.classifier import classify
+from kdgat_models.networks.gat import GAT
 
 BEGIN, END = 20.0, 22.0  # s, of the attack on a long drive
 

@@ -17,6 +17,8 @@ TARGETS = (
     "config/resolver.py",
     "config/legacy.py",
     "config/catalog.py",
+    "config/plugins.py",
+    "config/choices.py",
     "config/overrides.py",
     "config/variants.py",
     "tasks/artifact.py",

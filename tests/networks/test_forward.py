@@ -7,7 +7,8 @@ from three_nodes import ATTRIBUTES, BATCH, EDGES, GRAPH, IDS, X
 from torch import nn
 
 from config import resolve
-from kdgat_models.networks.gat import GAT, classify
+from kdgat_models.networks.classifier import classify
+from kdgat_models.networks.gat import GAT
 from kdgat_models.networks.layers import with_self_loops
 from kdgat_models.networks.pooling import pooling as pooling_called
 from kdgat_models.networks.qnetwork import QNetwork

@@ -8,12 +8,14 @@ from torch.nn import functional as F
 
 from config import resolve
 from config.plugins import names
+from kdgat_models.networks.autoencoder import AutoencoderErrors
+from kdgat_models.networks.classifier import classify
 from kdgat_models.networks.convolution import convolution
-from kdgat_models.networks.gat import GAT, classify
+from kdgat_models.networks.gat import GAT
 from kdgat_models.networks.layers import with_self_loops
 from kdgat_models.networks.pooling import pooling
 from kdgat_models.networks.qnetwork import QNetwork
-from kdgat_models.networks.vgae import VGAE, VgaeErrors
+from kdgat_models.networks.vgae import VGAE
 
 NO_LOOP = EDGES[0] != EDGES[1]
 
@@ -231,4 +233,4 @@ def test_what_lies_more_than_eight_standard_deviations_out_is_taken_as_eight():
 def test_the_anomaly_score_is_the_reconstruction_and_the_weighted_rest():
     arch = vgae(**{"vgae.id_weight": 0.5, "vgae.neighborhood_weight": 0.25, "vgae.kl_weight": 2.0}).arch
     columns = (torch.tensor(values) for values in ([1.0, 2.0], [4.0, 6.0], [8.0, 4.0], [0.5, 3.0]))
-    assert VgaeErrors(*columns).total(arch).tolist() == [1 + 2 + 2 + 1, 2 + 3 + 1 + 6]
+    assert AutoencoderErrors(*columns).total(arch).tolist() == [1 + 2 + 2 + 1, 2 + 3 + 1 + 6]

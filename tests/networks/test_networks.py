@@ -6,9 +6,11 @@ from config import resolve
 from config.plugins import names
 from kdgat_models.graphs.batch import GraphBatch
 from kdgat_models.graphs.schemas import feature_schema
-from kdgat_models.networks.gat import GAT, classify
+from kdgat_models.networks.autoencoder import adjacent_ids, autoencoder_errors
+from kdgat_models.networks.classifier import classify
+from kdgat_models.networks.gat import GAT
 from kdgat_models.networks.qnetwork import QNetwork
-from kdgat_models.networks.vgae import MAX_SCALED, VGAE, adjacent_ids, vgae_errors
+from kdgat_models.networks.vgae import MAX_SCALED, VGAE
 from kdgat_models.registry import build
 
 PARAMETERS = {
@@ -123,7 +125,7 @@ def test_vgae_without_noise_decodes_mu_and_with_noise_does_not(graphs, batch, me
 def test_vgae_errors_are_the_published_terms(graphs, batch, method):
     network = make("vgae", "small", graphs, method=method)
     output = network(batch.id_index, batch.x, batch.edge_index)
-    errors = vgae_errors(output, batch)
+    errors = autoencoder_errors(output, batch)
     normal = torch.distributions.Normal(output.mu, (output.logvar / 2).exp())
     divergence = torch.distributions.kl_divergence(normal, torch.distributions.Normal(0.0, 1.0)).mean(1)
     torch.testing.assert_close(errors.kl, divergence, atol=1e-5, rtol=1e-4)

@@ -12,7 +12,8 @@ from config.plugins import names
 from config.sections import IdentityConfig
 from kdgat_models.graphs.batch import GraphBatch
 from kdgat_models.graphs.vocabulary import UNKNOWN, Vocabulary
-from kdgat_models.networks.gat import GAT, classify
+from kdgat_models.networks.classifier import classify
+from kdgat_models.networks.gat import GAT
 from kdgat_models.networks.pooling import max_pool
 from kdgat_models.networks.pooling import pooling as pooling_called
 

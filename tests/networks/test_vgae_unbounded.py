@@ -6,7 +6,8 @@ import torch
 from config import resolve
 from kdgat_models.fusion.features import EXTRACTORS
 from kdgat_models.graphs.batch import GraphBatch
-from kdgat_models.networks.vgae import MAX_SCALED, VGAE, vgae_errors
+from kdgat_models.networks.autoencoder import autoencoder_errors
+from kdgat_models.networks.vgae import MAX_SCALED, VGAE
 
 FEATURES, NODES = 4, 50
 
@@ -80,7 +81,7 @@ def test_the_scale_is_learnt_in_training_and_kept_in_use(batch):
 
 
 def test_a_window_scores_as_its_worst_node_or_as_the_mean_of_its_nodes(batch):
-    total = vgae_errors(run(make(), batch), batch).total(make().arch).view(2, NODES)
+    total = autoencoder_errors(run(make(), batch), batch).total(make().arch).view(2, NODES)
     worst, mean = (EXTRACTORS["vgae"](make(score=score), batch).score for score in ("max", "mean"))
     torch.testing.assert_close(worst, total.amax(1))
     torch.testing.assert_close(mean, total.mean(1))

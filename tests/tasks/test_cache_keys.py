@@ -40,6 +40,8 @@ CHANGES = {
     "fusion": ({"max_epochs": 4}, {"fusion"}),
     "decision": ({"rule": "fpr_0.001"}, {"fusion", "evaluation", "protocol", "ablation_score"}),
     "resources": ({"cap_gb": 9.0}, set()),
+    "pipeline": ({"hook_seconds": 1.0}, set()),  # what is inserted counts by what it makes
+    "hooks": (("some_package:some_hook",), set()),
 }
 OF_NO_SECTION = {"dataset", "model_type", "scale"}
 
@@ -85,7 +87,7 @@ def test_the_dataset_counts_everywhere_and_the_model_where_there_is_one(stage):
     ("field", "value", "counts"),
     [
         ("splits", {"train_01_attack_free": {"role": "train"}}, True),
-        ("readers", ("candump",), True),
+        ("readers", ("hcrl_text",), True),
         ("vehicles", {"*": "kia"}, True),
         ("source", "elsewhere", False),
         ("licence", "MIT", False),
@@ -157,7 +159,9 @@ def test_another_version_of_a_library_that_computes_counts(monkeypatch, library)
 
 def test_another_version_of_the_code_counts(monkeypatch):
     before = {stage: key(stage) for stage in STAGES}
-    monkeypatch.setattr(caching, "code_version", lambda stage: "other" if stage is train_gat else code_version(stage))
+    monkeypatch.setattr(
+        caching, "code_version", lambda stage, found: "other" if stage is train_gat else code_version(stage, found)
+    )
     assert {stage for stage in STAGES if key(stage) != before[stage]} == {"gat"}
 
 

@@ -10,10 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from conftest import tiny
+from installed import install
 
+from config import plugins
 from tasks import caching
 from tasks.artifact import Artifact
-from tasks.caching import cache_key, code_version
+from tasks.caching import cache_key
 from tasks.execution.cache import KernelLockManager
 from tasks.stages.table import STAGES
 
@@ -57,14 +59,22 @@ def checkout(tmp_path, monkeypatch):
     for package in ("kdgat_models", "tasks", "config", "flows"):
         shutil.copytree(caching.CHECKOUT / package, tmp_path / package)
     monkeypatch.setattr(caching, "CHECKOUT", tmp_path)
-    caching.sources.cache_clear()
+    forget()
     yield tmp_path
+    forget()
+
+
+def forget():
+    """What was read of code."""
     caching.sources.cache_clear()
+    caching._plugin_sources.cache_clear()
 
 
+# Stages that use trained models.
+OPENING = {"evaluation", "trial", "ablation_score"}
 # Stage -> a module whose change must count for it, and one whose change must not.
 CODE = {
-    "ingest": ("can/readers/hcrl_csv.py", "graphs/build.py"),
+    "ingest": ("can/readers/four_column_csv.py", "graphs/build.py"),
     "graphs": ("can/injection.py", "can/readers/hcrl_csv.py"),
     "vgae": ("networks/vgae.py", "fusion/dqn.py"),
     "gat": ("training/curriculum.py", "fusion/features.py"),
@@ -79,28 +89,56 @@ CODE = {
 }
 
 
-def stages_that_change(checkout, file):
+def stages_that_change(checkout, file, **overrides):
     """Stages whose code is another one once `file` is."""
-    before = {stage: code_version(STAGES[stage]) for stage in STAGES}
+    models = models_of(checkout, **overrides)
+
+    def keys():
+        inputs = {stage: {"models": models if stage in {"fusion", *OPENING} else []} for stage in STAGES}
+        return {stage: cache_key(STAGES[stage], tiny(**overrides), inputs[stage]) for stage in STAGES}
+
+    before = keys()
     with (checkout / file).open("a") as source:
         source.write("\n# changed\n")
-    caching.sources.cache_clear()
-    return {stage for stage in STAGES if code_version(STAGES[stage]) != before[stage]}
+    forget()
+    return {stage for stage, key in keys().items() if key != before[stage]}
+
+
+def models_of(folder, **overrides):
+    """Artifacts of trained models, of which there are only the configs."""
+    models = []
+    for model in ("vgae", "gat", "fusion"):
+        (folder / model).mkdir(exist_ok=True)
+        (folder / model / "config.json").write_text(tiny("dqn" if model == "fusion" else model, **overrides).model_dump_json())
+        models.append(Artifact(kind=model, path=folder / model, digest=model))
+    return models
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_change_of_code_counts_for_the_stages_that_it_can_touch(checkout, stage):
     read, unread = CODE[stage]
     assert stage in stages_that_change(checkout, f"kdgat_models/{read}")
-    caching.sources.cache_clear()
+    forget()
     assert stage not in stages_that_change(checkout, f"kdgat_models/{unread}")
 
 
 @pytest.mark.parametrize(
     ("file", "stages"),
     [
-        ("kdgat_models/fusion/weighted_avg.py", {"fusion", "evaluation", "trial", "ablation_score"}),
-        ("kdgat_models/can/readers/hcrl_csv.py", {"ingest"}),
+        ("kdgat_models/fusion/dqn.py", {"fusion", *OPENING}),
+        ("kdgat_models/fusion/weighted_avg.py", set()),
+        ("kdgat_models/networks/gat.py", {"gat", "fusion", *OPENING}),
+        ("kdgat_models/networks/convolutions/transformer.py", {"gat", "fusion", *OPENING}),
+        ("kdgat_models/networks/convolutions/gat.py", set()),
+        ("kdgat_models/networks/poolings/mean_max.py", {"gat", "fusion", *OPENING}),
+        ("kdgat_models/networks/poolings/attention.py", set()),
+        ("kdgat_models/training/window_losses/cross_entropy.py", {"gat"}),
+        ("kdgat_models/training/window_losses/focal.py", set()),
+        ("kdgat_models/graphs/relative.py", {"graphs", "pool"}),
+        ("kdgat_models/graphs/reference.py", set()),
+        ("kdgat_models/can/readers/untimed_csv.py", {"ingest"}),
+        ("kdgat_models/can/readers/hcrl_csv.py", set()),
+        ("kdgat_models/evaluation/protocols/official.py", set()),
         ("kdgat_models/can/simulate.py", set()),
         ("config/catalog.py", {"ingest", "graphs", "pool"}),
         ("flows/cli/main.py", set()),
@@ -108,6 +146,56 @@ def test_a_change_of_code_counts_for_the_stages_that_it_can_touch(checkout, stag
 )
 def test_a_change_of_code_counts_for_no_other_stage(checkout, file, stages):
     assert stages_that_change(checkout, file) == stages
+
+
+@pytest.mark.parametrize(
+    ("file", "chosen", "stages"),
+    [
+        ("fusion/weighted_avg.py", {"fusion.method": "weighted_avg"}, {"fusion", *OPENING}),
+        ("networks/convolutions/gat.py", {"gat.conv": "gat"}, {"gat", "fusion", *OPENING}),
+        ("training/window_losses/focal.py", {"loss.name": "focal"}, {"gat"}),
+        ("graphs/reference.py", {"preprocessing.feature_schema": "reference"}, {"graphs", "pool"}),
+        ("can/readers/hcrl_text.py", {"dataset": "hcrl_ch"}, {"ingest"}),
+        ("evaluation/protocols/official.py", {"dataset": "official"}, {"protocol"}),
+    ],
+)
+def test_a_change_of_what_is_chosen_by_name_counts_where_it_is_chosen(checkout, file, chosen, stages):
+    assert stages_that_change(checkout, f"kdgat_models/{file}", **chosen) == stages
+
+
+def test_what_a_model_is_not_made_of_does_not_count_though_its_config_has_it(tmp_path):
+    """Of the run that built the graphs, or trained the autoencoder, the config says how a classifier would have been made."""
+    (tmp_path / "config.json").write_text(tiny("vgae", **{"gat.conv": "gat", "fusion.method": "mlp"}).model_dump_json())
+    for kind, expected in (("graphs", set()), ("vgae", {"vgae"}), ("gat", {"gat", "mean_max"}), ("fusion", {"mlp"})):
+        found = caching._chosen_by(tmp_path / "config.json", 0, kind) if kind in caching.MODELS else []
+        assert {entry.name for entry in found} == expected
+    plain = STAGES["vgae"]
+    graphs = Artifact(kind="graphs", path=tmp_path, digest="d1")
+    assert cache_key(plain, tiny(), {"graphs": graphs}) == cache_key(plain, tiny(), {"graphs": GRAPHS})
+
+
+@pytest.fixture
+def site(tmp_path_factory, monkeypatch):
+    """A folder of packages on sys.path."""
+    folder = tmp_path_factory.mktemp("site")
+    monkeypatch.syspath_prepend(folder)
+    plugins._entry_points.cache_clear()
+    yield folder
+    plugins._entry_points.cache_clear()
+
+
+@pytest.mark.parametrize(("chosen", "stages"), [("ring", {"gat", "fusion", *OPENING}), ("mean", set())])
+def test_a_change_anywhere_in_the_package_of_a_plug_in_counts_where_it_is_chosen(checkout, site, chosen, stages):
+    files = {"rings/__init__.py": "", "rings/ring.py": "def ring(width): ...", "rings/deep/inner.py": "def ("}
+    install(site, "kdgat-rings", {"kdgat.poolings": {"ring": "rings.ring:ring"}}, files)
+    assert stages_that_change(checkout, site / "rings" / "deep" / "inner.py", **{"gat.pooling": chosen}) == stages
+
+
+def test_a_change_of_what_a_plug_in_imports_of_ours_counts_where_it_is_chosen(checkout, site):
+    source = "from kdgat_models.networks.poolings.attention import Attention\nclass Ring(Attention): ..."
+    install(site, "kdgat-rings", {"kdgat.poolings": {"ring": "ring:Ring"}}, {"ring.py": source})
+    changed = stages_that_change(checkout, "kdgat_models/networks/poolings/attention.py", **{"gat.pooling": "ring"})
+    assert changed == {"gat", "fusion", *OPENING}
 
 
 def test_stages_that_are_submitted_side_by_side_read_their_code_at_once():

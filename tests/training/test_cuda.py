@@ -10,13 +10,14 @@ from conftest import tiny
 from stage_runs import runs
 from torch import nn
 
+from config.plugins import names
 from config.sections import TrainingConfig
 from kdgat_models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from kdgat_models.extraction.extract import extract
 from kdgat_models.extraction.gat import suspects
 from kdgat_models.fusion.features import EXTRACTORS
 from kdgat_models.fusion.method import FusionData, FusionInputs, fused_scores
-from kdgat_models.fusion.methods import METHODS
+from kdgat_models.fusion.methods import fusion_method
 from kdgat_models.graphs.splits import TRAIN
 from kdgat_models.networks.vgae import VGAE
 from kdgat_models.registry import build, restore
@@ -79,7 +80,7 @@ def views(seed):
 
 def fusion_objective(method, config):
     torch.manual_seed(0)
-    return METHODS[method].objective(METHODS[method].network(config.dqn, 15), views(0), views(1), config)
+    return fusion_method(method).objective(fusion_method(method).network(config.dqn, 15), views(0), views(1), config)
 
 
 def weights(network):
@@ -124,7 +125,7 @@ def test_a_base_model_learns_on_a_gpu_in_half_precision_and_in_single(dataset, m
 
 
 @pytest.mark.parametrize("amp", [True, False])
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", names("fusion"))
 def test_every_fusion_method_learns_on_a_gpu_and_scores_as_on_the_cpu(method, amp):
     options = {"training.amp": amp, "training.lr": 0.01, "training.max_epochs": 6, "fusion.steps_per_epoch": 100}
     config = on_gpu("dqn", **{**options, "dqn.epsilon_decay_steps": 200})

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from config.plugins import names
 from config.sections import CurriculumConfig, LossConfig, TrainingConfig
 from kdgat_models.graphs.batch import GraphBatch
-from kdgat_models.networks.gat import GatOutput
+from kdgat_models.networks.classifier import ClassifierOutput
 from kdgat_models.training.curriculum import Balanced, make_sampler
 from kdgat_models.training.loop import learning_rate
 from kdgat_models.training.losses import node_loss, window_loss
@@ -50,7 +50,7 @@ def test_a_class_that_is_missing_leaves_the_loss_finite(name, share):
 @pytest.mark.parametrize("weight", [1.0, 8.0])
 def test_the_loss_of_nodes_weights_those_that_attack(weight):
     logits, labels = torch.tensor([0.0, 2.0, -1.0]), torch.tensor([0, 1, 1])
-    output = GatOutput(torch.zeros(1, 2), torch.zeros(1, 4), logits)
+    output = ClassifierOutput(torch.zeros(1, 2), torch.zeros(1, 4), logits)
     nothing = torch.zeros(3, dtype=torch.long)
     edges = torch.zeros(2, 0, dtype=torch.long)
     batch = GraphBatch(nothing, torch.zeros(3, 2), edges, torch.zeros(0, 1), nothing, torch.ones(1, dtype=torch.long), labels)

@@ -12,8 +12,8 @@ from config.sections import AuxiliaryConfig
 from kdgat_models.errors import DatasetError
 from kdgat_models.graphs.splits import TRAIN, VALIDATION
 from kdgat_models.graphs.store import GraphData
-from kdgat_models.networks.gat import classify
-from kdgat_models.networks.vgae import VgaeOutput
+from kdgat_models.networks.autoencoder import AutoencoderOutput
+from kdgat_models.networks.classifier import classify
 from kdgat_models.registry import build
 from kdgat_models.training.curriculum import AllWindows, make_sampler
 from kdgat_models.training.distillation import vgae_divergence
@@ -181,7 +181,7 @@ def test_the_autoencoder_minimises_the_weighted_sum_of_its_four_errors(published
 def test_latent_and_reconstruction_of_a_teacher_have_a_weight_each():
     def output(reconstruction, mu):
         rest = torch.zeros(1, 2)
-        return VgaeOutput(torch.tensor(reconstruction), rest, torch.tensor(mu), rest, rest, rest)
+        return AutoencoderOutput(torch.tensor(reconstruction), rest, torch.tensor(mu), rest, rest, rest)
 
     student, teacher = output([[1.0, 2.0]], [[1.0, -1.0]]), output([[1.0, 5.0]], [[6.0, -1.0]])
     doubled = torch.nn.Linear(2, 2, bias=False)

@@ -15,7 +15,8 @@ from config.sections import AuxiliaryConfig, CurriculumConfig, TrainingConfig
 from kdgat_models.checkpoint import Checkpoint, save_checkpoint
 from kdgat_models.errors import DatasetError, ResumeError, SchemaError, TrainingError
 from kdgat_models.graphs.splits import CALIBRATION, TRAIN, VALIDATION
-from kdgat_models.networks.gat import GAT, classify
+from kdgat_models.networks.classifier import classify
+from kdgat_models.networks.gat import GAT
 from kdgat_models.registry import build
 from kdgat_models.training import state
 from kdgat_models.training.curriculum import AllWindows, Curriculum, HardUndersample, make_sampler
@@ -430,10 +431,10 @@ def gat_objective(dataset, **options):
 
 def dqn_objective(dataset):
     from kdgat_models.fusion.inputs import BaseModels, fusion_data
-    from kdgat_models.fusion.methods import METHODS
+    from kdgat_models.fusion.methods import fusion_method
 
     networks = {"vgae": new(tiny("vgae"), dataset).eval(), "gat": new(tiny("gat"), dataset).eval()}
     base = BaseModels.of(dataset, networks, {"vgae": 0.5, "gat": 0.0})
     train, held_out = (fusion_data(base, dataset, dataset.train.windows(role)) for role in (VALIDATION, CALIBRATION))
     config = tiny("dqn")
-    return METHODS["dqn"].objective(new(config, dataset), train, held_out, config)
+    return fusion_method("dqn").objective(new(config, dataset), train, held_out, config)

@@ -1,17 +1,19 @@
-"""The text formats that can be read, one file each."""
+"""Text formats by name; each is one file beside `four_column_csv.py` and a line in `config/registry.py`, or of a package."""
 
-from kdgat_models.can.readers.four_column_csv import FOUR_COLUMN_CSV
-from kdgat_models.can.readers.hcrl_csv import HCRL_CSV
-from kdgat_models.can.readers.hcrl_text import HCRL_TEXT
+from config.errors import ConfigError
+from config.plugins import load
 from kdgat_models.can.readers.reader import Reader
-from kdgat_models.can.readers.untimed_csv import UNTIMED_CSV
+from kdgat_models.errors import CaptureError
 
-READERS: dict[str, Reader] = {
-    reader.name: reader
-    for reader in (
-        FOUR_COLUMN_CSV,
-        UNTIMED_CSV,
-        HCRL_CSV,
-        HCRL_TEXT,
-    )
-}
+
+def reader_named(name: str) -> Reader:
+    """The format called `name`.
+
+    Raises:
+        CaptureError: there is none; lists all.
+        PluginError: the package that adds it cannot be imported.
+    """
+    try:
+        return load("readers", name)
+    except ConfigError as error:
+        raise CaptureError(f"{error}; see `readers` of the dataset in the catalogue") from error
