@@ -3,6 +3,7 @@ model and scale -> auxiliaries/{aux}.yaml -> what the dataset needs -> overrides
 """
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ from config.errors import ConfigError
 from config.schema import PipelineConfig
 
 FOLDER = Path(__file__).resolve().parent
+OF_A_STAGE = re.compile(r"resources\.(\w+)_gb")  # what memory of a stage was called in earlier versions
 MAPPINGS = ("resources.memory_gb",)  # settings with names of their own below them
 
 
@@ -124,7 +126,10 @@ def check_key(name: str) -> None:
     # A bare field name ("lr") is matched against last parts first: that is how people misspell a dotted name.
     leaf = name.rpartition(".")[2]
     by_leaf = sorted((key for key in known if key.rpartition(".")[2] == leaf), key=lambda key: key.count("."))
-    nearest = by_leaf or difflib.get_close_matches(name, known, cutoff=0.4)
+    renamed = OF_A_STAGE.fullmatch(name)
+    nearest = (
+        [f"resources.memory_gb.{renamed[1]}"] if renamed else by_leaf or difflib.get_close_matches(name, known, cutoff=0.4)
+    )
     hint = f"did you mean {nearest[0]}?" if nearest else f"there are: {', '.join(PipelineConfig.model_fields)}"
     raise ConfigError(f"unknown setting {name!r}; {hint}")
 

@@ -13,7 +13,6 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
-from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
@@ -105,7 +104,9 @@ def code_version(stage: Stage[Any, ...], choices: Collection[Registered] = ()) -
 
     Only those choices count whose kind the stage can get at: that of a network counts where networks are made.
     """
-    modules = dict(chain.from_iterable(sources(module).items() for module in (stage.module, *stage.code)))
+    modules = dict(sources(stage.module))
+    for module in stage.code:  # of a stage that somebody wrote
+        modules |= sources(module) or _plugin_sources(module)
     waiting = list(choices)
     while reached := [entry for entry in waiting if REGISTRY[cast("Kind", entry.kind)].accessor in modules]:
         waiting = [entry for entry in waiting if entry not in reached]

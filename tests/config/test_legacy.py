@@ -3,7 +3,7 @@ import json
 import pytest
 
 from config import ConfigError, resolve
-from config.files import load_config
+from config.files import current_values, load_config
 from kdgat_models.files import write_json
 
 FLAT = {
@@ -92,3 +92,11 @@ def test_a_file_that_is_not_json_is_an_error(tmp_path):
     (tmp_path / "x.json").write_text("{")
     with pytest.raises(ConfigError, match="not a JSON config"):
         load_config(tmp_path / "x.json")
+
+
+def test_the_memory_of_stages_in_settings_of_their_own_is_read_as_one_mapping():
+    values = {"resources": {"vgae_gb": 7.0, "gat_gb": 5.0, "cap_gb": 9.0}, "method": "relative"}
+    found = current_values(values)["resources"]
+    assert (found["memory_gb"], found["cap_gb"]) == ({"vgae": 7.0, "gat": 5.0}, 9.0)
+    now = {"resources": {"memory_gb": {"vgae": 7.0}}, "method": "relative"}
+    assert current_values(now)["resources"]["memory_gb"] == {"vgae": 7.0}

@@ -106,3 +106,9 @@ def test_sections_are_merged_and_everything_else_is_replaced():
     assert merged(base, update) == {"a": {"x": 1, "y": {"p": 1, "q": 2}}, "b": [3], "c": {"z": 1}, "d": 4}
     assert merged({"a": {"x": 1}}, {"a": 2}) == {"a": 2}
     assert base == {"a": {"x": 1, "y": {"p": 1}}, "b": [1, 2], "c": 3}
+
+
+def test_the_older_name_of_the_memory_of_a_stage():
+    assert (
+        message(check_key, "resources.vgae_gb") == "unknown setting 'resources.vgae_gb'; did you mean resources.memory_gb.vgae?"
+    )

@@ -7,6 +7,7 @@ from stage_runs import runs
 
 from config import ConfigError, resolve
 from kdgat_models.errors import StageError
+from tasks import caching
 from tasks.artifact import Artifact
 from tasks.caching import cache_key
 from tasks.pipeline_stage import PipelineStage
@@ -160,3 +161,22 @@ def test_a_package_checks_its_stage_by_the_contract(tmp_path):
 def test_a_stage_that_breaks_the_contract_is_found_by_its_check(tmp_path, make, artifacts, said):
     with pytest.raises(AssertionError, match=said):
         check_stage(make, tmp_path / "bad", artifacts, tiny())
+
+
+def test_an_edit_of_an_inserted_stage_counts_in_its_cache_key(tmp_path, monkeypatch):
+    package = tmp_path / "my_checks"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "limits.py").write_text("LEAST = 3\n")
+    (package / "checks.py").write_text("from own_stages import WindowCount\n\n\nclass Enough(WindowCount):\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def key():
+        caching._plugin_sources.cache_clear()
+        step = steps(insert="after:graphs:my_checks.checks:Enough").shared[2]
+        return cache_key(step.stage, tiny(), {"reference": step.reference, "of_variant": None, "artifacts": {"graphs": GRAPHS}})
+
+    before = key()
+    assert key() == before
+    (package / "limits.py").write_text("LEAST = 30\n")
+    assert key() != before
