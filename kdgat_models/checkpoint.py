@@ -16,7 +16,7 @@ from config.sections import ModelType
 from kdgat_models.checkpoint_formats import FORMAT, current_record, fitted_config
 from kdgat_models.errors import CheckpointError
 from kdgat_models.files import as_record, atomic_path, digest_files, digest_json, read_record, write_json
-from kdgat_models.graphs.schema import SchemaDescription
+from kdgat_models.graphs.schema import SchemaDescription, SchemaRecord
 from kdgat_models.graphs.vocabulary import KnownIds, Vocabulary
 
 TENSORS, META = "model.safetensors", "checkpoint.json"
@@ -25,7 +25,7 @@ MOST_NAMED = 8  # tensors in a message
 DIVISORS = ("temperature", "_scale")
 
 N = TypeVar("N", bound=nn.Module)
-FromConfig = Callable[[PipelineConfig, int, dict[str, Any]], N]  # config, number of ID indices, schema -> a new network
+FromConfig = Callable[[PipelineConfig, int, SchemaRecord], N]  # config, number of ID indices, schema -> a new network
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
@@ -68,7 +68,7 @@ class Checkpoint(NamedTuple):
     """A trained model and what it needs to be used: nothing has to be guessed from elsewhere."""
 
     config: PipelineConfig
-    schema: dict[str, Any]  # FeatureSchema.describe() of the graphs that it was trained on
+    schema: SchemaRecord  # of the graphs that it was trained on
     vocabulary: Vocabulary
     thresholds: dict[str, float]  # on the model's decision score, chosen on calibration windows
     tensors: dict[str, Tensor]
@@ -129,7 +129,7 @@ def load_checkpoint(folder: Path, model_type: str | None = None) -> Checkpoint:
     tensors = _read_tensors(folder / TENSORS, meta.tensors_digest)
     return Checkpoint(
         fitted_config(_config(folder / META, meta), tensors),
-        meta.graph_schema.model_dump(mode="json"),
+        meta.graph_schema.record(),
         Vocabulary(meta.vocabulary, meta.buckets),
         dict(meta.thresholds),
         tensors,

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +21,7 @@ WRONG_FIELDS = 5  # that an error names, at most
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path) -> Generator[Path, None, None]:
     """Yield a temporary path beside `path`; on success it becomes `path`, on failure it is removed.
 
     The file exists and is empty; it has the permissions that the umask leaves of 0666, as any new file. This process holds it:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from config.schema import PipelineConfig
+from kdgat_models.graphs.schema import SchemaRecord
 from kdgat_models import checkpoint as checkpoints
 from kdgat_models.checkpoint import Checkpoint, FromConfig
 from kdgat_models.extraction.extract import Extractor
@@ -29,7 +30,7 @@ REGISTRY: dict[str, ModelEntry] = {
 }
 
 
-def build(config: PipelineConfig, num_ids: int, schema: dict[str, Any]) -> nn.Module:
+def build(config: PipelineConfig, num_ids: int, schema: SchemaRecord) -> nn.Module:
     """A new network of the config's model type; weights are drawn from torch's global generator."""
     return REGISTRY[config.model_type].from_config(config, num_ids, schema)
 

@@ -1,6 +1,6 @@
 """The file of the rows that are no frames: each with its line, the reason and its text."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -39,7 +39,7 @@ class Quarantine:
 
 
 @contextmanager
-def quarantine(path: Path) -> Iterator[Quarantine]:
+def quarantine(path: Path) -> Generator[Quarantine, None, None]:
     """A `Quarantine` whose file appears at `path` when it is whole. If it is given no row, no file is there afterwards."""
     with ExitStack() as stack:
         rejected = Quarantine(lambda: stack.enter_context(_opened(path)))
@@ -49,6 +49,6 @@ def quarantine(path: Path) -> Iterator[Quarantine]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def _opened(path: Path) -> Generator[BinaryIO, None, None]:
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         yield file

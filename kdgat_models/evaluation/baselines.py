@@ -17,7 +17,7 @@ from kdgat_models.can.clock import FRAMES_PER_SECOND, tells_time
 from kdgat_models.can.frames import Frames
 from kdgat_models.errors import DatasetError, SchemaError
 from kdgat_models.graphs.finite import Origin, require_finite, window_of
-from kdgat_models.graphs.schema import require_same_schema
+from kdgat_models.graphs.schema import SchemaRecord, require_same_schema
 from kdgat_models.graphs.store import GraphStore
 from kdgat_models.graphs.topology import window_starts
 
@@ -120,7 +120,7 @@ def untrained_scores(capture: str, frames: Frames, starts: NDArray[np.int64], wi
 class Boosting(NamedTuple):
     """Gradient-boosted trees over `window_aggregates`: what the features of a graph tell without its structure."""
 
-    schema: dict[str, Any]  # of the graphs that they were trained on
+    schema: SchemaRecord  # of the graphs that they were trained on
     trees: HistGradientBoostingClassifier
 
     @classmethod

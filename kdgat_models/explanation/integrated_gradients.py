@@ -6,7 +6,7 @@ mean of the embeddings. What all features of a window add is the difference of i
 (completeness, Proposition 1).
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import NamedTuple
@@ -121,7 +121,7 @@ def _score(network: GAT, batch: GraphBatch, inputs: Inputs) -> Float[Tensor, "gr
 
 
 @contextmanager
-def _embedding_replaced(embedding: nn.Module, ids: Tensor) -> Iterator[None]:
+def _embedding_replaced(embedding: nn.Module, ids: Tensor) -> Generator[None, None, None]:
     hook = embedding.register_forward_hook(lambda module, given, output: ids)
     try:
         yield

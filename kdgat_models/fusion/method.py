@@ -1,7 +1,7 @@
 """What fusion is given and what it gives back; the interface of all fusion methods."""
 
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from config.schema import FusionTraining
 from config.sections import DQNArchitecture
 from kdgat_models.fusion import features
 from kdgat_models.graphs.finite import Origin, require_finite
+from kdgat_models.graphs.schema import SchemaRecord
 
 
 class FusionInputs(NamedTuple):
@@ -50,7 +51,7 @@ class FusionMethod(nn.Module, ABC):
         self.register_buffer("state_std", torch.ones(state_dim))
 
     @classmethod
-    def from_config(cls, config: FusionTraining, num_ids: int, schema: dict[str, Any]) -> "FusionMethod":
+    def from_config(cls, config: FusionTraining, num_ids: int, schema: SchemaRecord) -> "FusionMethod":
         """A new method for the states of our base models, whatever graphs these read."""
         return cls(config.dqn, features.state_dim())
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from config.plugins import load
 from config.schema import FusionTraining
+from kdgat_models.graphs.schema import SchemaRecord
 from kdgat_models.fusion.method import FusionMethod
 from kdgat_models.fusion.objective import FusionEntry
 
@@ -13,6 +14,6 @@ def fusion_method(name: str) -> FusionEntry:
     return load("fusion", name)
 
 
-def chosen_method(config: FusionTraining, num_ids: int, schema: dict[str, Any]) -> FusionMethod:
+def chosen_method(config: FusionTraining, num_ids: int, schema: SchemaRecord) -> FusionMethod:
     """A new fusion of the method that the config names."""
     return fusion_method(config.fusion.method).network.from_config(config, num_ids, schema)

@@ -10,7 +10,7 @@ from config.sections import IdentityConfig
 from kdgat_models.errors import CheckpointError, DatasetError, SchemaError
 from kdgat_models.files import read_record, write_json
 from kdgat_models.graphs.fold import FOLD, read_fold
-from kdgat_models.graphs.schema import require_same_schema
+from kdgat_models.graphs.schema import SchemaRecord, require_same_schema
 from kdgat_models.graphs.splits import TRAIN
 from kdgat_models.graphs.store import GraphData, GraphStore
 from kdgat_models.graphs.vocabulary import KnownIds, Vocabulary
@@ -36,7 +36,8 @@ class GraphDataset:
         self.vocabulary = Vocabulary.seen_through(self.known, identity) if identity else self.known
 
     @property
-    def schema(self) -> dict:
+    def schema(self) -> SchemaRecord:
+        """Of the features that its graphs have."""
         return self.train.schema
 
     def train_data(self) -> GraphData:
@@ -56,7 +57,7 @@ class GraphDataset:
         """Test splits by name, in the order of their names."""
         return {path.name: GraphStore(path) for path in sorted((self.folder / TEST_STORES).glob("*")) if path.is_dir()}
 
-    def require(self, schema: dict, vocabulary: Vocabulary) -> None:
+    def require(self, schema: SchemaRecord, vocabulary: Vocabulary) -> None:
         """Raise a SchemaError unless a model of this schema and vocabulary reads these graphs."""
         require_same_schema(schema, self.schema)
         if vocabulary != self.vocabulary:

@@ -1,7 +1,7 @@
 """What a feature schema is: a named, versioned list of node and edge features and the function that computes them."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,16 @@ class Features(NamedTuple):
 FeatureNames = Annotated[tuple[str, ...], Field(max_length=1000)]
 
 
+class SchemaRecord(TypedDict):
+    """A schema as JSON has it: what a `SchemaDescription` is read from."""
+
+    name: str
+    version: int
+    node_features: list[str]
+    edge_features: list[str]
+    bounded: bool
+
+
 class SchemaDescription(BaseModel):
     """What stores and checkpoints keep of a schema. Node feature 0 is the embedding index."""
 
@@ -32,6 +42,16 @@ class SchemaDescription(BaseModel):
     node_features: Annotated[FeatureNames, Field(min_length=2)]
     edge_features: Annotated[FeatureNames, Field(min_length=1)]
     bounded: bool
+
+    def record(self) -> SchemaRecord:
+        """As JSON has it, to compare it with another's."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "node_features": list(self.node_features),
+            "edge_features": list(self.edge_features),
+            "bounded": self.bounded,
+        }
 
 
 class FeatureSchema(NamedTuple):
@@ -53,7 +73,7 @@ class FeatureSchema(NamedTuple):
         """Number of node features beside the embedding index."""
         return len(self.node_features) - 1
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> SchemaRecord:
         """What stores and checkpoints keep of a schema, to compare it with another's."""
         return {
             "name": self.name,
@@ -64,7 +84,7 @@ class FeatureSchema(NamedTuple):
         }
 
 
-def require_same_schema(model: dict[str, Any], graphs: dict[str, Any]) -> None:
+def require_same_schema(model: SchemaRecord, graphs: SchemaRecord) -> None:
     """Raise a SchemaError unless a model that was trained on schema `model` may read graphs of schema `graphs`."""
     if model == graphs:
         return

@@ -20,7 +20,7 @@ from kdgat_models.errors import CheckpointError, DatasetError
 from kdgat_models.files import put_in_place, read_record, write_json
 from kdgat_models.graphs.batch import GraphBatch
 from kdgat_models.graphs.manifest import COLUMNS, MANIFEST, OFFSETS, CaptureEntry, StoreManifest
-from kdgat_models.graphs.schema import FeatureSchema
+from kdgat_models.graphs.schema import FeatureSchema, SchemaRecord
 from kdgat_models.graphs.splits import CALIBRATION, GAP
 from kdgat_models.graphs.vocabulary import Vocabulary
 
@@ -114,7 +114,7 @@ class GraphStore:
             raise CheckpointError(f"no graphs in {folder}: it has no {MANIFEST}; build them again")
         manifest = read_record(folder / MANIFEST, StoreManifest)
         self.folder = folder
-        self.schema: dict[str, Any] = manifest.graph_schema.model_dump(mode="json")
+        self.schema: SchemaRecord = manifest.graph_schema.record()
         self.attack_types = list(manifest.attack_types)
         self.captures = list(manifest.captures)
         for name, column in manifest.columns.items():

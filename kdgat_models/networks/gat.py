@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from config.schema import GatTraining
 from config.sections import GATArchitecture, SelfLoops
+from kdgat_models.graphs.schema import SchemaRecord
 from kdgat_models.networks.classifier import Classifier, ClassifierOutput
 from kdgat_models.networks.convolution import convolution
 from kdgat_models.networks.layers import with_self_loops
@@ -40,7 +41,7 @@ class GAT(Classifier):
         self.dropout = nn.Dropout(arch.dropout)
 
     @classmethod
-    def from_config(cls, config: GatTraining, num_ids: int, schema: dict[str, Any]) -> "GAT":
+    def from_config(cls, config: GatTraining, num_ids: int, schema: SchemaRecord) -> "GAT":
         """A new classifier for graphs of a schema (`FeatureSchema.describe()`) with `num_ids` indices of IDs."""
         return cls(config.gat, num_ids, len(schema["node_features"]) - 1, len(schema["edge_features"]))
 

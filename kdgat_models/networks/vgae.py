@@ -10,6 +10,7 @@ from torch_geometric.nn.conv import GATConv
 
 from config.schema import VgaeTraining
 from config.sections import VGAEArchitecture
+from kdgat_models.graphs.schema import SchemaRecord
 from kdgat_models.networks.autoencoder import Autoencoder, AutoencoderOutput
 from kdgat_models.networks.layers import with_self_loops
 
@@ -50,7 +51,7 @@ class VGAE(Autoencoder):
         return self.mu.out_features
 
     @classmethod
-    def from_config(cls, config: VgaeTraining, num_ids: int, schema: dict[str, Any]) -> "VGAE":
+    def from_config(cls, config: VgaeTraining, num_ids: int, schema: SchemaRecord) -> "VGAE":
         """A new autoencoder for graphs of a schema (`FeatureSchema.describe()`) with `num_ids` indices of IDs."""
         return cls(config.vgae, num_ids, len(schema["node_features"]) - 1, bounded=schema["bounded"])
 

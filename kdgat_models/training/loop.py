@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -193,7 +193,7 @@ def _add(totals: dict[str, float], losses: dict[str, Tensor], epoch: int, step: 
 
 
 @contextmanager
-def _seeded_dropout(draws: Draws, device: torch.device) -> Iterator[None]:
+def _seeded_dropout(draws: Draws, device: torch.device) -> Generator[None, None, None]:
     """Dropout takes no generator: seed the global one for an epoch, and give it back as it was."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(draws.torch.initial_seed())

@@ -79,7 +79,7 @@ class Fitting:
         """What the graphs of this run will look like."""
         from kdgat_models.graphs.schemas import feature_schema  # takes a second to import
 
-        return feature_schema(self.config.preprocessing.feature_schema).describe()
+        return dict(feature_schema(self.config.preprocessing.feature_schema).describe())
 
     def to_read_its_graphs(self, candidate: Candidate) -> list[str]:
         """What keeps the candidate from reading the graphs of this run."""

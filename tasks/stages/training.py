@@ -16,6 +16,7 @@ from kdgat_models.checkpoint import TENSORS, Checkpoint, FromConfig, N, load_che
 from kdgat_models.errors import MissingTeacherError, ResumeError
 from kdgat_models.files import write_json
 from kdgat_models.graphs.dataset import GraphDataset
+from kdgat_models.graphs.schema import SchemaRecord
 from kdgat_models.training.loop import FitResult, choose_device, fit
 from kdgat_models.training.objective import Objective
 from tasks.artifact import Artifact
@@ -49,7 +50,7 @@ def load_teacher(
     return restore(checkpoint, from_config).to(choose_device(config.training.device))
 
 
-def new_network(config: C, dataset: GraphDataset, from_config: Callable[[C, int, dict[str, Any]], N]) -> N:
+def new_network(config: C, dataset: GraphDataset, from_config: Callable[[C, int, SchemaRecord], N]) -> N:
     """A new network with weights that follow from the config's seed."""
     torch.manual_seed(config.seed)
     return from_config(config, dataset.vocabulary.num_ids, dataset.schema)
