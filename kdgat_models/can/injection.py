@@ -20,7 +20,7 @@ DURATION_S = (0.3, 6)  # log-uniform
 GAP_S = (2, 8)  # clean traffic between two attacks, uniform
 PAUSE_S = 1.0  # a bus that is silent for longer is asleep
 FREQUENT_HZ = 5  # IDs sent more often are worth attacking
-HEARD = 50  # an attacker forges from one of the victim's last so many payloads
+OVERHEARD_PAYLOADS = 50  # an attacker forges from one of the victim's last so many payloads
 
 Rng = np.random.Generator
 Rows = NDArray[np.int64]
@@ -219,7 +219,7 @@ def _forge(recording: Recording, segment: Segment, count: int, rng: Rng) -> tupl
     past = recording.rows(segment.victim, -np.inf, segment.begin)
     past = past if len(past) else recording.rows_by_id[segment.victim][:1]  # not heard yet: what it is going to send
     sent, dlc = recording.frames.payload[past], int(recording.frames.dlc[past[-1]])
-    recent = sent[rng.integers(max(0, len(past) - HEARD), len(past))]
+    recent = sent[rng.integers(max(0, len(past) - OVERHEARD_PAYLOADS), len(past))]
     forgery = FORGERIES[rng.integers(len(FORGERIES))]
     return _cut(forgery(sent, recent, dlc, count, rng), dlc), dlc
 

@@ -14,20 +14,20 @@ from numpy.typing import NDArray
 
 Scores = NDArray[np.float64]
 
-UPPER = 0.99  # quantile of normal scores that is brought to the same distance from the threshold
-ENOUGH = 100  # windows that tell it
-ATTACKED = 0.2  # share of flagged windows from which traffic is no calibration data
+UPPER_QUANTILE = 0.99  # quantile of normal scores that is brought to the same distance from the threshold
+MINIMUM_WINDOWS = 100  # windows that tell it
+ATTACKED_SHARE = 0.2  # share of flagged windows from which traffic is no calibration data
 
 
 class Source(NamedTuple):
     """What is known of the training vehicles, from their calibration windows."""
 
     threshold: float
-    upper: float  # quantile UPPER of their normal scores
+    upper: float  # quantile UPPER_QUANTILE of their normal scores
 
     @classmethod
     def of(cls, threshold: float, normal: Scores) -> "Source":
-        return cls(threshold, float(np.quantile(normal, UPPER)))
+        return cls(threshold, float(np.quantile(normal, UPPER_QUANTILE)))
 
 
 class Adaptation(NamedTuple):
@@ -43,11 +43,11 @@ def from_normal(source: Source, normal: Scores, windows: int) -> Adaptation:
     looks_wrong = _not_calibration_data(source, normal)
     if looks_wrong:
         return Adaptation(np.full(windows, source.threshold), np.zeros(windows, bool), looks_wrong)
-    threshold = _moved(source, float(np.quantile(normal, UPPER)))
+    threshold = _moved(source, float(np.quantile(normal, UPPER_QUANTILE)))
     return Adaptation(np.full(windows, threshold), np.ones(windows, bool), "")
 
 
-def from_capture(source: Source, scores: Scores, warm_up: int = ENOUGH) -> Adaptation:
+def from_capture(source: Source, scores: Scores, warm_up: int = MINIMUM_WINDOWS) -> Adaptation:
     """Adapt by the robust bulk of the unlabelled capture so far: `scores` [windows] in time order.
 
     The threshold of a window follows from the windows before it that were below the training's threshold, and changes when
@@ -61,7 +61,7 @@ def from_capture(source: Source, scores: Scores, warm_up: int = ENOUGH) -> Adapt
     while begin < len(scores):
         so_far = scores[:begin]
         bulk = so_far[so_far < source.threshold]
-        thresholds[begin:], calibrated[begin:] = _moved(source, float(np.quantile(bulk, UPPER))), True
+        thresholds[begin:], calibrated[begin:] = _moved(source, float(np.quantile(bulk, UPPER_QUANTILE))), True
         begin *= 2
     return Adaptation(thresholds, calibrated, "" if calibrated.any() else f"no window after the warm-up of {warm_up}")
 
@@ -71,7 +71,7 @@ def _moved(source: Source, upper: float) -> float:
 
 
 def _not_calibration_data(source: Source, scores: Scores) -> str:
-    if len(scores) < ENOUGH:
-        return f"{len(scores)} windows are too few to calibrate on; it takes {ENOUGH}"
+    if len(scores) < MINIMUM_WINDOWS:
+        return f"{len(scores)} windows are too few to calibrate on; it takes {MINIMUM_WINDOWS}"
     flagged = float((scores >= source.threshold).mean())
-    return f"the warm-up looks attacked: {flagged:.0%} of its windows are flagged" if flagged > ATTACKED else ""
+    return f"the warm-up looks attacked: {flagged:.0%} of its windows are flagged" if flagged > ATTACKED_SHARE else ""

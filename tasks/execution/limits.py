@@ -12,7 +12,7 @@ from prefect.logging import get_run_logger
 from config.paths import Paths
 from tasks.execution.task_runner import current_runner
 
-ASK_S = 1.0
+POLL_S = 1.0
 
 
 def one_at_a_time(paths: Paths, what: str, dataset: str, variants: Sequence[str]) -> None:
@@ -28,5 +28,5 @@ def one_at_a_time(paths: Paths, what: str, dataset: str, variants: Sequence[str]
             lock.acquire(timeout=0)
         except Timeout:
             get_run_logger().info("another run %ss %s %s: waiting for it to end", what, dataset, variant)
-            lock.acquire(poll_interval=ASK_S)
+            lock.acquire(poll_interval=POLL_S)
         current_runner().at_the_end(lock.release)

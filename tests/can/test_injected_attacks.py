@@ -5,7 +5,7 @@ import pytest
 
 from kdgat_models.can import injection
 from kdgat_models.can.frames import MAX_EXTENDED_ID, MAX_STANDARD_ID, Frames
-from kdgat_models.can.injection import FAMILIES, HEARD, Segment, inject
+from kdgat_models.can.injection import FAMILIES, OVERHEARD_PAYLOADS, Segment, inject
 
 OFTEN, HALF_AS_OFTEN, SELDOM = 0x100, 0x200, 0x300
 BEGIN, END = 30.0, 34.0
@@ -14,7 +14,7 @@ OLD, RECENT, LATER = 0x10, 0x60, 0x99
 
 
 def recording(often=OFTEN):
-    """60 s; payloads of `often` are OLD, then RECENT in the last HEARD frames before BEGIN, then LATER; DLC 4."""
+    """60 s; payloads of `often` are OLD, then RECENT in the last OVERHEARD_PAYLOADS frames before BEGIN, then LATER; DLC 4."""
     parts = []
     for identifier, period in ((often, 0.01), (HALF_AS_OFTEN, 0.02), (SELDOM, 1.0)):
         time = np.arange(int(60 / period)) * period + 0.001
@@ -24,7 +24,7 @@ def recording(often=OFTEN):
     payload = np.zeros((len(time), 8), np.uint8)
     mine = np.flatnonzero(ids == often)
     heard = mine[time[mine] < BEGIN]
-    payload[mine, :4], payload[heard, :4], payload[heard[-HEARD:], :4] = LATER, OLD, RECENT
+    payload[mine, :4], payload[heard, :4], payload[heard[-OVERHEARD_PAYLOADS:], :4] = LATER, OLD, RECENT
     return Frames(time, ids.astype(np.uint32), np.full(len(time), 4, np.uint8), payload, np.zeros(len(time), np.uint8))
 
 
@@ -220,7 +220,7 @@ def test_nothing_is_forged_from_what_the_victim_is_going_to_send(forge, seed):
     assert np.all(recorded[:, :4] == recorded[:, :1])
     bits = forge(injection._some_bits, seed)
     assert same_in_all(bits)
-    assert bits_between(bits, RECENT)[0] <= 5  # of the last HEARD
+    assert bits_between(bits, RECENT)[0] <= 5  # of the last OVERHEARD_PAYLOADS
     places = forge(injection._some_bytes, seed)
     assert same_in_all(places)
     assert np.all((places[0, :4] == RECENT) | (places[0, :4] != LATER))
@@ -252,7 +252,7 @@ def test_some_bytes_are_one_to_all_of_the_dlc(forge):
 
 
 def test_only_the_last_payloads_count_as_recent(capture, monkeypatch):
-    """One that was heard before the last HEARD is never what bits are flipped in."""
+    """One that was heard before the last OVERHEARD_PAYLOADS is never what bits are flipped in."""
     monkeypatch.setattr(injection, "FORGERIES", (lambda sent, recent, dlc, count, rng: np.tile(recent, (count, 1)),))
     recent = {
         int(injection._forge(capture, Segment(BEGIN, END, OFTEN), 1, np.random.default_rng(seed))[0][0, 0])

@@ -270,7 +270,7 @@ def test_payloads_are_forged_of_what_was_sent_before_the_attack_began(family, mo
         sent, recent = known[-1]
         before = max(int(np.searchsorted(frames.timestamp, begin)), 1)  # of one that was not heard yet, what it sends first
         assert np.array_equal(sent, np.arange(before))  # all that was sent, and nothing that is still to come
-        assert before - injection.HEARD <= recent < before
+        assert before - injection.OVERHEARD_PAYLOADS <= recent < before
     assert len(known) == 6
 
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdgat_models.evaluation.adaptation import ENOUGH, UPPER, Source, from_capture, from_normal
+from kdgat_models.evaluation.adaptation import MINIMUM_WINDOWS, UPPER_QUANTILE, Source, from_capture, from_normal
 from kdgat_models.evaluation.calibration import probability, temperature
 from kdgat_models.evaluation.thresholds import false_alarm_threshold
 
@@ -17,13 +17,13 @@ def scores(mean: float, count: int = 1000, seed: int = 1, scale: float = 1.0) ->
 
 def test_a_source_keeps_the_threshold_and_the_upper_end_of_normal_scores():
     source = Source.of(3.0, np.arange(1001.0))
-    assert source == Source(3.0, pytest.approx(1000 * UPPER))
+    assert source == Source(3.0, pytest.approx(1000 * UPPER_QUANTILE))
 
 
 def test_a_restless_vehicle_moves_the_threshold_by_what_its_upper_end_exceeds():
     normal = scores(1.0)
     adapted = from_normal(SOURCE, normal, 7)
-    expected = SOURCE.threshold + np.quantile(normal, UPPER) - SOURCE.upper
+    expected = SOURCE.threshold + np.quantile(normal, UPPER_QUANTILE) - SOURCE.upper
     np.testing.assert_allclose(adapted.thresholds, np.full(7, expected))
     assert adapted.calibrated.tolist() == [True] * 7
     assert adapted.reason == ""
@@ -41,14 +41,14 @@ def test_no_threshold_moves_down(mean, seed, scale):
 def test_a_quiet_vehicle_is_calibrated_and_keeps_the_threshold():
     adapted = from_capture(SOURCE, scores(-2.0))
     assert set(adapted.thresholds) == {SOURCE.threshold}
-    assert adapted.calibrated[ENOUGH:].all()
+    assert adapted.calibrated[MINIMUM_WINDOWS:].all()
 
 
 @pytest.mark.parametrize("share", [0.3, 1.0])
 def test_a_warm_up_that_looks_attacked_calibrates_nothing(share):
     target = scores(0.0)
-    target[: int(share * ENOUGH)] += 100
-    for adapted in (from_normal(SOURCE, target[:ENOUGH], len(target)), from_capture(SOURCE, target)):
+    target[: int(share * MINIMUM_WINDOWS)] += 100
+    for adapted in (from_normal(SOURCE, target[:MINIMUM_WINDOWS], len(target)), from_capture(SOURCE, target)):
         assert set(adapted.thresholds) == {SOURCE.threshold}
         assert not adapted.calibrated.any()
         assert f"{share:.0%}" in adapted.reason
@@ -57,7 +57,7 @@ def test_a_warm_up_that_looks_attacked_calibrates_nothing(share):
 
 @pytest.mark.parametrize(("flagged", "calibrates"), [(20, True), (21, False)])
 def test_a_fifth_of_flagged_windows_is_borne_and_no_more(flagged, calibrates):
-    target = np.full(ENOUGH, -1.0)
+    target = np.full(MINIMUM_WINDOWS, -1.0)
     target[:flagged] = SOURCE.threshold  # at the threshold is flagged
     assert from_normal(SOURCE, target, 3).calibrated.all() == calibrates
 
@@ -71,7 +71,7 @@ def test_the_threshold_of_a_capture_changes_when_what_was_seen_has_doubled():
         assert thresholds[begin] == pytest.approx(SOURCE.threshold + np.quantile(bulk, 0.99) - SOURCE.upper)
 
 
-@pytest.mark.parametrize("count", [0, 1, ENOUGH - 1])
+@pytest.mark.parametrize("count", [0, 1, MINIMUM_WINDOWS - 1])
 def test_too_few_windows_calibrate_nothing(count):
     for adapted in (from_normal(SOURCE, scores(1.0, count), 5), from_capture(SOURCE, scores(1.0, count))):
         assert set(adapted.thresholds) <= {SOURCE.threshold}
@@ -80,8 +80,8 @@ def test_too_few_windows_calibrate_nothing(count):
 
 
 def test_a_capture_that_ends_with_its_warm_up_has_nothing_to_calibrate():
-    adapted = from_capture(SOURCE, scores(1.0, ENOUGH))
-    assert len(adapted.thresholds) == ENOUGH
+    adapted = from_capture(SOURCE, scores(1.0, MINIMUM_WINDOWS))
+    assert len(adapted.thresholds) == MINIMUM_WINDOWS
     assert not adapted.calibrated.any()
     assert "no window after" in adapted.reason
 
@@ -102,16 +102,16 @@ def test_what_comes_later_changes_nothing_before(seed, now, mean):
     other = np.concatenate([past[:now], scores(mean, 1000 - now, seed + 1)])
     first, second = from_capture(SOURCE, past), from_capture(SOURCE, other)
     # The threshold of window `now` follows from the windows before it, if the warm-up is over.
-    begin = min(now, 1000) + 1 if now >= ENOUGH else 0
+    begin = min(now, 1000) + 1 if now >= MINIMUM_WINDOWS else 0
     np.testing.assert_array_equal(first.thresholds[:begin], second.thresholds[:begin])
     np.testing.assert_array_equal(first.calibrated[:begin], second.calibrated[:begin])
 
 
 def test_windows_of_the_warm_up_keep_the_threshold_of_the_training():
     adapted = from_capture(SOURCE, scores(1.0))
-    assert set(adapted.thresholds[:ENOUGH]) == {SOURCE.threshold}
-    assert not adapted.calibrated[:ENOUGH].any()
-    assert adapted.calibrated[ENOUGH:].all()
+    assert set(adapted.thresholds[:MINIMUM_WINDOWS]) == {SOURCE.threshold}
+    assert not adapted.calibrated[:MINIMUM_WINDOWS].any()
+    assert adapted.calibrated[MINIMUM_WINDOWS:].all()
     assert adapted.thresholds[-1] > SOURCE.threshold
 
 

@@ -6,15 +6,15 @@ import numpy as np
 
 from kdgat_models.can.frames import Frames
 
-REGULAR = 5  # frames of an ID, and its share in PER_MILLE, from which it belongs to the vehicle and not to a fuzzer
-PER_MILLE = 0.2
-SIMILAR = 0.5
+REGULAR_FRAMES = 5  # of an ID, from which it belongs to the vehicle and not to a fuzzer, if its share is as below, too
+REGULAR_PER_MILLE = 0.2
+SAME_VEHICLE = 0.5  # similarity from which two captures are of one vehicle
 
 
 def regular_ids(frames: Frames) -> frozenset[int]:
     """IDs that a capture has often enough for a vehicle to send them. Fuzzed ones are many and rare."""
     ids, counts = np.unique(frames.arbitration_id[frames.label == 0], return_counts=True)
-    enough = counts >= max(REGULAR, PER_MILLE / 1000 * frames.size)
+    enough = counts >= max(REGULAR_FRAMES, REGULAR_PER_MILLE / 1000 * frames.size)
     return frozenset(int(identifier) for identifier in ids[enough])
 
 
@@ -36,7 +36,7 @@ def assign_vehicles(ids: Mapping[str, frozenset[int]], stated: Mapping[str, str]
     for capture in sorted(set(ids) - set(known), key=lambda name: (-len(ids[name]), name)):
         likeness = {other: similarity(ids[capture], ids[other]) for other in sorted(known)}
         best = max(likeness, key=likeness.__getitem__, default=None)
-        if best is not None and likeness[best] >= SIMILAR:
+        if best is not None and likeness[best] >= SAME_VEHICLE:
             known[capture] = known[best]
         else:
             unnamed += 1
