@@ -1,16 +1,16 @@
 """The models: how each is made, at which stage it is trained, and what fusion sees of it. One line per model."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import nn
 
 from config.schema import PipelineConfig
-from kdgat_models.graphs.schema import SchemaRecord
 from kdgat_models import checkpoint as checkpoints
 from kdgat_models.checkpoint import Checkpoint, FromConfig
 from kdgat_models.extraction.extract import Extractor
 from kdgat_models.fusion.features import EXTRACTORS
 from kdgat_models.fusion.methods import chosen_method
+from kdgat_models.graphs.schema import SchemaRecord
 from kdgat_models.networks.autoencoder import new_autoencoder
 from kdgat_models.networks.classifier import new_classifier
 

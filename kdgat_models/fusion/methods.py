@@ -1,12 +1,10 @@
 """Fusion methods by name; each is one file in this folder and a line in `config/registry.py`, or of a package."""
 
-from typing import Any
-
 from config.plugins import load
 from config.schema import FusionTraining
-from kdgat_models.graphs.schema import SchemaRecord
 from kdgat_models.fusion.method import FusionMethod
 from kdgat_models.fusion.objective import FusionEntry
+from kdgat_models.graphs.schema import SchemaRecord
 
 
 def fusion_method(name: str) -> FusionEntry:

@@ -1,7 +1,7 @@
 """What an autoencoder of graphs is, and its errors. Each has a file in this folder and a line in `config/registry.py`."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from config.schema import VgaeTraining
 from config.sections import VGAEArchitecture
 from kdgat_models.graphs.batch import GraphBatch
+from kdgat_models.graphs.schema import SchemaRecord
 from kdgat_models.networks.role import AUTOENCODER, Role, network_class
 
 
@@ -55,7 +56,7 @@ class Autoencoder(nn.Module, ABC):
 
     @classmethod
     @abstractmethod
-    def from_config(cls, config: VgaeTraining, num_ids: int, schema: dict[str, Any]) -> "Autoencoder":
+    def from_config(cls, config: VgaeTraining, num_ids: int, schema: SchemaRecord) -> "Autoencoder":
         """A new autoencoder for graphs of a schema (`FeatureSchema.describe()`) with `num_ids` indices of IDs."""
 
     @abstractmethod
@@ -69,7 +70,7 @@ class Autoencoder(nn.Module, ABC):
         """Encode and decode. `noise` is standard normal and makes z = mu + sigma * noise; without it z = mu."""
 
 
-def new_autoencoder(config: VgaeTraining, num_ids: int, schema: dict[str, Any]) -> Autoencoder:
+def new_autoencoder(config: VgaeTraining, num_ids: int, schema: SchemaRecord) -> Autoencoder:
     """A new autoencoder of the class that `vgae.network` names; raises as `network_class`."""
     made: type[Autoencoder] = network_class("vgae.network", config.vgae.network, AUTOENCODER)
     return made.from_config(config, num_ids, schema)

@@ -1,13 +1,14 @@
 """What a classifier of graphs is. Each has a file in this folder and a line in `config/registry.py`."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from config.schema import GatTraining
 from kdgat_models.graphs.batch import GraphBatch
+from kdgat_models.graphs.schema import SchemaRecord
 from kdgat_models.networks.role import CLASSIFIER, Role, network_class
 
 
@@ -26,7 +27,7 @@ class Classifier(nn.Module, ABC):
 
     @classmethod
     @abstractmethod
-    def from_config(cls, config: GatTraining, num_ids: int, schema: dict[str, Any]) -> "Classifier":
+    def from_config(cls, config: GatTraining, num_ids: int, schema: SchemaRecord) -> "Classifier":
         """A new classifier for graphs of a schema (`FeatureSchema.describe()`) with `num_ids` indices of IDs."""
 
     @abstractmethod
@@ -42,7 +43,7 @@ class Classifier(nn.Module, ABC):
         """The arguments are the fields of a `GraphBatch`."""
 
 
-def new_classifier(config: GatTraining, num_ids: int, schema: dict[str, Any]) -> Classifier:
+def new_classifier(config: GatTraining, num_ids: int, schema: SchemaRecord) -> Classifier:
     """A new classifier of the class that `gat.network` names; raises as `network_class`."""
     made: type[Classifier] = network_class("gat.network", config.gat.network, CLASSIFIER)
     return made.from_config(config, num_ids, schema)

@@ -1,7 +1,5 @@
 """Graph attention classifier (Velickovic et al. 2018) with jumping knowledge (Xu et al. 2018) and a head for each node."""
 
-from typing import Any
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn

@@ -1,7 +1,5 @@
 """Variational graph autoencoder (Kipf & Welling 2016) over the node features of CAN graphs."""
 
-from typing import Any
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn

@@ -1,6 +1,6 @@
 """What a contract check raises, and the graphs and frames that things are tried on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -27,7 +27,7 @@ def require(holds: bool, message: str) -> None:
 
 
 @contextmanager
-def tried(what: str) -> Iterator[None]:
+def tried(what: str) -> Generator[None, None, None]:
     """Whatever is raised meanwhile breaks the contract: it happened when `what` was tried."""
     try:
         yield

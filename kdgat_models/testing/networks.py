@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from config.schema import GatTraining, VgaeTraining
 from config.sections import GATArchitecture, VGAEArchitecture
 from kdgat_models.graphs.batch import GraphBatch
+from kdgat_models.graphs.schema import SchemaRecord
 from kdgat_models.graphs.schemas import feature_schema
 from kdgat_models.networks.autoencoder import Autoencoder, AutoencoderOutput
 from kdgat_models.networks.classifier import Classifier, ClassifierOutput
@@ -100,7 +101,7 @@ def check_network(network: type[nn.Module], role: Role) -> None:
             require(False, f"{network.__name__} is neither a Classifier nor an Autoencoder; derive it from the one that it is")
 
 
-def _check_classifier(network: type[Classifier], schema: dict[str, Any], node_head: bool) -> None:
+def _check_classifier(network: type[Classifier], schema: SchemaRecord, node_head: bool) -> None:
     config = GatTraining(gat=GAT.model_copy(update={"node_head": node_head}))
 
     def make() -> Classifier:
@@ -128,7 +129,7 @@ def _check_classifier(network: type[Classifier], schema: dict[str, Any], node_he
     _require_state(model, make)
 
 
-def _check_autoencoder(network: type[Autoencoder], schema: dict[str, Any]) -> None:
+def _check_autoencoder(network: type[Autoencoder], schema: SchemaRecord) -> None:
     config = VgaeTraining(vgae=VGAE)
 
     def make() -> Autoencoder:
@@ -163,7 +164,8 @@ def _require_gradients(layer: nn.Module, run: Callable[[], Tensor]) -> None:
     parameters = [parameter for parameter in layer.parameters() if parameter.requires_grad]
     if not parameters:
         return
-    found = torch.autograd.grad(run().square().sum(), parameters, allow_unused=True)
+    given = torch.autograd.grad(run().square().sum(), parameters, allow_unused=True)
+    found = cast("tuple[Tensor | None, ...]", given)  # torch does not say that one that is not used is None
     for gradient in found:
         require(gradient is None or bool(gradient.isfinite().all()), "gradients are not finite")
     require(any(gradient is not None for gradient in found), "no parameter has a gradient: nothing can be learnt")

@@ -8,6 +8,7 @@ from config.sections import DQNArchitecture, FusionConfig, LossConfig, TrainingC
 from kdgat_models.fusion import features
 from kdgat_models.fusion.method import FusionData, FusionInputs, FusionMethod
 from kdgat_models.fusion.objective import FusionEntry, FusionObjective
+from kdgat_models.graphs.reference import REFERENCE
 from kdgat_models.testing.contract import made, require, require_close, require_shape, tried
 from kdgat_models.training.losses import WindowLoss
 from kdgat_models.training.objective import Draws
@@ -59,7 +60,7 @@ def check_fusion(entry: FusionEntry) -> None:
         fusion=FusionConfig(steps_per_epoch=20),
         training=TrainingConfig(batch_size=16),
     )
-    network = made("from_config", lambda: entry.network.from_config(config, 0, {}))
+    network = made("from_config", lambda: entry.network.from_config(config, 0, REFERENCE.describe()))
     train, held_out = _fusion_data(1), _fusion_data(2)
     with tried("making the objective"):
         objective = entry.objective(network, train, held_out, config)  # type: ignore[arg-type]

@@ -1,12 +1,11 @@
 """A classifier that looks at nodes alone, not at edges (Zaheer et al. 2017): what graphs have to be better than."""
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from config.schema import GatTraining
 from config.sections import GATArchitecture
+from kdgat_models.graphs.schema import SchemaRecord
 from kdgat_models.networks.classifier import Classifier, ClassifierOutput
 from kdgat_models.networks.pooling import max_pool
 
@@ -26,7 +25,7 @@ class DeepSets(Classifier):
         self.node_head = nn.Linear(width, 1) if arch.node_head else None
 
     @classmethod
-    def from_config(cls, config: GatTraining, num_ids: int, schema: dict[str, Any]) -> "DeepSets":
+    def from_config(cls, config: GatTraining, num_ids: int, schema: SchemaRecord) -> "DeepSets":
         """A new classifier, as wide as a GAT of the same settings would be."""
         return cls(config.gat, num_ids, len(schema["node_features"]) - 1)
 
