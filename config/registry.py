@@ -123,5 +123,5 @@ REGISTRY: dict[Kind, KindEntry] = {
         },
     ),
     "datasets": KindEntry("dataset", None, {}),  # those of ours stand in datasets.yaml
-    "hooks": KindEntry("hook", None, {}),
+    "hooks": KindEntry("hook", None, {"importance": "tasks.records.importances:note_importance"}),
 }

@@ -20,6 +20,7 @@ from config.errors import KdgatError
 from config.files import load_config
 from config.paths import COMPLETE, METRICS
 from kdgat_models.checkpoint import META, TENSORS, Checkpoint, load_checkpoint, save_checkpoint
+from kdgat_models.explanation.snapshots import IMPORTANCE, ImportanceReport, read_snapshots
 from kdgat_models.files import digest_files, read_record, write_json
 from kdgat_models.graphs.dataset import VOCABULARY, GraphDataset
 from kdgat_models.graphs.fold import FOLD
@@ -135,6 +136,9 @@ def open_state(folder):
 def make_run_folder(folder):
     """All JSON that stages read back, and arrays, in one published artifact."""
     row = {name: 0.5 for name in reports.ROW} | {"variant": "large", "model": "gat", "split": "s", "attack": "all"}
+    counted = [[["node", name], 0.5, 1.5] for name in "ab"]
+    explained = {"method": "permutation", "windows": 3, "fold": None, "trained_at": "2026-01-01T00:00:00Z"}
+    write_json(folder / IMPORTANCE, {**explained, "importances": counted})
     capture = {"split": "s", "capture": "c", "digest": "d", "duplicate_of": None, "frames": 3}
     fold = {"protocol": "official", "version": 1, "store": "/a/b", "name": "demo", "train": [], "test": [], "left_out": {}}
     pooled = {name: "x" for name in ("name", "dataset", "split", "role", "attack", "path", "vehicle", "group")}
@@ -176,11 +180,22 @@ def open_run_folder(folder):
         lambda: reports.read_drift(folder),
         lambda: read_record(folder / "score.json", reports.ScoreRecord),
         lambda: load_config(folder / "config.json"),
+        lambda: read_record(folder / IMPORTANCE, ImportanceReport),
         lambda: read_npz(folder / "scores.npz")["a"],
     )
 
 
-TEXTS = {"models": "{}", "graphs": "{}", "config": "{}", "rows": "[]", "name": "f1", "attack": "all", "outcome": "completed"}
+TEXTS = {
+    "models": "{}",
+    "graphs": "{}",
+    "config": "{}",
+    "rows": "[]",
+    "name": "f1",
+    "attack": "all",
+    "outcome": "completed",
+    "kind": "node",
+    "method": "permutation",
+}
 
 
 def make_run_store(folder):
@@ -206,6 +221,7 @@ def open_run_store(folder):
     champions(store)
     lessons(store)
     leaderboard(store)
+    read_snapshots(store)
     store.query("select * from runs")
     assert len(store.warnings()) <= 1
 

@@ -25,6 +25,7 @@ from flows.cli import (
     lists,
     plugins,
     serve,
+    stability,
 )
 from flows.cli.ending import ENDING
 from flows.cli.options import (
@@ -233,6 +234,7 @@ for command in (lists.models, lists.leaderboard, lists.runs, lists.memory):
     app.command()(command)
 app.command()(import_model.import_model)
 app.command()(ablation.ablate)
+app.command()(stability.stability)
 app.command()(plugins.plugins)
 app.add_typer(datasets.app, name="datasets")
 app.add_typer(cluster.app, name="cluster")

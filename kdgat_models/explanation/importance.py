@@ -7,10 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdgat_models.errors import NonFiniteError
-from kdgat_models.graphs.schema import SchemaDescription
-from kdgat_models.graphs.splits import VALIDATION
-from kdgat_models.graphs.store import GraphStore
-from kdgat_models.training.objective import spread
 
 FeatureKind = Literal["node", "edge"]
 ImportanceMethod = Literal["integrated_gradients", "permutation"]
@@ -31,12 +27,6 @@ class FeatureImportance(NamedTuple):
     rank: float  # 1 is the most important; equal importances share the mean of their ranks
 
 
-def features_of(schema: SchemaDescription) -> list[Feature]:
-    """All features of a schema: those of nodes, of which the first is the index of the ID, then those of edges."""
-    nodes = [Feature("node", name) for name in schema.node_features]
-    return nodes + [Feature("edge", name) for name in schema.edge_features]
-
-
 def ranked(features: Sequence[Feature], importance: NDArray[np.float64]) -> list[FeatureImportance]:
     """The features with their importance [features], in the order given, and their ranks.
 
@@ -50,13 +40,3 @@ def ranked(features: Sequence[Feature], importance: NDArray[np.float64]) -> list
     equal = (importance[None, :] == importance[:, None]).sum(1)
     ranks = above + (equal + 1) / 2
     return [FeatureImportance(*row) for row in zip(features, importance.tolist(), ranks.tolist(), strict=True)]
-
-
-def explained_windows(store: GraphStore, most: int) -> NDArray[np.int64]:
-    """At most `most` validation windows [windows], in the order of the store.
-
-    They are spread evenly over the normal and over the attack windows, as many of each as there are: in their natural
-    proportion, attacks would hardly be heard.
-    """
-    sides = [store.windows(VALIDATION, label) for label in (0, 1)]
-    return np.sort(np.concatenate([spread(side, most // 2) for side in sides]))

@@ -24,6 +24,7 @@ from kdgat_models.networks.classifier import classify
 from kdgat_models.networks.gat import GAT
 
 STEPS = 16  # points on the path
+MOST_WINDOWS = 32  # of a batch: going backwards needs memory, and a stage was given what its training needs
 
 
 class Inputs(NamedTuple):
@@ -89,7 +90,7 @@ def attributions(
     """What each feature adds to the score of each of `windows`, with the path integral as a sum at midpoints (eq. 3)."""
     device = next(network.parameters()).device
     copy = deepcopy(network).eval().requires_grad_(False)  # neither its mode nor its gradients are anybody's but ours
-    parts = over_windows(windows, lambda some: _attributed(copy, data.batch(some).to(device), baseline, steps))
+    parts = over_windows(windows, lambda some: _attributed(copy, data.batch(some).to(device), baseline, steps), MOST_WINDOWS)
     return Attributions(*(torch.cat(values).cpu() for values in zip(*parts, strict=True)))
 
 

@@ -33,14 +33,18 @@ class GraphBatch(NamedTuple):
         return GraphBatch(*(tensor.to(device, non_blocking=True) for tensor in self))
 
 
-def over_windows(windows: NDArray[np.int64], run: Callable[[NDArray[np.int64]], Result]) -> list[Result]:
+def over_windows(
+    windows: NDArray[np.int64], run: Callable[[NDArray[np.int64]], Result], most: int | None = None
+) -> list[Result]:
     """What `run` gives for `windows`, in their order, a batch at a time: a smaller one where a batch does not fit the GPU.
+
+    A batch has at most `most` windows, or BATCH_WINDOWS.
 
     Raises:
         torch.OutOfMemoryError: not even one window fits.
     """
     results: list[Result] = []
-    begin, size = 0, BATCH_WINDOWS
+    begin, size = 0, most or BATCH_WINDOWS
     while begin < len(windows):
         try:
             results.append(run(windows[begin : begin + size]))

@@ -22,6 +22,7 @@ UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError
 NEVER_NULL = {
     "memory": ("run_id", "stage", "peak_mb", "outcome", "factor", "written_at"),
     "champions": ("dataset", "variant", "written_at"),
+    "importances": tuple(name for name in TABLES["importances"].names if name != "fold"),
 }
 MOST_ROWS = 10_000_000  # of one file: one run writes no thousandth of it
 UNDATED = datetime.min.replace(tzinfo=UTC)
@@ -38,6 +39,7 @@ VIEWS = {
     "nights": "select * from {source}",
     "epochs": "select * from {source}",
     "metrics": "select * from {source}",
+    "importances": "select * from {source}",
 }
 
 

@@ -95,4 +95,21 @@ TABLES: dict[str, pa.Schema] = {
             ("written_at", pa.timestamp("us", "UTC")),
         ]
     ),
+    # What each feature counted for after a classifier was trained: one file per snapshot (kdgat_models.explanation.snapshots).
+    "importances": pa.schema(
+        [
+            *[(name, pa.string()) for name in ("snapshot_id", "run_id", "dataset", "variant", "model", "scale")],
+            ("seed", pa.int64()),
+            ("fold", pa.string()),  # of a protocol
+            ("method", pa.string()),  # integrated_gradients or permutation
+            ("windows", pa.int32()),  # that were explained
+            ("trained_at", pa.timestamp("us", "UTC")),
+            ("kind", pa.string()),  # node or edge
+            ("name", pa.string()),  # of the feature
+            ("position", pa.int32()),  # in the schema, from 0: node features, then edge features
+            ("importance", pa.float64()),
+            ("rank", pa.float64()),  # 1: counts most; equal ones share the mean of their ranks
+            ("written_at", pa.timestamp("us", "UTC")),
+        ]
+    ),
 }

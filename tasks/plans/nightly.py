@@ -16,13 +16,17 @@ from config.catalog import catalog, dataset_entry, dataset_folder
 from config.errors import ConfigError, KdgatError
 from config.files import load_config
 from config.paths import COMPLETE, INPUTS, Paths, default_root
+from config.variants import VARIANTS
 from kdgat_models.errors import CheckpointError, RegressionError
 from kdgat_models.evaluation.nightly.comparison import Comparison, compare, figures
+from kdgat_models.explanation.agreement import disagreement
+from kdgat_models.explanation.snapshots import read_snapshots
 from kdgat_models.files import read_json
 from kdgat_models.runs.champions import Champion, champions, register
 from kdgat_models.runs.store import RunStore
 from tasks.artifact import Artifact, read_artifact
 from tasks.raw import raw_artifact
+from tasks.records.importances import classifier_of
 from tasks.stages.reports import read_drift, read_metrics
 
 DRIFTED = 0.1  # rise of the population stability index since last night that is pointed out
@@ -181,7 +185,16 @@ def compare_night(night: str, watched: list[Watched], tolerance: float, outcomes
             rows = _rows_of(store, night, pair, tolerance, outcome, report)
             store.write("nights", f"{night}-{pair.champion.slug}-{pair.dataset}", rows)
             report.rows.extend(rows)
+    report.notices.extend(changed_features(store, [pair.champion for pair in watched]))
     return report
+
+
+def changed_features(store: RunStore, known: Sequence[Champion]) -> list[str]:
+    """A sentence for each champion whose newest retraining counts on other features than those before it did."""
+    snapshots = read_snapshots(store)
+    names = {(champion.dataset, classifier_of(champion.variant)) for champion in known if champion.variant in VARIANTS}
+    found = (disagreement(snapshots, *name) for name in sorted(names))
+    return [item.sentence for item in found if item]
 
 
 def _rows_of(

@@ -16,6 +16,7 @@ def train(config: GatTraining, folder: Path, graphs: Artifact, vgae: Artifact | 
     from kdgat_models.training.gat import GatObjective
     from kdgat_models.training.loop import choose_device
     from kdgat_models.training.ranking import ranked_sampler
+    from tasks.stages.explaining import keep_importance
     from tasks.stages.narration import emit_splits
     from tasks.stages.training import fit_and_keep, load_model, load_teacher, new_network, publish_model
 
@@ -29,5 +30,6 @@ def train(config: GatTraining, folder: Path, graphs: Artifact, vgae: Artifact | 
     objective = GatObjective(network, dataset.train_data(), config, sampler, teacher_network)
     result = fit_and_keep(objective, config.training, config.seed, folder)
     thresholds = calibrated_thresholds(network, GatFeatures(), dataset)
+    keep_importance(network, dataset, config.seed, folder)
     inputs = {"graphs": graphs, "vgae": vgae, "teacher": teacher}
     return publish_model("gat", folder, dataset, network, result, thresholds, inputs)

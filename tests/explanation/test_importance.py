@@ -9,7 +9,8 @@ from conftest import tiny
 
 from kdgat_models.errors import DatasetError, NonFiniteError
 from kdgat_models.explanation import permutation
-from kdgat_models.explanation.importance import Feature, explained_windows, features_of, ranked
+from kdgat_models.explanation.explain import explained_windows, features_of
+from kdgat_models.explanation.importance import Feature, ranked
 from kdgat_models.explanation.integrated_gradients import attributions, baseline_of, integrated_gradients
 from kdgat_models.explanation.permutation import permutation_importance
 from kdgat_models.graphs.dataset import GraphDataset
@@ -132,7 +133,7 @@ def test_the_score_that_is_explained_is_that_of_the_windows(dataset, windows):
 def test_a_window_is_explained_alike_in_any_batch(dataset, windows, monkeypatch):
     classifier, data = network(dataset), dataset.train_data()
     whole = integrated_gradients(classifier, data, windows, steps=3)
-    monkeypatch.setattr("kdgat_models.graphs.batch.BATCH_WINDOWS", 7)
+    monkeypatch.setattr("kdgat_models.explanation.integrated_gradients.MOST_WINDOWS", 7)
     assert integrated_gradients(classifier, data, windows, steps=3) == pytest.approx(whole, rel=1e-3, abs=1e-6)
 
 

@@ -44,6 +44,13 @@ ON_DISK = {
         "bool": "regression",
         TIME: "written_at",
     },
+    "importances": {
+        "string": "snapshot_id run_id dataset variant model scale fold method kind name",
+        "int64": "seed",
+        "int32": "windows position",
+        "double": "importance rank",
+        TIME: "trained_at written_at",
+    },
 }
 
 
@@ -100,6 +107,10 @@ def test_the_file_of_a_run_is_called_by_run_pipeline_attempt_and_phase(store):
 )
 def test_a_row_without_a_key_makes_its_file_a_broken_one(store, table, column):
     whole = {"metrics": metric(), "memory": remembered(), "champions": {"dataset": "d", "variant": "v", "written_at": NOW}}
+    whole["importances"] = {
+        field.name: NOW if pa.types.is_timestamp(field.type) else "x" if pa.types.is_string(field.type) else 1
+        for field in TABLES["importances"]
+    }
     store.write(table, "1", [whole[table]])
     file = store.write(table, "2", [whole[table], {**whole[table], column: None}])
     assert len(store.rows(table)) == 1
