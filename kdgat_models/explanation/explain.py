@@ -10,7 +10,7 @@ from kdgat_models.explanation.importance import Feature, ranked
 from kdgat_models.explanation.integrated_gradients import integrated_gradients
 from kdgat_models.explanation.permutation import permutation_importance
 from kdgat_models.explanation.snapshots import ImportanceReport
-from kdgat_models.graphs.schema import SchemaDescription
+from kdgat_models.graphs.schema import SchemaRecord
 from kdgat_models.graphs.splits import VALIDATION
 from kdgat_models.graphs.store import GraphData, GraphStore
 from kdgat_models.networks.gat import GAT
@@ -33,16 +33,16 @@ def explain_training(network: nn.Module, data: GraphData, fold: str | None, seed
         method, importance = "integrated_gradients", integrated_gradients(network, data, windows)
     else:
         method, importance = "permutation", permutation_importance(network, data, windows, seed)
-    rows = ranked(features_of(SchemaDescription.model_validate(data.store.schema)), importance)
+    rows = ranked(features_of(data.store.schema), importance)
     return ImportanceReport(
         method=method, windows=len(windows), fold=fold, trained_at=datetime.now(UTC), importances=tuple(rows)
     )
 
 
-def features_of(schema: SchemaDescription) -> list[Feature]:
+def features_of(schema: SchemaRecord) -> list[Feature]:
     """All features of a schema: those of nodes, of which the first is the index of the ID, then those of edges."""
-    nodes = [Feature("node", name) for name in schema.node_features]
-    return nodes + [Feature("edge", name) for name in schema.edge_features]
+    nodes = [Feature("node", name) for name in schema["node_features"]]
+    return nodes + [Feature("edge", name) for name in schema["edge_features"]]
 
 
 def explained_windows(store: GraphStore, most: int) -> NDArray[np.int64]:

@@ -14,7 +14,6 @@ from kdgat_models.explanation.importance import Feature, ranked
 from kdgat_models.explanation.integrated_gradients import attributions, baseline_of, integrated_gradients
 from kdgat_models.explanation.permutation import permutation_importance
 from kdgat_models.graphs.dataset import GraphDataset
-from kdgat_models.graphs.schema import SchemaDescription
 from kdgat_models.graphs.splits import VALIDATION
 from kdgat_models.networks.classifier import ClassifierOutput
 from kdgat_models.networks.gat import GAT
@@ -63,7 +62,7 @@ def network(dataset, seed=0, **options):
 
 
 def column(dataset, kind, name):
-    return features_of(SchemaDescription.model_validate(dataset.schema)).index(Feature(kind, name))
+    return features_of(dataset.schema).index(Feature(kind, name))
 
 
 def sums(dataset, windows, values, offsets):
@@ -74,7 +73,7 @@ def sums(dataset, windows, values, offsets):
 
 
 def test_features_are_the_index_of_the_id_then_nodes_then_edges(dataset):
-    found = features_of(SchemaDescription.model_validate(dataset.schema))
+    found = features_of(dataset.schema)
     assert found[0] == ("node", "id_index")
     assert [name for kind, name in found if kind == "edge"] == dataset.schema["edge_features"]
     assert len(set(found)) == len(dataset.schema["node_features"]) + len(dataset.schema["edge_features"])

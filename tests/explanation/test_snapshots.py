@@ -23,7 +23,6 @@ from kdgat_models.explanation.snapshots import (
     write_snapshot,
 )
 from kdgat_models.files import read_record, write_json
-from kdgat_models.graphs.schema import SchemaDescription
 from kdgat_models.networks.gat import GAT
 from kdgat_models.runs.store import RunStore
 
@@ -56,7 +55,7 @@ def test_a_classifier_of_ours_is_explained_by_integrated_gradients(dataset, clas
     report = explain_training(classifier, dataset.train_data(), "fold 1", seed=0)
     windows = explained_windows(dataset.train, MOST_WINDOWS)
     assert (report.method, report.windows, report.fold) == ("integrated_gradients", len(windows), "fold 1")
-    assert [row.feature for row in report.importances] == features_of(SchemaDescription.model_validate(dataset.schema))
+    assert [row.feature for row in report.importances] == features_of(dataset.schema)
     expected = integrated_gradients(classifier, dataset.train_data(), windows)
     assert [row.importance for row in report.importances] == expected.tolist()
     assert abs((datetime.now(UTC) - report.trained_at).total_seconds()) < 600
