@@ -17,6 +17,7 @@ from kdgat_models.networks.gat import GAT
 from kdgat_models.networks.poolings.mean import Mean
 from kdgat_models.networks.vgae import VGAE
 from kdgat_models.testing import BrokenContractError
+from tasks.testing import check_hook
 
 
 def check_network(network):
@@ -32,6 +33,7 @@ CHECKS = {
     "feature_schemas": testing.check_feature_schema,
     "readers": testing.check_reader,
     "protocols": testing.check_protocol,
+    "hooks": check_hook,
 }
 LOADED = [(kind, name) for kind in CHECKS for name in names(kind)]
 
