@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -157,8 +158,10 @@ def _entry_points() -> tuple[Registered, ...]:
 
 
 def _distribution_name(distribution: metadata.Distribution) -> str | None:
-    """None: what an uninstallation left behind."""
-    fields: Any = distribution.metadata
+    """None: what an uninstallation left behind, of which one version of the finder has no metadata, and another raises."""
+    fields: Any = None
+    with suppress(FileNotFoundError, metadata.PackageNotFoundError):
+        fields = distribution.metadata
     return None if fields is None else cast("str | None", fields["Name"])
 
 

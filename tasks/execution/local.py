@@ -13,7 +13,7 @@ from distributed import LocalCluster
 from distributed.deploy.spec import ProcessInterface
 
 from config.secrets import without_secrets
-from tasks.execution.dask_nodes import Scheduler
+from tasks.execution.dask_nodes import EndsWhatIsStarting, Scheduler
 from tasks.execution.dask_settings import WORKER_OPTIONS, private_folder
 from tasks.execution.dask_worker import PARENT
 from tasks.execution.rung import Rung
@@ -78,7 +78,7 @@ class LocalRung(Rung):
         return "waiting for a free worker"
 
 
-class OwnLocalCluster(LocalCluster):
+class OwnLocalCluster(EndsWhatIsStarting, LocalCluster):
     """A LocalCluster whose scheduler opens no HTTP port; it has no option for that."""
 
     async def _start(self) -> None:

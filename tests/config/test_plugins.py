@@ -1,5 +1,6 @@
 """What is chosen by name: the table of what is built in, and what packages add, of which each fault costs only itself."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -149,6 +150,7 @@ def test_a_file_of_entry_points_that_cannot_be_read_costs_that_package_only(site
 
 
 def test_a_distribution_without_a_name_is_passed_over(site):
+    importlib.import_module("importlib_metadata")  # MLflow does so: its finder then takes the place of Python's own
     (site / "left_behind-1.dist-info").mkdir()
     assert names("poolings") == list(REGISTRY["poolings"].built_in)
 

@@ -29,7 +29,7 @@ GIVEN = {"kind": "raw", "path": "/x", "digest": "abc"}
 def test_a_stage_gets_typed_arguments_and_returns_its_artifact_events_and_peak_memory(call, tmp_path):
     events = []
     outcome = run_in_child(call("good", given=GIVEN), events.append)
-    assert outcome.artifact == {"kind": "x", "path": str(tmp_path), "digest": "abc", "summary": {}}
+    assert outcome.artifact == {"kind": "x", "path": str(tmp_path), "digest": "abc", "summary": {}, "stands_for": None}
     assert events == [{"event": "log", "message": "working"}]
     assert 10 < outcome.peak_memory_mb < 2000
 

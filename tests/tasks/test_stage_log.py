@@ -111,7 +111,8 @@ def test_the_log_of_a_run_folder_holds_all_that_its_stage_said(trio, demo_graphs
     teacher: Artifact = trio["vgae"][0]
     config = tiny("vgae", "small", "kd_standard", **SHORT, **{"auxiliary.temperature": 3.0, "auxiliary.alpha": 0.4})
     artifacts = {"graphs": demo_graphs.model_dump(mode="json"), "teacher": teacher.model_dump(mode="json")}
-    arguments = {"config": config.model_dump(mode="json"), **artifacts}
+    arguments = {"config": train_vgae.part_of(config), **artifacts}
+    (tmp_path / "config.json").write_text(config.model_dump_json())
     events = []
     run_in_child(StageCall("tasks.stages.vgae:train", arguments, str(tmp_path), 4000.0, 1), events.append)
     log = (tmp_path / "stage.log").read_text()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from config.cluster import SlurmProfile, load_profile
 from kdgat_models.errors import ClusterError, KdgatError, StageError, StageInterrupted, StageKilled, StageOutOfMemory
-from tasks.execution.dask_nodes import Scheduler
+from tasks.execution.dask_nodes import EndsWhatIsStarting, Scheduler
 from tasks.execution.rung import Rung
 from tasks.execution.runner import Needs, Placement, Runner, RunPlace
 from tasks.execution.slurm.jobs import ControllerAwayError, advice, cancel, end_of, in_queue, job_state
@@ -123,8 +123,10 @@ class SlurmRung(Rung):
         super().__init__(new_cluster, {**options, **kinds, **addresses}, security, _adapting(profile))
 
     def __exit__(self, *reason: Any) -> None:
-        super().__exit__(*reason)
-        cancel(self.submissions.jobs)  # also those whose submission was under way
+        try:
+            super().__exit__(*reason)
+        finally:
+            cancel(self.submissions.jobs)  # also those whose submission was under way
 
     def complaint(self) -> KdgatError | None:
         if self.submissions.refused is not None:
@@ -176,7 +178,7 @@ def new_cluster(**options: Any) -> Any:
     """A `SLURMCluster` without workers, which takes no longer than CLOSE_S to close."""
     from dask_jobqueue.slurm import SLURMCluster
 
-    class OwnSlurmCluster(SLURMCluster):
+    class OwnSlurmCluster(EndsWhatIsStarting, SLURMCluster):
         def close(self, timeout: float | None = None) -> Any:
             with suppress(TimeoutError, asyncio.TimeoutError):
                 return super().close(CLOSE_S if timeout is None else timeout)
