@@ -51,7 +51,7 @@ def supervise(stage: Stage[Any, ...], config: PipelineConfig, variant: str | Non
     store, key = RunStore(paths.store), cache_key(stage, config, inputs)
     logger = get_run_logger()
     require_whole(paths, inputs, logger.warning)
-    execution = _begin(stage, config, variant, key)
+    execution = _begin(store, stage, config, variant, key)
     for sentence in store.warnings():
         logger.warning("%s", sentence)
     write_json(execution.folder.path / INPUTS, {name: _jsonable(value) for name, value in inputs.items()})
@@ -89,9 +89,8 @@ def key_of(stage: Stage[Any, ...], config: PipelineConfig) -> StageKey:
     return StageKey(model, scale, stage.name, config.dataset, stage.distils(config))
 
 
-def _begin(stage: Stage[Any, ...], config: PipelineConfig, variant: str | None, key: str) -> Execution:
+def _begin(store: RunStore, stage: Stage[Any, ...], config: PipelineConfig, variant: str | None, key: str) -> Execution:
     paths, compute = Paths(default_root()), current_compute()
-    store = RunStore(paths.store)
     task, flow = TaskRunContext.get(), FlowRunContext.get()
     pipeline_run = str(flow.flow_run.id) if flow and flow.flow_run else str(task.task_run.flow_run_id) if task else "none"
     folder = paths.run_folder(stage.family(paths, config), key)

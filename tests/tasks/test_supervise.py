@@ -224,3 +224,14 @@ def test_the_next_version_asks_for_what_the_last_one_used(root, graphs):
     unlearned = Here()
     drift(graphs, unlearned, tiny(**{"resources.learned": False}))
     assert unlearned.needs[0].memory_mb == 3 * 1024
+
+
+def test_a_broken_file_of_the_run_store_is_said_by_the_stage_that_leaves_it_out(root, graphs, monkeypatch):
+    drift(graphs, Here())
+    (learnt,) = (root.store / "memory").glob("*.parquet")
+    learnt.write_bytes(b"torn")
+    said = []
+    logger = SimpleNamespace(info=lambda *_: None, log=lambda *_: None, warning=lambda text, *more: said.append(text % more))
+    monkeypatch.setattr(supervision, "get_run_logger", lambda: logger)
+    drift(graphs, Here())
+    assert [text.startswith(f"{learnt} is broken and was left out") for text in said] == [True]
