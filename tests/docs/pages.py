@@ -11,6 +11,7 @@ PAGES = [
     CHECKOUT / "CONTRIBUTING.md",
     CHECKOUT / "deployments" / "README.md",
     *sorted((CHECKOUT / "docs").glob("*.md")),
+    *sorted((CHECKOUT / "examples").glob("*.ipynb")),
 ]
 PACKAGES = ("config", "kdgat_models", "tasks", "flows")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
