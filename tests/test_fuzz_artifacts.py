@@ -20,6 +20,9 @@ from config.errors import KdgatError
 from config.files import load_config
 from config.paths import COMPLETE, METRICS
 from kdgat_models.checkpoint import META, TENSORS, Checkpoint, load_checkpoint, save_checkpoint
+from kdgat_models.evaluation.metrics import window_metrics
+from kdgat_models.evaluation.nightly.champions import champions
+from kdgat_models.evaluation.rows import EvaluationRow
 from kdgat_models.explanation.snapshots import IMPORTANCE, ImportanceReport, read_snapshots
 from kdgat_models.files import digest_files, read_record, write_json
 from kdgat_models.graphs.dataset import VOCABULARY, GraphDataset
@@ -30,7 +33,6 @@ from kdgat_models.graphs.store import GraphData, GraphStore, StoreWriter
 from kdgat_models.graphs.vocabulary import Vocabulary
 from kdgat_models.npz import read_npz, write_npz
 from kdgat_models.registry import build, restore
-from kdgat_models.runs.champions import champions
 from kdgat_models.runs.memory import lessons
 from kdgat_models.runs.store import RunStore, leaderboard
 from kdgat_models.runs.tables import TABLES
@@ -135,7 +137,7 @@ def open_state(folder):
 
 def make_run_folder(folder):
     """All JSON that stages read back, and arrays, in one published artifact."""
-    row = {name: 0.5 for name in reports.ROW} | {"variant": "large", "model": "gat", "split": "s", "attack": "all"}
+    row = EvaluationRow("large", "gat", "s", "all", 0.5, window_metrics(np.repeat([0, 1], 5), np.arange(10.0), 5.0)).as_json()
     counted = [[["node", name], 0.5, 1.5] for name in "ab"]
     explained = {"method": "permutation", "windows": 3, "fold": None, "trained_at": "2026-01-01T00:00:00Z"}
     write_json(folder / IMPORTANCE, {**explained, "importances": counted})
@@ -146,7 +148,7 @@ def make_run_folder(folder):
     write_json(folder / reports.HISTORY, [{"epoch": 1, "seconds": 0.5, "train": {"total": 1.0}, "validation": {"value": 1.0}}])
     write_json(folder / reports.INGEST, {"dataset": "demo", "captures": [capture, capture], "absent_splits": []})
     write_json(folder / reports.CAPTURES, [pooled])
-    write_json(folder / reports.AUDIT, {"overlaps": [{"a": 1}], "groups": {"a": "b"}})
+    write_json(folder / reports.AUDIT, {"overlaps": [{"first": "a", "second": "b", "share": 0.5}], "groups": {"a": "b"}})
     write_json(folder / reports.TRIAL, {"fold": fold, "seed": 0, "parameters": {"teacher": 3}})
     write_json(folder / "score.json", {"fold": "demo", "seed": 0, "f1": 0.5, "roc_auc": None, "threshold": 0.1})
     write_json(folder / reports.DRIFT, {"split": {"psi": 0.5}})

@@ -12,7 +12,6 @@ from config.paths import Paths, default_root
 from config.plugins import names
 from flows.cli.options import BadRows, DataDir, Json, OnBadRows, Overrides, Root, Runner, listed, prepare, start_flow
 from flows.cli.show import show, table
-from kdgat_models.files import read_json
 from tasks.execution.runner import check_runner
 
 
@@ -51,13 +50,14 @@ def ablate(
 
 
 def _print_report(folder: Path, as_json: bool) -> None:
-    from kdgat_models.evaluation.ablation.report import table_cells
-    from tasks.stages.reports import REPORT
+    from kdgat_models.evaluation.ablation.report import COLUMNS, row_cells
+    from tasks.stages.reports import read_ablation
 
-    report = read_json(folder / REPORT)
+    report = read_ablation(folder)
     if as_json:
-        print(json.dumps({**report, "path": str(folder)}, indent=2))
+        print(json.dumps({**report.as_json(), "path": str(folder)}, indent=2))
         return
-    folds, seeds = ", ".join(report["folds"]), ", ".join(map(str, report["seeds"]))
-    show(table(f"{report['protocol']}: folds {folds}; seeds {seeds}", table_cells(report["rows"])))
+    folds, seeds = ", ".join(report.folds), ", ".join(map(str, report.seeds))
+    rows = [dict(zip(COLUMNS, row_cells(row), strict=True)) for row in report.rows]
+    show(table(f"{report.protocol}: folds {folds}; seeds {seeds}", rows))
     show(table("Written", [{"what": "report (report.md, report.json, effects.png, effects.svg)", "path": str(folder)}]))

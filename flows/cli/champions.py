@@ -37,8 +37,8 @@ def register(
 @app.command("list")
 def list_champions(root: Root = Path("experiments"), as_json: Json = False) -> None:
     """List the champions, with their F1 at registration."""
+    from kdgat_models.evaluation.nightly.champions import champions
     from kdgat_models.evaluation.nightly.comparison import figures
-    from kdgat_models.runs.champions import champions
     from kdgat_models.runs.store import RunStore
 
     store = RunStore(existing(root).store)
@@ -63,7 +63,7 @@ def remove(
     dataset: Annotated[str, typer.Argument()], variant: Annotated[str, typer.Argument()], root: Root = Path("experiments")
 ) -> None:
     """Watch a champion no longer. Its models stay."""
-    from kdgat_models.runs.champions import remove as remove_champion
+    from kdgat_models.evaluation.nightly.champions import remove as remove_champion
     from kdgat_models.runs.store import RunStore
 
     if not remove_champion(RunStore(existing(root).store), dataset, variant):

@@ -270,11 +270,12 @@ def described(error: OSError) -> str:
 def _print_results(evaluations: list[Any], as_json: bool) -> None:
     from tasks.stages.reports import read_metrics
 
-    reports = [read_metrics(artifact.path).model_dump(mode="json") for artifact in evaluations]
+    reports = [read_metrics(artifact.path) for artifact in evaluations]
     if as_json:
         print(
             json.dumps(
-                [{**report, "path": str(item.path)} for report, item in zip(reports, evaluations, strict=True)], indent=2
+                [{**report.as_json(), "path": str(item.path)} for report, item in zip(reports, evaluations, strict=True)],
+                indent=2,
             )
         )
         return

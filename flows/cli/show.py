@@ -1,9 +1,13 @@
 """Tables on the terminal."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from tasks.stages.reports import EvaluationReport
 
 MODELS = ("vgae", "gat", "fusion")
 
@@ -27,16 +31,16 @@ def table(title: str, rows: list[dict[str, Any]], columns: list[str] | None = No
     return made
 
 
-def results_table(reports: list[dict[str, Any]]) -> Table:
+def results_table(reports: Sequence["EvaluationReport"]) -> Table:
     """F1 / ROC-AUC of each model on each test split, one column per variant and model."""
     cells: dict[str, dict[str, str]] = {}
     columns = []
     for report in reports:
-        for row in (row for row in report["rows"] if row["attack"] == "all"):
-            column = f"{report['variant']}\n{row['model']}"
+        for row in (row for row in report.rows if row.attack == "all"):
+            column = f"{report.variant}\n{row.model}"
             columns += [column] if column not in columns else []
-            cells.setdefault(row["split"], {})[column] = f"{_cell(row['f1'], 3)} / {_cell(row['roc_auc'], 3)}"
-    made = Table(title=f"{reports[0]['dataset']}: F1 / ROC-AUC per test split", title_justify="left")
+            cells.setdefault(row.split, {})[column] = f"{_cell(row.metrics.f1, 3)} / {_cell(row.metrics.roc_auc, 3)}"
+    made = Table(title=f"{reports[0].dataset}: F1 / ROC-AUC per test split", title_justify="left")
     for column in ["split", *columns]:
         made.add_column(column, overflow="fold")
     for split, values in sorted(cells.items()):

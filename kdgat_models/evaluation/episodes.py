@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from kdgat_models.can.clock import FRAMES_PER_SECOND, frame_clock
 from kdgat_models.errors import SchemaError
-from kdgat_models.evaluation.metrics import Metrics
 
 
 class EpisodeRules(NamedTuple):
@@ -31,6 +30,24 @@ class CaptureWindows(NamedTuple):
     flagged: NDArray[np.bool_]  # [G]
 
 
+class EventMetrics(NamedTuple):
+    """What a driver would notice, as figures; counts are whole numbers where they are of one detector, means otherwise.
+
+    Times are of detected episodes only: a detector that misses the slow ones looks fast, so read them beside
+    `episode_recall`.
+    """
+
+    episodes: float | None
+    episodes_detected: float | None
+    episodes_unobserved: float | None
+    episode_recall: float | None
+    time_to_detection_median_ms: float | None
+    time_to_detection_p95_ms: float | None
+    false_alarms: float | None
+    normal_hours: float | None
+    false_alarms_per_hour: float | None
+
+
 class Events(NamedTuple):
     """Counts of one capture, or of several (`pool`): all of them add up."""
 
@@ -42,24 +59,20 @@ class Events(NamedTuple):
     timed_false_alarms: int  # those in captures with usable timestamps: only they go with `normal_hours`
     normal_hours: float  # that normal windows cover; a frame in several windows counts once
 
-    def metrics(self) -> Metrics:
-        """One value per metric; None where it is undefined.
-
-        Times are of detected episodes only: a detector that misses the slow ones looks fast, so read them beside
-        `episode_recall`.
-        """
+    def metrics(self) -> EventMetrics:
+        """The figures; None where one is undefined."""
         times = np.array(self.times_to_detection_ms)
-        return {
-            "episodes": self.episodes,
-            "episodes_detected": self.detected,
-            "episodes_unobserved": self.unobserved,
-            "episode_recall": self.detected / self.episodes if self.episodes else None,
-            "time_to_detection_median_ms": float(np.median(times)) if len(times) else None,
-            "time_to_detection_p95_ms": float(np.quantile(times, 0.95)) if len(times) else None,
-            "false_alarms": self.false_alarms,
-            "normal_hours": self.normal_hours,
-            "false_alarms_per_hour": self.timed_false_alarms / self.normal_hours if self.normal_hours else None,
-        }
+        return EventMetrics(
+            episodes=self.episodes,
+            episodes_detected=self.detected,
+            episodes_unobserved=self.unobserved,
+            episode_recall=self.detected / self.episodes if self.episodes else None,
+            time_to_detection_median_ms=float(np.median(times)) if len(times) else None,
+            time_to_detection_p95_ms=float(np.quantile(times, 0.95)) if len(times) else None,
+            false_alarms=self.false_alarms,
+            normal_hours=self.normal_hours,
+            false_alarms_per_hour=self.timed_false_alarms / self.normal_hours if self.normal_hours else None,
+        )
 
 
 DEFAULT_RULES = EpisodeRules()

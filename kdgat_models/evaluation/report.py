@@ -1,11 +1,12 @@
 """Metrics of several detectors over a split: over all of it, and for each attack type in it."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from kdgat_models.evaluation.metrics import ALL, window_metrics
+from kdgat_models.evaluation.metrics import window_metrics
+from kdgat_models.evaluation.rows import ALL, EvaluationRow
 from kdgat_models.graphs.store import GraphStore
 
 
@@ -18,19 +19,19 @@ class Detector(NamedTuple):
     temperature: float | None = None
 
 
-def split_report(split: str, store: GraphStore, detectors: list[Detector]) -> list[dict[str, Any]]:
-    """One row per detector and attack type: `model`, `split`, `attack`, `threshold` and all window metrics.
+def split_report(variant: str, split: str, store: GraphStore, detectors: list[Detector]) -> list[EvaluationRow]:
+    """One row per detector of `variant` and attack type.
 
     The rows of an attack type cover the captures that carry it, normal windows included; `all` covers the split.
     """
     capture_attacks = np.array([capture.attack_type for capture in store.captures])
     window_attacks = capture_attacks[store.capture]
-    rows = []
+    rows: list[EvaluationRow] = []
     for detector in detectors:
         for attack in [ALL, *sorted(set(capture_attacks) - {"none"})]:
             chosen = np.ones(len(store), bool) if attack == ALL else window_attacks == attack
             if not chosen.any():
                 continue
             metrics = window_metrics(store.label[chosen], detector.scores[chosen], detector.threshold)
-            rows.append({"model": detector.model, "split": split, "attack": attack, "threshold": detector.threshold, **metrics})
+            rows.append(EvaluationRow(variant, detector.model, split, attack, detector.threshold, metrics))
     return rows

@@ -18,11 +18,11 @@ from config.files import load_config
 from config.paths import COMPLETE, INPUTS, Paths, default_root
 from config.variants import VARIANTS
 from kdgat_models.errors import CheckpointError, RegressionError
+from kdgat_models.evaluation.nightly.champions import Champion, champions, register
 from kdgat_models.evaluation.nightly.comparison import Comparison, compare, figures
 from kdgat_models.explanation.agreement import disagreement
 from kdgat_models.explanation.snapshots import read_snapshots
 from kdgat_models.files import read_json
-from kdgat_models.runs.champions import Champion, champions, register
 from kdgat_models.runs.store import RunStore
 from tasks.artifact import Artifact, read_artifact
 from tasks.raw import raw_artifact
@@ -67,7 +67,7 @@ def register_evaluation(paths: Paths, folder: Path) -> Champion:
         graphs,
         raw["path"],
         config.model_dump(mode="json"),
-        list(report.rows),
+        report.rows,
         datetime.now(UTC),
     )
     register(RunStore(paths.store), champion)
@@ -157,8 +157,7 @@ def outcome_of(pair: Watched, result: Callable[[Any], Artifact]) -> dict[str, An
         evaluation, drift = result(pair.evaluation), result(pair.drift)
     except KdgatError as error:
         return {"error": str(error)}
-    rows = list(read_metrics(evaluation.path).rows)
-    return {"rows": rows, "drift": read_drift(drift.path)}
+    return {"rows": read_metrics(evaluation.path).rows, "drift": read_drift(drift.path)}
 
 
 class NightReport(NamedTuple):

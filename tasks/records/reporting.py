@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from kdgat_models.evaluation.rows import EvaluationRow
 from kdgat_models.runs.store import RunStore
 from tasks.artifact import Artifact
 from tasks.events import describe
@@ -83,12 +84,18 @@ def epoch_rows(artifact: Artifact) -> list[dict[str, Any]]:
     ]
 
 
-def metric_rows(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def metric_rows(rows: Iterable[EvaluationRow]) -> list[dict[str, Any]]:
     """One row per model, split, attack type and metric."""
-    keys = ("variant", "model", "split", "attack", "threshold")
     return [
-        {**{key: row[key] for key in keys}, "name": name, "value": value}
+        {
+            "variant": row.variant,
+            "model": row.model,
+            "split": row.split,
+            "attack": row.attack,
+            "threshold": row.threshold,
+            "name": name,
+            "value": value,
+        }
         for row in rows
-        for name, value in row.items()
-        if name not in keys
+        for name, value in row.metrics.by_name().items()
     ]

@@ -9,12 +9,14 @@ from prefect.logging import get_run_logger
 
 from config.paths import METRICS, Paths, without_password
 from config.schema import PipelineConfig
+from kdgat_models.evaluation.rows import ALL
 from tasks.artifact import Artifact
 from tasks.records.reporting import epoch_rows
 from tasks.stage import Stage
 from tasks.stages.reports import HISTORY, read_metrics
 
 EVALUATION = "evaluation"
+TRACKED = ("f1", "roc_auc", "precision", "recall", "fpr")  # of an evaluation; the run store has all metrics
 FILES = ("config.json", "checkpoint.json", "model.safetensors", HISTORY, METRICS)
 
 
@@ -87,8 +89,9 @@ def _metrics(stage: Stage[Any, ...], artifact: Artifact) -> list[tuple[str, floa
         return [(f"{row['part']}.{row['name']}", row["value"], row["epoch"]) for row in epoch_rows(artifact)]
     rows = read_metrics(artifact.path).rows
     return [
-        (f"{row['model']}/{row['split']}/{name}", float(value), 0)
+        (f"{row.model}/{row.split}/{name}", float(value), 0)
         for row in rows
-        for name in ("f1", "roc_auc", "precision", "recall", "fpr")
-        if row["attack"] == "all" and (value := row[name]) is not None
+        if row.attack == ALL
+        for name, value in row.metrics.by_name().items()
+        if name in TRACKED and value is not None
     ]

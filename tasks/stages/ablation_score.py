@@ -15,7 +15,7 @@ def score(
 
     The threshold is that of `decision.rule` on calibration windows, for a fusion too.
     """
-    from kdgat_models.evaluation.ablation.effects import SCORE
+    from kdgat_models.evaluation.ablation.rows import SCORE, Score
     from kdgat_models.evaluation.metrics import window_metrics
     from kdgat_models.evaluation.thresholds import EVEN_ODDS, choose_thresholds
     from kdgat_models.graphs.dataset import GraphDataset
@@ -33,7 +33,7 @@ def score(
     threshold = choose_thresholds(scores.calibration, windows.calibration_labels, own)[config.decision.rule]
     metrics = window_metrics(windows.test_labels, scores.test, threshold)
     emit("log", message=f"scored {len(windows.test)} windows of {len(windows.fold.test)} captures")
-    content = {"fold": windows.fold.name, "seed": config.seed, "threshold": threshold, **metrics}
+    made = Score(windows.fold.name, config.seed, metrics.f1, metrics.roc_auc)
+    content = {"fold": made.fold, "seed": made.seed, "threshold": threshold, **metrics.by_name()}
     write_json(folder / SCORE, content)
-    summary = {name: content[name] for name in ("fold", "seed", "f1", "roc_auc")}
-    return Artifact(kind="ablation_score", path=folder, digest=digest_json(content), summary=summary)
+    return Artifact(kind="ablation_score", path=folder, digest=digest_json(content), summary=made._asdict())

@@ -1,7 +1,6 @@
 """Graphs and trained models -> metrics of each model on each test split, and the scores they were computed from."""
 
 from pathlib import Path
-from typing import Any
 
 from config.paths import METRICS
 from config.schema import Judging
@@ -9,6 +8,7 @@ from kdgat_models.errors import DatasetError
 from kdgat_models.files import digest_json, write_json
 from tasks.artifact import Artifact
 from tasks.stages.events import emit
+from tasks.stages.reports import EvaluationReport
 
 AFTER_TRAINING = "training"
 
@@ -29,8 +29,8 @@ def evaluate(
     """
     import numpy as np
 
-    from kdgat_models.evaluation.metrics import ALL
     from kdgat_models.evaluation.report import split_report
+    from kdgat_models.evaluation.rows import ALL, EvaluationRow
     from kdgat_models.evaluation.score_table import write_scores
     from kdgat_models.graphs.dataset import GraphDataset
     from kdgat_models.scoring.models import open_model
@@ -45,17 +45,17 @@ def evaluate(
     models = {name: open_model(artifact.path, dataset, name) for name, artifact in given.items() if artifact}
     fused = open_model(fusion.path, dataset, "dqn") if fusion and len(models) == len(given) else None
     scorer = SplitScorer(models, fused, config.decision.rule)
-    rows: list[dict[str, Any]] = []
+    rows: list[EvaluationRow] = []
     for split, store in stores.items():
         if not len(store):
             emit("log", message=f"{split} has no whole window and is not evaluated")
             continue
         detectors = scorer.detectors(store)
-        rows += split_report(split, store, detectors)
+        rows += split_report(label, split, store, detectors)
         write_scores(folder / "scores" / f"{split}.parquet", store, detectors, scorer.suspects(store))
         emit_windows(split, store, np.arange(len(store)))
-    rows = [{"variant": label, **row} for row in rows]
-    write_json(folder / METRICS, {"dataset": config.dataset, "variant": label, "occasion": occasion, "rows": rows})
-    found = [row["f1"] for row in rows if row["attack"] == ALL and row["f1"] is not None]
+    report = EvaluationReport(dataset=config.dataset, variant=label, occasion=occasion, rows=tuple(rows)).as_json()
+    write_json(folder / METRICS, report)
+    found = [row.metrics.f1 for row in rows if row.attack == ALL and row.metrics.f1 is not None]
     summary = {"variant": label, "splits": len(stores), "mean_f1": float(np.mean(found)) if found else None}
-    return Artifact(kind="evaluation", path=folder, digest=digest_json(rows), summary=summary)
+    return Artifact(kind="evaluation", path=folder, digest=digest_json(report["rows"]), summary=summary)

@@ -1,21 +1,20 @@
 """JSON that stages write and others read back, as typed records. What does not fit is a CheckpointError with file and field."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, RootModel
+from pydantic import BaseModel, ConfigDict, RootModel
 
 from config.paths import METRICS
-from kdgat_models.evaluation.protocols.protocol import CaptureFacts
+from kdgat_models.evaluation.ablation.rows import AblationReport, Score
+from kdgat_models.evaluation.protocols.protocol import CaptureFacts, Overlap
+from kdgat_models.evaluation.rows import StoredRow
 from kdgat_models.files import read_record
 from kdgat_models.graphs.fold import FoldRecord
 
 INGEST, HISTORY, DRIFT, REPORT = "ingest_report.json", "epochs.json", "drift.json", "report.json"
 CAPTURES, AUDIT, TRIAL = "captures.json", "audit.json", "trial.json"
 UNTRAINED_SCORES = "untrained"  # folder of a pool
-ROW = frozenset({"variant", "model", "split", "attack", "threshold", "f1", "roc_auc", "precision", "recall", "fpr"})
-
-Scalar = str | int | float | None
 
 
 class Report(BaseModel):
@@ -24,19 +23,17 @@ class Report(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
 
-def _with_all_columns(row: dict[str, Scalar]) -> dict[str, Scalar]:
-    if missing := sorted(ROW - set(row)):
-        raise ValueError(f"{', '.join(missing)} missing")
-    return row
-
-
 class EvaluationReport(Report):
     """`metrics.json`: a row for each model, split and attack type."""
 
     dataset: str
     variant: str
     occasion: str
-    rows: tuple[Annotated[dict[str, Scalar], AfterValidator(_with_all_columns)], ...]
+    rows: tuple[StoredRow, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The content of `metrics.json`."""
+        return {**self.model_dump(exclude={"rows"}), "rows": [row.as_json() for row in self.rows]}
 
 
 class EpochRow(Report):
@@ -85,7 +82,7 @@ class PooledCapture(Report):
 class Audit(Report):
     """A pool's `audit.json`."""
 
-    overlaps: list[dict[str, Any]]
+    overlaps: list[Overlap]
     groups: dict[str, str]
 
 
@@ -140,7 +137,12 @@ def read_trial(folder: Path) -> TrialRecord:
     return read_record(folder / TRIAL, TrialRecord)
 
 
-def read_score(file: Path) -> tuple[str, int, float | None, float | None]:
-    """Fold, seed, F1 and ROC-AUC of a level of an ablation."""
+def read_score(file: Path) -> Score:
+    """What a level of an ablation came to, on one fold with one seed."""
     found = read_record(file, ScoreRecord)
-    return found.fold, found.seed, found.f1, found.roc_auc
+    return Score(found.fold, found.seed, found.f1, found.roc_auc)
+
+
+def read_ablation(folder: Path) -> AblationReport:
+    """The report of an ablation."""
+    return read_record(folder / REPORT, RootModel[AblationReport]).root

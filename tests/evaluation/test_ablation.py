@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from kdgat_models.errors import DatasetError
-from kdgat_models.evaluation.ablation.effects import Effect, Score, Spread, ablation_rows, effect, spread
+from kdgat_models.evaluation.ablation.effects import ablation_rows, effect, spread
 from kdgat_models.evaluation.ablation.report import NO_INTERVAL, markdown, plot_effects
+from kdgat_models.evaluation.ablation.rows import AblationReport, Effect, Score, Spread
 
 BASE = [Score("a", 0, 0.5, 0.8), Score("b", 0, 0.7, None), Score("a", 1, 0.6, 0.6), Score("b", 1, 1.0, None)]
 LEVEL = [Score("b", 1, 0.9, None), Score("a", 1, 0.8, 0.7), Score("b", 0, 0.8, None), Score("a", 0, 0.9, 0.8)]
@@ -54,18 +55,18 @@ def test_the_report_has_a_row_per_level_and_says_where_there_are_no_intervals(tm
     table = {"pooling": ["mean_max", "max"], "loss": ["cross_entropy", "focal"]}
     runs = {("pooling", "mean_max"): BASE, ("pooling", "max"): LEVEL, ("loss", "cross_entropy"): BASE, ("loss", "focal"): LEVEL}
     rows = ablation_rows(table, runs)
-    assert [(row["factor"], row["level"], row["effect"] is None) for row in rows] == [
+    assert [(row.factor, row.level, row.effect is None) for row in rows] == [
         ("pooling", "mean_max", True),
         ("pooling", "max", False),
         ("loss", "cross_entropy", True),
         ("loss", "focal", False),
     ]
-    report = {"protocol": "official", "folds": ["a", "b"], "seeds": [0, 1], "interval": True, "rows": rows}
+    report = AblationReport("official", ["a", "b"], [0, 1], interval=True, rows=rows, runs={"base": BASE})
     text = markdown(report)
     assert "| pooling | mean_max (base) | 0.7000 ± 0.1414 | - |" in text
     assert "| loss | focal | 0.8500 ± 0.0000 | +0.1500 (" in text
     assert NO_INTERVAL not in text
-    assert NO_INTERVAL in markdown({**report, "interval": False})
+    assert NO_INTERVAL in markdown(report._replace(interval=False))
     paths = [tmp_path / "effects.png", tmp_path / "effects.svg"]
     plot_effects(rows, "official", paths)
     drawn = [path.read_bytes() for path in paths]

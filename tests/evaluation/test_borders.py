@@ -8,7 +8,8 @@ import pytest
 
 from kdgat_models.can.frames import Frames
 from kdgat_models.errors import ConfigError
-from kdgat_models.evaluation.ablation.effects import Effect, Score, Spread, ablation_rows, effect
+from kdgat_models.evaluation.ablation.effects import ablation_rows, effect
+from kdgat_models.evaluation.ablation.rows import Effect, LevelRow, Score, Spread
 from kdgat_models.evaluation.adaptation import Source, from_capture, from_normal
 from kdgat_models.evaluation.episodes import CaptureWindows, Events, capture_events, pool
 from kdgat_models.evaluation.nightly import drift as drifting
@@ -123,14 +124,17 @@ def test_the_ends_of_an_interval_leave_out_a_fortieth_on_each_side():
 def test_a_row_says_which_level_is_the_base_and_both_metrics_of_each():
     runs = {("loss", "a"): scores([0.5, 0.75, 0.5, 0.75]), ("loss", "b"): scores([1.0] * 4)}
     base, level = ablation_rows({"loss": ["a", "b"]}, runs)
-    assert base == {
+    f1 = Spread(0.625, pytest.approx(0.125 * np.sqrt(2)))
+    assert base == LevelRow("loss", "a", base=True, f1=f1, roc_auc=Spread(None, None), effect=None)
+    assert (level.level, level.base, level.f1) == ("b", False, Spread(1.0, 0.0))
+    assert level.effect is not None
+    assert level.effect.f1.value == 0.375
+    assert level.effect.roc_auc == Effect(None, None, None)
+    assert base.as_json() == {
         **{"factor": "loss", "level": "a", "base": True, "effect": None},
-        "f1": Spread(0.625, pytest.approx(0.125 * np.sqrt(2)))._asdict(),
-        "roc_auc": {"mean": None, "std": None},
+        **{"f1": f1._asdict(), "roc_auc": {"mean": None, "std": None}},
     }
-    assert (level["level"], level["base"], level["f1"]) == ("b", False, {"mean": 1.0, "std": 0.0})
-    assert level["effect"]["f1"]["value"] == 0.375
-    assert level["effect"]["roc_auc"] == {"value": None, "low": None, "high": None}
+    assert level.as_json()["effect"]["roc_auc"] == {"value": None, "low": None, "high": None}
 
 
 # Episodes
@@ -160,7 +164,7 @@ def test_two_thousand_frames_stand_for_a_second_where_there_is_no_time(gap, coun
 def test_all_that_is_counted_adds_up():
     one, two = Events(1, 2, 3, (4.0,), 5, 6, 7.0), Events(10, 20, 30, (40.0, 41.0), 50, 60, 70.0)
     assert pool(iter([one, two])) == Events(11, 22, 33, (4.0, 40.0, 41.0), 55, 66, 77.0)
-    assert two.metrics() == {
+    assert two.metrics()._asdict() == {
         **{"episodes": 10, "episodes_detected": 20, "episodes_unobserved": 30, "episode_recall": 2.0, "false_alarms": 50},
         **{"time_to_detection_median_ms": 40.5, "time_to_detection_p95_ms": pytest.approx(40.95), "normal_hours": 70.0},
         "false_alarms_per_hour": 60 / 70,

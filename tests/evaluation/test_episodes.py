@@ -36,8 +36,8 @@ def test_attack_frames_a_second_apart_are_of_two_episodes():
 def test_a_flagged_window_without_an_attack_frame_detects_nothing_even_amid_an_episode():
     found = events(50, attack=[2, 11], flagged=[1])
     assert (found.episodes, found.detected, found.false_alarms) == (1, 0, 1)
-    assert found.metrics()["time_to_detection_median_ms"] is None
-    assert found.metrics()["episode_recall"] == 0
+    assert found.metrics().time_to_detection_median_ms is None
+    assert found.metrics().episode_recall == 0
 
 
 def test_one_window_can_detect_two_episodes():
@@ -51,9 +51,9 @@ def test_median_and_p95_are_over_the_detected_episodes():
     found = events(70, attack=[0, 20, 25, 40, 64], flagged=[0, 5, 12])
     assert found.times_to_detection_ms == pytest.approx([400, 900, 0])
     metrics = found.metrics()
-    assert metrics["episode_recall"] == 0.75
-    assert metrics["time_to_detection_median_ms"] == pytest.approx(400)
-    assert metrics["time_to_detection_p95_ms"] == pytest.approx(400 + 0.9 * 500)
+    assert metrics.episode_recall == 0.75
+    assert metrics.time_to_detection_median_ms == pytest.approx(400)
+    assert metrics.time_to_detection_p95_ms == pytest.approx(400 + 0.9 * 500)
 
 
 def test_adjacent_false_alarms_are_one_and_so_are_those_with_little_quiet_between():
@@ -71,8 +71,8 @@ def test_adjacent_false_alarms_are_one_on_a_bus_however_slow():
 def test_false_alarms_per_hour_are_of_the_time_that_normal_windows_cover():
     # Windows 0, 1 and 3 to 9 are normal: frames 0 to 9 and 15 to 49.
     metrics = events(50, attack=[12], flagged=[0, 5]).metrics()
-    assert metrics["normal_hours"] == pytest.approx((0.9 + 3.4) / 3600)
-    assert metrics["false_alarms_per_hour"] == pytest.approx(2 * 3600 / 4.3)
+    assert metrics.normal_hours == pytest.approx((0.9 + 3.4) / 3600)
+    assert metrics.false_alarms_per_hour == pytest.approx(2 * 3600 / 4.3)
 
 
 def test_where_windows_overlap_no_time_counts_twice():
@@ -85,17 +85,17 @@ def test_where_windows_overlap_no_time_counts_twice():
 
 def test_a_capture_without_attack_has_false_alarms_and_nothing_to_detect():
     metrics = events(50, flagged=[1]).metrics()
-    assert metrics["episodes"] == 0
-    assert metrics["episode_recall"] is None
-    assert metrics["time_to_detection_p95_ms"] is None
-    assert metrics["false_alarms_per_hour"] == pytest.approx(3600 / 4.9)
+    assert metrics.episodes == 0
+    assert metrics.episode_recall is None
+    assert metrics.time_to_detection_p95_ms is None
+    assert metrics.false_alarms_per_hour == pytest.approx(3600 / 4.9)
 
 
 def test_a_capture_without_normal_windows_has_no_rate_of_false_alarms():
     metrics = events(50, attack=range(50), flagged=range(10)).metrics()
-    assert metrics["false_alarms"] == 0
-    assert metrics["false_alarms_per_hour"] is None
-    assert metrics["time_to_detection_median_ms"] == pytest.approx(400)
+    assert metrics.false_alarms == 0
+    assert metrics.false_alarms_per_hour is None
+    assert metrics.time_to_detection_median_ms == pytest.approx(400)
 
 
 @pytest.mark.parametrize("tenth", [7.0, np.nan, np.inf])
@@ -106,8 +106,8 @@ def test_without_usable_timestamps_gaps_are_counted_in_frames(tenth):
     found = events(50, [12, 21, 31], [2, 7, 9], timestamps=timestamps, rules=EpisodeRules(frames_per_second=10))
     assert (found.episodes, found.detected, found.false_alarms) == (2, 1, 1)
     metrics = found.metrics()
-    assert metrics["time_to_detection_median_ms"] is None
-    assert metrics["false_alarms_per_hour"] is None
+    assert metrics.time_to_detection_median_ms is None
+    assert metrics.false_alarms_per_hour is None
 
 
 def test_steps_back_inside_a_burst_neither_end_an_episode_nor_the_clock():
@@ -134,16 +134,16 @@ def test_the_order_of_windows_does_not_matter():
 def test_captures_pool_as_sums_not_as_means_of_means():
     short, long = events(50, attack=[12], flagged=[2, 5]), events(1000, attack=[2, 102, 302], flagged=[0])
     metrics = pool([short, long]).metrics()
-    assert metrics["episode_recall"] == 2 / 4
-    assert metrics["time_to_detection_median_ms"] == pytest.approx(200)
-    assert metrics["false_alarms_per_hour"] == pytest.approx(1 / (short.normal_hours + long.normal_hours))
+    assert metrics.episode_recall == 2 / 4
+    assert metrics.time_to_detection_median_ms == pytest.approx(200)
+    assert metrics.false_alarms_per_hour == pytest.approx(1 / (short.normal_hours + long.normal_hours))
 
 
 def test_false_alarms_without_hours_count_but_raise_no_rate():
     timed, untimed = events(50, flagged=[1]), events(50, flagged=[1], timestamps=np.zeros(50))
     metrics = pool([timed, untimed]).metrics()
-    assert metrics["false_alarms"] == 2
-    assert metrics["false_alarms_per_hour"] == timed.metrics()["false_alarms_per_hour"]
+    assert metrics.false_alarms == 2
+    assert metrics.false_alarms_per_hour == timed.metrics().false_alarms_per_hour
 
 
 def test_nothing_pools_to_nothing():

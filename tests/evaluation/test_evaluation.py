@@ -15,12 +15,8 @@ SCORES = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.9, 0.35, 0.7, 0.8, 0.95])
 
 def test_metrics_are_those_of_the_confusion_at_the_threshold():
     metrics = window_metrics(LABELS, SCORES, 0.6)
-    assert [metrics[name] for name in ("true_positives", "false_positives", "true_negatives", "false_negatives")] == [
-        3,
-        1,
-        5,
-        1,
-    ]
+    counts = metrics.true_positives, metrics.false_positives, metrics.true_negatives, metrics.false_negatives
+    assert counts == (3, 1, 5, 1)
     expected = {
         "accuracy": 0.8,
         "precision": 0.75,
@@ -35,28 +31,28 @@ def test_metrics_are_those_of_the_confusion_at_the_threshold():
         "pr_auc": (1 / 1 + 2 / 3 + 3 / 4 + 4 / 7) / 4,  # precision at each attack, from the highest score down
         "kappa": (0.8 - 0.52) / (1 - 0.52),
     }
-    assert {name: metrics[name] for name in expected} == pytest.approx(expected)
+    assert {name: metrics.by_name()[name] for name in expected} == pytest.approx(expected)
 
 
 def test_a_score_at_the_threshold_is_an_attack():
-    assert window_metrics(np.array([0, 1]), np.array([0.4, 0.5]), 0.5)["true_positives"] == 1
+    assert window_metrics(np.array([0, 1]), np.array([0.4, 0.5]), 0.5).true_positives == 1
 
 
 def test_detection_rate_at_a_false_positive_rate_does_not_exceed_it():
     labels, scores = np.repeat([0, 1], 1000), np.concatenate([np.arange(1000), np.arange(990, 1990)])
     metrics = window_metrics(labels, scores, 0)
-    assert metrics["detection_rate_at_5pct_fpr"] == 1.0
-    assert metrics["detection_rate_at_1pct_fpr"] == 1.0
-    assert metrics["detection_rate_at_0.1pct_fpr"] == pytest.approx(0.991)
+    assert metrics.detection_rate_at_5pct_fpr == 1.0
+    assert metrics.detection_rate_at_1pct_fpr == 1.0
+    assert metrics.detection_rate_at_0_1pct_fpr == pytest.approx(0.991)
 
 
 @pytest.mark.parametrize("label", [0, 1])
 def test_one_class_leaves_metrics_undefined_never_nan(label):
     metrics = window_metrics(np.full(5, label), np.arange(5.0), 2.0)
-    assert metrics["roc_auc"] is None
-    assert metrics["mcc"] is None
-    assert (metrics["f1"] is None) == (label == 0)
-    assert not any(isinstance(value, float) and np.isnan(value) for value in metrics.values())
+    assert metrics.roc_auc is None
+    assert metrics.mcc is None
+    assert (metrics.f1 is None) == (label == 0)
+    assert not any(isinstance(value, float) and np.isnan(value) for value in metrics)
 
 
 @settings(max_examples=100, deadline=None)
@@ -66,11 +62,11 @@ def test_one_class_leaves_metrics_undefined_never_nan(label):
 )
 def test_the_f1_threshold_is_as_good_as_the_best_of_all_thresholds(pairs, own):
     labels, scores = np.array([0, 1, *(p[0] for p in pairs)]), np.array([3, 7, *(p[1] for p in pairs)], float)
-    best = max((window_metrics(labels, scores, cut) for cut in scores), key=lambda metrics: metrics["f1"])
-    errors = best["false_positives"] + best["false_negatives"]
+    best = max((window_metrics(labels, scores, cut) for cut in scores), key=lambda metrics: metrics.f1)
+    errors = best.false_positives + best.false_negatives
     most = errors + max(errors, 1) ** 0.5
-    as_good = 2 * best["true_positives"] / (2 * best["true_positives"] + most)
-    assert window_metrics(labels, scores, f1_threshold(scores, labels, own))["f1"] >= as_good - 1e-9
+    as_good = 2 * best.true_positives / (2 * best.true_positives + most)
+    assert window_metrics(labels, scores, f1_threshold(scores, labels, own)).f1 >= as_good - 1e-9
 
 
 def test_the_f1_threshold_lies_in_the_middle_of_the_gap_whatever_one_odd_window_says():
@@ -131,14 +127,14 @@ def test_without_attacks_to_calibrate_on_the_budget_decides():
 
 def test_a_report_has_a_row_for_the_split_and_for_each_attack_type(dataset):
     store = dataset.test_stores()["test_01_known_vehicle_known_attack"]
-    rows = split_report(
-        "test_01", store, [Detector("perfect", store.label.astype(float), 0.5), Detector("blind", np.zeros(len(store)), 0.5)]
-    )
-    assert [(row["model"], row["attack"]) for row in rows] == [
+    detectors = [Detector("perfect", store.label.astype(float), 0.5), Detector("blind", np.zeros(len(store)), 0.5)]
+    rows = split_report("large", "test_01", store, detectors)
+    assert {(row.variant, row.split, row.threshold) for row in rows} == {("large", "test_01", 0.5)}
+    assert [(row.model, row.attack) for row in rows] == [
         (model, attack) for model in ("perfect", "blind") for attack in ("all", "fuzzing", "spoofing")
     ]
-    assert [row["f1"] for row in rows] == [1.0] * 3 + [0.0] * 3
-    assert rows[0]["windows"] == rows[1]["windows"] + rows[2]["windows"]
+    assert [row.metrics.f1 for row in rows] == [1.0] * 3 + [0.0] * 3
+    assert rows[0].metrics.windows == rows[1].metrics.windows + rows[2].metrics.windows
 
 
 def test_recorded_windows_decide_on_thresholds_and_copies_only_where_no_attack_was_recorded(dataset):

@@ -25,11 +25,11 @@ ONE_CLASS = {
 
 @pytest.mark.parametrize("label", ONE_CLASS)
 def test_all_metrics_of_one_class_by_hand(label):
-    assert window_metrics(np.full(5, label), SCORES, 2.0) == pytest.approx(ONE_CLASS[label])
+    assert window_metrics(np.full(5, label), SCORES, 2.0).by_name() == pytest.approx(ONE_CLASS[label])
 
 
 def test_a_detector_that_flags_nothing_has_no_precision_and_an_f1_of_none():
-    found = window_metrics(np.array([0, 0, 1, 0, 1]), SCORES, 9.0)
+    found = window_metrics(np.array([0, 0, 1, 0, 1]), SCORES, 9.0).by_name()
     expected = {"windows": 5, "attack_windows": 2, "precision": None, "recall": 0.0, "f1": 0.0, "fpr": 0.0, "fnr": 1.0}
     expected |= {"accuracy": 0.6, "specificity": 1.0, "balanced_accuracy": 0.5, "mcc": 0.0, "kappa": 0.0}
     assert {name: found[name] for name in expected} == pytest.approx(expected)
@@ -40,14 +40,14 @@ def test_detection_rates_are_those_at_the_largest_share_of_false_alarms_that_is_
     # Ten attacks above one normal window in a thousand, ten above ten of them, ten above fifty, seventy below all.
     attacks = np.repeat([998.5, 989.5, 949.5, -1.0], [10, 10, 10, 70])
     scores, labels = np.concatenate([np.arange(1000.0), attacks]), np.repeat([0, 1], [1000, 100])
-    assert [window_metrics(labels, scores, 0.0)[name] for name in RATES] == pytest.approx([0.3, 0.2, 0.1])
+    assert [window_metrics(labels, scores, 0.0).by_name()[name] for name in RATES] == pytest.approx([0.3, 0.2, 0.1])
     lower = np.concatenate([np.arange(1000.0), attacks - 1])  # one more false alarm is one too many
-    assert [window_metrics(labels, lower, 0.0)[name] for name in RATES] == pytest.approx([0.2, 0.1, 0.0])
+    assert [window_metrics(labels, lower, 0.0).by_name()[name] for name in RATES] == pytest.approx([0.2, 0.1, 0.0])
 
 
 def test_detection_rates_of_scores_that_tell_nothing_are_the_rates_of_false_alarms():
     labels, scores = np.repeat([0, 1], 1000), np.tile(np.arange(1000.0), 2)
-    assert [window_metrics(labels, scores, 0.0)[name] for name in RATES] == pytest.approx([0.05, 0.01, 0.001])
+    assert [window_metrics(labels, scores, 0.0).by_name()[name] for name in RATES] == pytest.approx([0.05, 0.01, 0.001])
 
 
 KEY = ("test_01", "gat")

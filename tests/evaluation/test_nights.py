@@ -5,30 +5,27 @@ from copy import copy
 import numpy as np
 import pytest
 
+from kdgat_models.evaluation.metrics import window_metrics
+from kdgat_models.evaluation.nightly.champions import Champion, champions, register, remove
 from kdgat_models.evaluation.nightly.comparison import compare, figures
 from kdgat_models.evaluation.nightly.drift import Reference, drift
+from kdgat_models.evaluation.rows import EvaluationRow, WindowMetrics
 from kdgat_models.graphs.vocabulary import Vocabulary
-from kdgat_models.runs.champions import Champion, champions, register, remove
 from kdgat_models.runs.store import RunStore
 
-ROW = {
-    "split": "test_01",
-    "model": "gat",
-    "attack": "all",
-    "f1": 0.9,
-    "roc_auc": 0.95,
-    "precision": 0.9,
-    "recall": 0.9,
-    "fpr": 0.01,
-    "true_positives": 9,
-    "false_positives": 1,
-    "windows": 100,
-}
+COUNTS = {"windows": 100, "true_positives": 9, "false_positives": 1}
+RATES = {"f1": 0.9, "roc_auc": 0.95, "precision": 0.9, "recall": 0.9, "fpr": 0.01}
+METRICS = WindowMetrics(**(dict.fromkeys(WindowMetrics._fields) | COUNTS | RATES))
+ROW = EvaluationRow("large", "gat", "test_01", "all", 0.5, METRICS)
+
+
+def with_metrics(**metrics):
+    return ROW._replace(metrics=METRICS._replace(**metrics))
 
 
 def test_a_loss_beyond_the_tolerance_against_either_is_a_regression_and_says_so():
-    tonight, before = figures([ROW | {"f1": 0.85}]), figures([ROW])
-    for last_night, first in ((before, {}), ({}, before), (figures([ROW | {"f1": 0.86}]), before)):
+    tonight, before = figures([with_metrics(f1=0.85)]), figures([ROW])
+    for last_night, first in ((before, {}), ({}, before), (figures([with_metrics(f1=0.86)]), before)):
         worse = [item for item in compare(tonight, last_night, first, 0.02) if item.regression]
         assert [item.metric for item in worse] == ["f1"]
     assert worse[0].sentence("demo/large", "demo") == (
@@ -39,13 +36,13 @@ def test_a_loss_beyond_the_tolerance_against_either_is_a_regression_and_says_so(
 
 def test_more_false_alarms_are_worse_and_fewer_are_not():
     before = figures([ROW])
-    more, fewer = (figures([ROW | {"fpr": value}]) for value in (0.05, 0.0))
+    more, fewer = (figures([with_metrics(fpr=value)]) for value in (0.05, 0.0))
     assert [item.metric for item in compare(more, before, {}, 0.02) if item.regression] == ["fpr"]
     assert not any(item.regression for item in compare(fewer, before, {}, 0.02))
 
 
 def test_a_metric_that_is_gone_is_a_regression():
-    gone = compare(figures([ROW | {"roc_auc": None}]), figures([ROW]), {}, 0.02)
+    gone = compare(figures([with_metrics(roc_auc=None)]), figures([ROW]), {}, 0.02)
     assert [item.metric for item in gone if item.regression] == ["roc_auc"]
 
 
@@ -104,7 +101,7 @@ def test_a_loss_of_just_the_tolerance_is_none_and_the_worse_of_two_counts():
 
 
 def test_only_windows_of_any_attack_are_compared_and_what_is_undefined_is_left_out():
-    found = figures([ROW, ROW | {"attack": "DoS", "f1": 0.1}, ROW | {"model": "vgae", "roc_auc": None}])
+    found = figures([ROW, with_metrics(f1=0.1)._replace(attack="DoS"), with_metrics(roc_auc=None)._replace(model="vgae")])
     assert found["test_01", "gat", "f1"] == 0.9
     assert {metric for _, model, metric in found if model == "vgae"} == {"f1", "precision", "recall", "fpr", "flagged"}
 
@@ -120,7 +117,9 @@ def test_the_last_registration_holds_until_it_is_removed(tmp_path):
     from datetime import UTC, datetime
 
     store = RunStore(tmp_path)
-    first = Champion("demo", "large", {"vgae": None}, {"path": "/g"}, "/raw", {"seed": 0}, [ROW], datetime.now(UTC))
+    whole = window_metrics(np.repeat([0, 1], 5), np.arange(10.0), 5.0)
+    row = EvaluationRow("large", "gat", "test_01", "all", 5.0, whole)
+    first = Champion("demo", "large", {"vgae": None}, {"path": "/g"}, "/raw", {"seed": 0}, (row,), datetime.now(UTC))
     register(store, first)
     register(store, first._replace(raw="/elsewhere"))
     register(store, first._replace(variant="small_kd"))
@@ -128,7 +127,7 @@ def test_the_last_registration_holds_until_it_is_removed(tmp_path):
         ("demo/large", "/elsewhere"),
         ("demo/small_kd", "/raw"),
     ]
-    assert champions(store)[0].rows == [ROW]
+    assert champions(store)[0].rows == (row,)
     assert remove(store, "demo", "large")
     assert not remove(store, "demo", "large")
     assert [champion.name for champion in champions(store)] == ["demo/small_kd"]

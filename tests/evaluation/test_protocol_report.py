@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from kdgat_models.evaluation.protocols.protocol import CaptureFacts
+from kdgat_models.evaluation.episodes import EventMetrics
+from kdgat_models.evaluation.protocols.protocol import CaptureFacts, Fold, Overlap
+from kdgat_models.evaluation.protocols.protocol_report import ProtocolReport
 from kdgat_models.evaluation.protocols.report import (
     REGIMES,
     RULES,
@@ -17,6 +19,7 @@ from kdgat_models.evaluation.protocols.report import (
     macro_rows,
 )
 from kdgat_models.evaluation.protocols.tables import markdown
+from kdgat_models.evaluation.rows import METRIC_NAMES
 from kdgat_models.evaluation.thresholds import choose_thresholds, false_alarm_threshold
 
 W = 10
@@ -51,17 +54,17 @@ def make_trial(seed: int = 0, raised: float = 0.0) -> Trial:
 def test_a_detector_that_is_right_has_no_false_alarm_and_finds_the_episode_in_its_first_window():
     captures, trial = make_captures(), make_trial()
     decided = decide(trial, "teacher", captures)
-    row = next(row for row in fold_rows([trial], "teacher", [decided], captures) if row["regime"] == "source")
-    assert row["f1"] == 1.0
-    assert row["episodes"] == row["episodes_detected"] == 1
-    assert row["time_to_detection_median_ms"] == pytest.approx(90, abs=1)  # the window's last frame
-    assert row["false_alarms_per_hour"] == 0
+    row = next(row for row in fold_rows([trial], "teacher", [decided], captures) if row.regime == "source")
+    assert row.f1 == 1.0
+    assert row.events.episodes == row.events.episodes_detected == 1
+    assert row.events.time_to_detection_median_ms == pytest.approx(90, abs=1)  # the window's last frame
+    assert row.events.false_alarms_per_hour == 0
 
 
 def test_a_restless_vehicle_raises_false_alarms_until_the_threshold_is_adapted():
     captures, trial = make_captures(), make_trial(raised=3.2)
     decided = decide(trial, "teacher", captures)
-    fpr = {row["regime"]: row["fpr"] for row in fold_rows([trial], "teacher", [decided], captures)}
+    fpr = {row.regime: row.fpr for row in fold_rows([trial], "teacher", [decided], captures)}
     assert fpr["source"] > 0.1
     assert fpr["adapted_normal"] < fpr["source"] / 10
 
@@ -124,13 +127,13 @@ def test_normal_minutes_are_those_of_the_longest_attack_free_capture_of_the_same
 def test_a_mean_over_folds_leaves_out_what_is_undefined():
     captures, trial = make_captures(), make_trial()
     rows = fold_rows([trial], "teacher", [decide(trial, "teacher", captures)], captures)
-    undefined = [{**row, "fold": "w", "roc_auc": None, "f1": 0.5, "f1_by_seed": [0.5]} for row in rows]
-    without = [{**row, "fold": "x", "f1": None} for row in rows]
-    macro = {row["regime"]: row for row in macro_rows(rows + undefined + without)}
-    source = next(row for row in rows if row["regime"] == "source")
-    assert macro["source"]["folds"] == 2
-    assert macro["source"]["roc_auc"] == source["roc_auc"]
-    assert macro["source"]["f1_by_seed"] == [pytest.approx((source["f1_by_seed"][0] + 0.5) / 2)]
+    undefined = [row._replace(fold="w", roc_auc=None, f1=0.5, f1_by_seed=[0.5]) for row in rows]
+    without = [row._replace(fold="x", f1=None) for row in rows]
+    macro = {row.regime: row for row in macro_rows(rows + undefined + without)}
+    source = next(row for row in rows if row.regime == "source")
+    assert macro["source"].folds == 2
+    assert macro["source"].roc_auc == source.roc_auc
+    assert macro["source"].f1_by_seed == [pytest.approx((source.f1_by_seed[0] + 0.5) / 2)]
 
 
 def test_a_capture_that_begins_under_attack_is_not_calibrated_and_says_so():
@@ -152,32 +155,59 @@ def test_every_capture_and_rule_has_a_row_and_the_mean_counts_folds_alike():
     decided = [decide(trial, "teacher", captures) for trial in trials]
     assert len(list(capture_rows(trials[0], "teacher", decided[0], captures))) == 2 * len(REGIMES)
     rows = fold_rows(trials, "teacher", decided, captures)
-    other = [{**row, "fold": "w", "f1": 0.5, "f1_by_seed": [0.5, 0.5]} for row in rows]
-    macro = {row["regime"]: row for row in macro_rows(rows + other)}
-    assert macro["source"]["f1"] == pytest.approx((rows[0]["f1"] + 0.5) / 2)
+    other = [row._replace(fold="w", f1=0.5, f1_by_seed=[0.5, 0.5]) for row in rows]
+    macro = {row.regime: row for row in macro_rows(rows + other)}
+    assert macro["source"].f1 == pytest.approx((rows[0].f1 + 0.5) / 2)
 
 
 def test_the_report_is_readable_also_where_a_figure_is_undefined():
     captures, trial = make_captures(), make_trial()
     decided = decide(trial, "teacher", captures)
     rows = fold_rows([trial], "teacher", [decided], captures)
-    report = {
-        **{
-            "protocol": "leave-one-vehicle-out",
-            "version": 1,
-            "states": "What.",
-            "rule": "fpr_0.05",
-            "datasets": ["d"],
-            "seeds": 1,
-        },
-        **{"window_size": W, "detectors": ["teacher"], "models": ["teacher"], "baselines": [], "parameters": {"teacher": 1}},
-        "folds": [{"name": "v", "train": ["d/s/x", "d/s/x#1"], "test": ["d/s/DoS-1"], "left_out": {"d/s/y": "shares content"}}],
-        "names": [fact.name for fact in captures.facts],
-        **{"rows": rows, "macro": macro_rows(rows), "overlaps": [], "notes": ["no clock: d/s/DoS-1"]},
-        "captures": list(capture_rows(trial, "teacher", decided, captures)),
-    }
+    report = ProtocolReport(
+        protocol="leave-one-vehicle-out",
+        version=1,
+        states="What.",
+        rule="fpr_0.05",
+        datasets=["d"],
+        window_size=W,
+        seeds=1,
+        detectors=["teacher"],
+        models=["teacher"],
+        baselines=[],
+        parameters={"teacher": 1},
+        folds=[Fold("v", ("d/s/x", "d/s/x#1"), ("d/s/DoS-1",), {"d/s/y": "shares content"})],
+        names=[fact.name for fact in captures.facts],
+        vehicles={fact.name: fact.vehicle for fact in captures.facts},
+        macro=macro_rows(rows),
+        rows=rows,
+        captures=list(capture_rows(trial, "teacher", decided, captures)),
+        overlaps=[Overlap("d/s/a", "d/s/b", 0.25)],
+        notes=["no clock: d/s/DoS-1"],
+    )
     text = markdown(report)
     assert "training captures: at most 5.0% of normal windows" in text
     assert "nan" not in text.lower()
     assert "| d/s/DoS-1 | 100 | 1.0000 / 1.0000 |" in text
     assert "left out: d/s/y shares content" in text
+    assert "| d/s/a | d/s/b | 0.250 |" in text
+
+
+def test_rows_are_flat_in_the_report_and_those_without_a_judged_window_have_no_metrics():
+    captures, trial = make_captures(), make_trial()
+    decided = decide(trial, "teacher", captures)
+    normal = captures.facts[0].name
+    of_capture = {(row.regime, row.capture): row for row in capture_rows(trial, "teacher", decided, captures)}
+    judged = of_capture["source", normal].as_json()
+    where = ["fold", "seed", "detector", "regime", "capture"]
+    assert list(judged) == [*where, *METRIC_NAMES.values(), *EventMetrics._fields]
+    assert judged["detection_rate_at_0.1pct_fpr"] is None
+    short = trial._replace(windows=trial.windows._replace(first_frame=trial.windows.first_frame // 10))
+    unjudged = [row for row in capture_rows(short, "teacher", decide(short, "teacher", captures), captures) if not row.metrics]
+    assert {(row.regime, row.capture) for row in unjudged} == {("adapted_normal", normal)}
+    assert list(unjudged[0].as_json()) == [*where, *EventMetrics._fields]
+    (row,) = (row for row in fold_rows([trial], "teacher", [decided], captures) if row.regime == "source")
+    found = row.as_json()
+    assert (found["f1"], found["episodes"]) == (row.f1, row.events.episodes)
+    assert found["roc_auc_interval"] == list(row.roc_auc_interval)
+    assert not {"events", "metrics"} & {*judged, *found}

@@ -13,6 +13,7 @@ from config.paths import Paths
 from config.variants import VARIANTS
 from kdgat_models.checkpoint import load_checkpoint
 from kdgat_models.errors import CheckpointError, ConfigError, NonFiniteError
+from kdgat_models.evaluation.nightly.champions import Champion
 from kdgat_models.explanation.importance import Feature, ranked
 from kdgat_models.explanation.snapshots import (
     IMPORTANCE,
@@ -26,7 +27,6 @@ from kdgat_models.explanation.snapshots import (
 from kdgat_models.files import read_record, write_json
 from kdgat_models.graphs.fold import FOLD, FoldRecord
 from kdgat_models.networks.gat import GAT
-from kdgat_models.runs.champions import Champion
 from kdgat_models.runs.store import RunStore
 from tasks.artifact import Artifact
 from tasks.hooks import AfterStage, tell
@@ -91,7 +91,7 @@ def test_variants_whose_classifiers_are_the_same_share_a_name():
 
 
 def champion(dataset="demo", variant="large"):
-    return Champion(dataset, variant, {}, {}, "/data", {}, [], datetime(2026, 1, 1, tzinfo=UTC))
+    return Champion(dataset, variant, {}, {}, "/data", {}, (), datetime(2026, 1, 1, tzinfo=UTC))
 
 
 def train(store, run_id, order, hours, variant="large"):

@@ -6,43 +6,17 @@ folds differ more than seeds do, the interval is too narrow for a statement abou
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kdgat_models.errors import DatasetError
+from kdgat_models.evaluation.ablation.rows import Effect, Effects, LevelRow, Metric, Score, Spread
 
-SCORE = "score.json"  # file of one score
-METRICS = ("f1", "roc_auc")
 RESAMPLES, LEVEL = 2000, 0.95
 
 
-class Score(NamedTuple):
-    """One detector, trained with one seed, on the test windows of one fold; a metric without both classes is None."""
-
-    fold: str
-    seed: int
-    f1: float | None
-    roc_auc: float | None
-
-
-class Spread(NamedTuple):
-    """Over seeds, of the mean over folds."""
-
-    mean: float | None
-    std: float | None  # of a sample; None with one seed
-
-
-class Effect(NamedTuple):
-    """Level minus base, mean over the pairs, and the ends of its interval; None without two folds and two seeds."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-
-
-def spread(metric: str, scores: Sequence[Score]) -> Spread:
+def spread(metric: Metric, scores: Sequence[Score]) -> Spread:
     """Mean and standard deviation of `metric`. Folds in which it is undefined are left out."""
     seeds = [
         [value for score in scores if score.seed == seed and (value := getattr(score, metric)) is not None]
@@ -54,7 +28,7 @@ def spread(metric: str, scores: Sequence[Score]) -> Spread:
     return Spread(float(np.mean(means)), float(np.std(means, ddof=1)) if len(means) > 1 else None)
 
 
-def effect(metric: str, level: Sequence[Score], base: Sequence[Score], seed: int = 0) -> Effect:
+def effect(metric: Metric, level: Sequence[Score], base: Sequence[Score], seed: int = 0) -> Effect:
     """Effect of `level` on `metric`; `seed` is that of the resamples.
 
     Raises:
@@ -81,7 +55,7 @@ def has_interval(pairs: Sequence[tuple[str, int]]) -> bool:
     return len(folds) > 1 and len(seeds) > 1
 
 
-def ablation_rows(table: Mapping[str, Sequence[str]], runs: Mapping[tuple[str, str], Sequence[Score]]) -> list[dict[str, Any]]:
+def ablation_rows(table: Mapping[str, Sequence[str]], runs: Mapping[tuple[str, str], Sequence[Score]]) -> list[LevelRow]:
     """One row per factor and level.
 
     Args:
@@ -91,11 +65,10 @@ def ablation_rows(table: Mapping[str, Sequence[str]], runs: Mapping[tuple[str, s
     return [_row(factor, level, levels[0], runs) for factor, levels in table.items() for level in levels]
 
 
-def _row(factor: str, level: str, base: str, runs: Mapping[tuple[str, str], Sequence[Score]]) -> dict[str, Any]:
-    scores = runs[factor, level]
-    figures = {metric: spread(metric, scores)._asdict() for metric in METRICS}
-    effects = {metric: effect(metric, scores, runs[factor, base])._asdict() for metric in METRICS} if level != base else None
-    return {"factor": factor, "level": level, "base": level == base, **figures, "effect": effects}
+def _row(factor: str, level: str, base: str, runs: Mapping[tuple[str, str], Sequence[Score]]) -> LevelRow:
+    scores, of_base = runs[factor, level], runs[factor, base]
+    effects = None if level == base else Effects(effect("f1", scores, of_base), effect("roc_auc", scores, of_base))
+    return LevelRow(factor, level, level == base, spread("f1", scores), spread("roc_auc", scores), effects)
 
 
 def _resampled_means(values: NDArray[np.float64], seed: int) -> NDArray[np.float64]:

@@ -1,9 +1,9 @@
 """Whether a detector has become worse: its metrics of tonight beside those of last night and of its registration."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from kdgat_models.evaluation.metrics import ALL
+from kdgat_models.evaluation.rows import ALL, EvaluationRow
 
 HIGHER_IS_BETTER = {"f1": True, "roc_auc": True, "precision": True, "recall": True, "fpr": False}
 
@@ -32,14 +32,15 @@ class Comparison(NamedTuple):
         return f"{where}: {self.metric} {now}, was {before} (worse by {self.loss:.4f})"
 
 
-def figures(rows: Sequence[Mapping[str, Any]]) -> dict[Key, float]:
+def figures(rows: Sequence[EvaluationRow]) -> dict[Key, float]:
     """The metrics that are compared, and the share of flagged windows, of the rows of an evaluation."""
     found: dict[Key, float] = {}
-    for row in (row for row in rows if row["attack"] == ALL):
-        for metric in HIGHER_IS_BETTER:
-            if row[metric] is not None:
-                found[row["split"], row["model"], metric] = row[metric]
-        found[row["split"], row["model"], "flagged"] = (row["true_positives"] + row["false_positives"]) / row["windows"]
+    for row in (row for row in rows if row.attack == ALL):
+        metrics = row.metrics
+        for name, value in metrics.by_name().items():
+            if name in HIGHER_IS_BETTER and value is not None:
+                found[row.split, row.model, name] = value
+        found[row.split, row.model, "flagged"] = (metrics.true_positives + metrics.false_positives) / metrics.windows
     return found
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from kdgat_models.can.frames import Frames
 from kdgat_models.errors import ConfigError
+from kdgat_models.evaluation.protocols.protocol import Overlap
 
 # Of the 595 pairs of 35 recordings, unrelated ones reach 0.009 at n = 8 and those that share a drive start at 0.51. Pieces of
 # 1000 frames of unrelated drives reach 0.045. A drive still has 0.12 of its n-grams when every fourth frame is an inserted one.
@@ -27,18 +28,6 @@ FLOOR = 0.01
 KEPT = 2**15  # hashes of a capture, 256 KiB; the standard error of a share is below 0.003 for two large captures
 
 _GOLDEN = np.uint64(0x9E37_79B9_7F4A_7C15)
-
-
-class Overlap(NamedTuple):
-    """Two captures and the share of the n-grams of one of them, of which it has fewer, that the other has, too.
-
-    It is no share of frames: each frame that was inserted or removed breaks up to n n-grams. A drive that lost one ID, a
-    twentieth of its frames and nothing else, has a share of about a half with what it was.
-    """
-
-    first: str
-    second: str
-    share: float
 
 
 class Audit(NamedTuple):

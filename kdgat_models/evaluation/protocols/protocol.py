@@ -15,6 +15,18 @@ class CaptureFacts(NamedTuple):
     group: str  # captures of one group share content
 
 
+class Overlap(NamedTuple):
+    """Two captures and the share of the n-grams of one of them, of which it has fewer, that the other has, too.
+
+    It is no share of frames: each frame that was inserted or removed breaks up to n n-grams. A drive that lost one ID, a
+    twentieth of its frames and nothing else, has a share of about a half with what it was.
+    """
+
+    first: str
+    second: str
+    share: float
+
+
 class Fold(NamedTuple):
     """One training and what it is tested on; the names are those of captures."""
 

@@ -10,7 +10,7 @@ import numpy as np
 from kdgat_models.can.clock import tells_time
 from kdgat_models.can.frames import read_frames
 from kdgat_models.evaluation.baselines import UNTRAINED
-from kdgat_models.evaluation.protocols.protocol import CaptureFacts, Fold, Protocol
+from kdgat_models.evaluation.protocols.protocol import CaptureFacts, Fold, Overlap, Protocol
 from kdgat_models.evaluation.protocols.report import (
     CaptureFrames,
     Captures,
@@ -21,6 +21,7 @@ from kdgat_models.evaluation.protocols.report import (
     fold_rows,
     macro_rows,
 )
+from kdgat_models.evaluation.protocols.rows import CaptureRow, FoldRow, MacroRow
 from kdgat_models.evaluation.protocols.trials import ScoredFold
 from kdgat_models.graphs.store import GraphStore
 
@@ -34,8 +35,8 @@ NO_CLOCK = "no clock"
 class Judged(NamedTuple):
     """What the scores of all trials came to."""
 
-    rows: list[dict[str, Any]]  # one per fold, detector and regime
-    captures: list[dict[str, Any]]  # one per trial, detector, regime and capture
+    rows: list[FoldRow]  # one per fold, detector and regime
+    captures: list[CaptureRow]  # one per trial, detector, regime and capture
     notes: list[str]  # on captures that could not be calibrated
 
 
@@ -46,8 +47,43 @@ class About(NamedTuple):
     captures: Sequence[CaptureFacts]
     folds: Mapping[str, Fold]
     parameters: Mapping[str, int]  # number of them, by detector
-    overlaps: list[dict[str, Any]]  # captures that share content
+    overlaps: Sequence[Overlap]  # captures that share content
     notes: list[str]  # on captures without a clock
+
+
+class ProtocolReport(NamedTuple):
+    """What came of a protocol, in the order of `report.json`."""
+
+    protocol: str
+    version: int
+    states: str  # what was trained on what, for people
+    rule: str  # of decision
+    datasets: list[str]
+    window_size: int  # frames
+    seeds: int
+    detectors: list[str]  # models first
+    models: list[str]
+    baselines: list[str]
+    parameters: dict[str, int]  # number of them, by detector
+    folds: list[Fold]
+    names: list[str]  # of captures
+    vehicles: dict[str, str]  # by capture
+    macro: list[MacroRow]
+    rows: list[FoldRow]
+    captures: list[CaptureRow]
+    overlaps: Sequence[Overlap]
+    notes: list[str]  # on captures that were not calibrated or have no clock
+
+    def as_json(self) -> dict[str, Any]:
+        """The content of `report.json`."""
+        return {
+            **self._asdict(),
+            "folds": [fold._asdict() for fold in self.folds],
+            "macro": [row._asdict() for row in self.macro],
+            "rows": [row.as_json() for row in self.rows],
+            "captures": [row.as_json() for row in self.captures],
+            "overlaps": [overlap._asdict() for overlap in self.overlaps],
+        }
 
 
 def as_trial(scored: ScoredFold, fold: str, seed: int) -> Trial:
@@ -92,7 +128,7 @@ def judged_captures(
 
 def judge(trials: Sequence[Trial], captures: Captures, rule: str) -> Judged:
     """Decide and count, for each detector of each fold over all its seeds; `rule` is that of decision."""
-    rows, per_capture, notes = [], [], []
+    judged = Judged([], [], [])
     in_order = sorted(trials, key=lambda trial: (trial.fold, trial.seed))
     for _, group in groupby(in_order, key=lambda trial: trial.fold):
         same_fold = list(group)
@@ -101,15 +137,15 @@ def judge(trials: Sequence[Trial], captures: Captures, rule: str) -> Judged:
             if not having:
                 continue
             decided = [decide(trial, detector, captures, rule) for trial in having]
-            rows += fold_rows(having, detector, decided, captures)
+            judged.rows.extend(fold_rows(having, detector, decided, captures))
             for trial, decisions in zip(having, decided, strict=True):
-                notes += [f"{detector}, seed {trial.seed}: {note}" for note in decisions.notes]
-                per_capture += capture_rows(trial, detector, decisions, captures)
-    return Judged(rows, per_capture, notes)
+                judged.notes.extend(f"{detector}, seed {trial.seed}: {note}" for note in decisions.notes)
+                judged.captures.extend(capture_rows(trial, detector, decisions, captures))
+    return judged
 
 
-def protocol_report(protocol: Protocol, trials: Sequence[Trial], captures: Captures, about: About) -> dict[str, Any]:
-    """Judge all trials, and say what came of it as `report.json` does.
+def protocol_report(protocol: Protocol, trials: Sequence[Trial], captures: Captures, about: About) -> ProtocolReport:
+    """Judge all trials, and say what came of it.
 
     Args:
         protocol: Whose folds these are.
@@ -121,30 +157,26 @@ def protocol_report(protocol: Protocol, trials: Sequence[Trial], captures: Captu
         DatasetError: a detector has no normal calibration window.
     """
     judged = judge(trials, captures, about.rule)
-    found = {row["detector"] for row in judged.rows}
+    found = {row.detector for row in judged.rows}
     notes = [note for note in (*about.notes, *judged.notes) if note.startswith((*MODELS, NO_CLOCK))]
-    return {
-        "protocol": protocol.name,
-        "version": protocol.version,
-        "states": protocol.states,
-        "rule": about.rule,
-        "datasets": sorted({capture.dataset for capture in about.captures}),
-        "window_size": captures.window_size,
-        "seeds": len({trial.seed for trial in trials}),
-        "detectors": [name for name in (*MODELS, *BASELINES) if name in found],
-        "models": list(MODELS),
-        "baselines": [name for name in BASELINES if name in found],
-        "parameters": dict(about.parameters),
-        "folds": [_fold_entry(about.folds[name]) for name in sorted(about.folds)],
-        "names": [capture.name for capture in about.captures],
-        "vehicles": {capture.name: capture.vehicle for capture in about.captures},
-        "macro": macro_rows(judged.rows),
-        "rows": judged.rows,
-        "captures": judged.captures,
-        "overlaps": about.overlaps,
-        "notes": notes,
-    }
-
-
-def _fold_entry(fold: Fold) -> dict[str, Any]:
-    return {**fold._asdict(), "train": list(fold.train), "test": list(fold.test)}
+    return ProtocolReport(
+        protocol=protocol.name,
+        version=protocol.version,
+        states=protocol.states,
+        rule=about.rule,
+        datasets=sorted({capture.dataset for capture in about.captures}),
+        window_size=captures.window_size,
+        seeds=len({trial.seed for trial in trials}),
+        detectors=[name for name in (*MODELS, *BASELINES) if name in found],
+        models=list(MODELS),
+        baselines=[name for name in BASELINES if name in found],
+        parameters=dict(about.parameters),
+        folds=[about.folds[name] for name in sorted(about.folds)],
+        names=[capture.name for capture in about.captures],
+        vehicles={capture.name: capture.vehicle for capture in about.captures},
+        macro=macro_rows(judged.rows),
+        rows=judged.rows,
+        captures=judged.captures,
+        overlaps=about.overlaps,
+        notes=notes,
+    )

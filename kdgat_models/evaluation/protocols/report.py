@@ -1,6 +1,6 @@
 """From the scores of all folds and seeds to the figures of a protocol."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,9 +9,10 @@ from sklearn.metrics import roc_auc_score
 
 from kdgat_models.evaluation.adaptation import Adaptation, Source, from_capture, from_normal
 from kdgat_models.evaluation.bootstrap import ScoredWindows, interval, time_blocks
-from kdgat_models.evaluation.episodes import CaptureWindows, Events, capture_events, pool
+from kdgat_models.evaluation.episodes import CaptureWindows, EventMetrics, Events, capture_events, pool
 from kdgat_models.evaluation.metrics import window_metrics
 from kdgat_models.evaluation.protocols.protocol import CaptureFacts
+from kdgat_models.evaluation.protocols.rows import CaptureRow, FoldRow, MacroRow
 from kdgat_models.evaluation.thresholds import EVEN_ODDS, FALSE_ALARM_BUDGETS, choose_thresholds
 
 Scores = NDArray[np.float64]
@@ -118,7 +119,7 @@ def _normal_minutes(windows: JudgedWindows, captures: Captures) -> dict[str, NDA
     return {vehicle: chosen for vehicle, (_, chosen) in found.items()}
 
 
-def capture_rows(trial: Trial, detector: str, decisions: Decisions, captures: Captures) -> Iterator[dict[str, Any]]:
+def capture_rows(trial: Trial, detector: str, decisions: Decisions, captures: Captures) -> Iterator[CaptureRow]:
     """One row per capture and regime: window metrics and events."""
     for regime, thresholds in decisions.thresholds.items():
         for capture in np.unique(trial.windows.captures):
@@ -126,9 +127,9 @@ def capture_rows(trial: Trial, detector: str, decisions: Decisions, captures: Ca
             judged = mine[np.isfinite(thresholds[mine])]
             margin = trial.test[detector][judged] - thresholds[judged]
             events = _events(trial, judged, margin >= 0, captures, int(capture))
-            metrics = window_metrics(trial.windows.labels[judged], margin, 0.0) if len(judged) else {}
-            where = {"fold": trial.fold, "seed": trial.seed, "detector": detector, "regime": regime}
-            yield {**where, "capture": captures.facts[capture].name, **metrics, **events.metrics()}
+            metrics = window_metrics(trial.windows.labels[judged], margin, 0.0) if len(judged) else None
+            name = captures.facts[capture].name
+            yield CaptureRow(trial.fold, trial.seed, detector, regime, name, metrics, events.metrics())
 
 
 def _events(trial: Trial, rows: NDArray[np.int64], flagged: NDArray[np.bool_], captures: Captures, capture: int) -> Events:
@@ -137,12 +138,12 @@ def _events(trial: Trial, rows: NDArray[np.int64], flagged: NDArray[np.bool_], c
     return capture_events(frames.timestamp, frames.label, windows)
 
 
-def fold_rows(trials: list[Trial], detector: str, decided: list[Decisions], captures: Captures) -> list[dict[str, Any]]:
+def fold_rows(trials: list[Trial], detector: str, decided: list[Decisions], captures: Captures) -> list[FoldRow]:
     """One row per regime for the trials of one fold, which differ in the seed: means, spread and intervals."""
     windows = trials[0].windows
     labels, blocks = windows.labels, time_blocks(windows.captures, BLOCK_WINDOWS)
     scores = np.stack([trial.test[detector] for trial in trials])
-    rows = []
+    rows: list[FoldRow] = []
     for regime in REGIMES:
         thresholds = np.stack([decisions.thresholds[regime] for decisions in decided])
         judged = np.asarray(np.isfinite(thresholds).all(0))
@@ -157,25 +158,27 @@ def fold_rows(trials: list[Trial], detector: str, decided: list[Decisions], capt
         )
         events = [_pooled(trial, margin, judged, captures) for trial, margin in zip(trials, margins, strict=True)]
         rows.append(
-            {
-                "fold": trials[0].fold,
-                "detector": detector,
-                "regime": regime,
-                "seeds": len(trials),
-                "f1": f1.value,
-                "f1_interval": [f1.low, f1.high],
-                "roc_auc": auc.value,
-                "roc_auc_interval": [auc.low, auc.high],
-                "f1_by_seed": [metrics["f1"] for metrics in per_seed],
-                "roc_auc_by_seed": [_auc(labels[judged], row[judged]) for row in scores],
-                **{name: _mean([metrics[name] for metrics in per_seed]) for name in ("precision", "recall", "fpr")},
-                **{name: _mean([event[name] for event in events]) for name in events[0]},
-            }
+            FoldRow(
+                fold=trials[0].fold,
+                detector=detector,
+                regime=regime,
+                seeds=len(trials),
+                f1=f1.value,
+                f1_interval=(f1.low, f1.high),
+                roc_auc=auc.value,
+                roc_auc_interval=(auc.low, auc.high),
+                f1_by_seed=[metrics.f1 for metrics in per_seed],
+                roc_auc_by_seed=[_auc(labels[judged], row[judged]) for row in scores],
+                precision=_mean(metrics.precision for metrics in per_seed),
+                recall=_mean(metrics.recall for metrics in per_seed),
+                fpr=_mean(metrics.fpr for metrics in per_seed),
+                events=EventMetrics._make(_mean(values) for values in zip(*events, strict=True)),
+            )
         )
     return rows
 
 
-def _pooled(trial: Trial, margin: Scores, judged: NDArray[np.bool_], captures: Captures) -> dict[str, Any]:
+def _pooled(trial: Trial, margin: Scores, judged: NDArray[np.bool_], captures: Captures) -> EventMetrics:
     rows, flagged = np.flatnonzero(judged), np.zeros(len(judged), bool)
     flagged[rows] = margin >= 0
     numbers = trial.windows.captures[rows]
@@ -187,21 +190,30 @@ def _auc(labels: NDArray[np.integer[Any]], scores: Scores) -> float | None:
     return float(roc_auc_score(labels, scores)) if 0 < labels.sum() < len(labels) else None
 
 
-def _mean(values: list[Any]) -> float | None:
+def _mean(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None
 
 
-def macro_rows(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def macro_rows(rows: Sequence[FoldRow]) -> list[MacroRow]:
     """Mean over folds for each detector and regime: each fold counts the same, however long its captures are."""
-    keys = sorted({(row["detector"], row["regime"]) for row in rows})
-    macro = []
-    for detector, regime in keys:
-        mine = [row for row in rows if (row["detector"], row["regime"]) == (detector, regime) and row["f1"] is not None]
-        if mine:
-            names = ("f1", "roc_auc", "precision", "recall", "fpr", "episode_recall", "false_alarms_per_hour")
-            means = {name: _mean([row[name] for row in mine]) for name in names}
-            seeds = min(len(row["f1_by_seed"]) for row in mine)
-            by_seed = [float(np.mean([row["f1_by_seed"][seed] for row in mine])) for seed in range(seeds)]
-            macro.append({"detector": detector, "regime": regime, "folds": len(mine), **means, "f1_by_seed": by_seed})
-    return macro
+    keys = sorted({(row.detector, row.regime) for row in rows})
+    of_keys = ([row for row in rows if (row.detector, row.regime) == key and row.f1 is not None] for key in keys)
+    return [_macro_row(mine) for mine in of_keys if mine]
+
+
+def _macro_row(folds: Sequence[FoldRow]) -> MacroRow:
+    seeds = min(len(row.f1_by_seed) for row in folds)
+    return MacroRow(
+        detector=folds[0].detector,
+        regime=folds[0].regime,
+        folds=len(folds),
+        f1=_mean(row.f1 for row in folds),
+        roc_auc=_mean(row.roc_auc for row in folds),
+        precision=_mean(row.precision for row in folds),
+        recall=_mean(row.recall for row in folds),
+        fpr=_mean(row.fpr for row in folds),
+        episode_recall=_mean(row.events.episode_recall for row in folds),
+        false_alarms_per_hour=_mean(row.events.false_alarms_per_hour for row in folds),
+        f1_by_seed=[_mean(row.f1_by_seed[seed] for row in folds) for seed in range(seeds)],
+    )

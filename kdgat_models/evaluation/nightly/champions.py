@@ -5,7 +5,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter
+
+from kdgat_models.evaluation.rows import EvaluationRow, StoredRow
 from kdgat_models.runs.store import RunStore
+
+_ROWS = TypeAdapter(tuple[StoredRow, ...])
 
 
 class Champion(NamedTuple):
@@ -17,7 +22,7 @@ class Champion(NamedTuple):
     graphs: dict[str, Any]  # JSON of the Artifact that it was trained on
     raw: str  # folder of the captures that it was trained on
     config: dict[str, Any]
-    rows: list[dict[str, Any]]  # metrics at registration
+    rows: tuple[EvaluationRow, ...]  # metrics at registration
     registered_at: datetime
 
     @property
@@ -31,8 +36,9 @@ class Champion(NamedTuple):
 
 def register(store: RunStore, champion: Champion) -> None:
     """Make `champion` the one of its dataset and variant."""
-    values = {name: getattr(champion, name) for name in ("models", "graphs", "config", "rows")}
-    _write(store, champion.slug, champion._asdict() | {name: json.dumps(value) for name, value in values.items()})
+    texts = {name: json.dumps(getattr(champion, name)) for name in ("models", "graphs", "config")}
+    texts["rows"] = json.dumps([row.as_json() for row in champion.rows])
+    _write(store, champion.slug, champion._asdict() | texts)
 
 
 def remove(store: RunStore, dataset: str, variant: str) -> bool:
@@ -56,7 +62,8 @@ def champions(store: RunStore) -> list[Champion]:
 
 
 def _champion(row: Mapping[str, Any]) -> Champion:
-    parsed = {name: json.loads(row[name]) for name in ("models", "graphs", "config", "rows")}
+    parsed = {name: json.loads(row[name]) for name in ("models", "graphs", "config")}
+    parsed["rows"] = _ROWS.validate_json(row["rows"])
     return Champion(**{name: row[name] for name in Champion._fields if name not in parsed}, **parsed)
 
 

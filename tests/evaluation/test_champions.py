@@ -1,8 +1,11 @@
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 
-from kdgat_models.runs.champions import Champion, champions, register, remove
+from kdgat_models.evaluation.metrics import window_metrics
+from kdgat_models.evaluation.nightly.champions import Champion, champions, register, remove
+from kdgat_models.evaluation.rows import EvaluationRow
 from kdgat_models.runs.store import RunStore
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
@@ -13,7 +16,7 @@ CHAMPION = Champion(
     graphs={"kind": "graphs", "digest": "d2"},
     raw="/data/demo",
     config={"seed": 3, "vgae": {"hidden": [8, 4]}},
-    rows=[{"split": "test_01", "f1": 0.5}],
+    rows=(EvaluationRow("large", "gat", "test_01", "all", 5.0, window_metrics(np.repeat([0, 1], 5), np.arange(10.0), 5.0)),),
     registered_at=NOW,
 )
 
