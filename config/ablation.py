@@ -9,10 +9,10 @@ from typing import Any
 
 from config.errors import ConfigError
 
-Overrides = dict[str, Any]
+Level = dict[str, Any]
 
 BASE = "base"  # name of the run that all factors share
-FACTORS: dict[str, dict[str, Overrides]] = {
+FACTORS: dict[str, dict[str, Level]] = {
     "convolution": {
         "transformer": {"gat.conv": "transformer"},
         "gatv2": {"gat.conv": "gatv2"},
@@ -71,7 +71,7 @@ def base_level(factor: str) -> str:
     return next(iter(FACTORS[factor]))
 
 
-def fuses(level: Overrides) -> bool:
+def fuses(level: Level) -> bool:
     """Whether a level is a fusion, not another classifier."""
     return "fusion.method" in level
 

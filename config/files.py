@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from config.errors import ConfigError
-from config.legacy import as_published, is_legacy, migrate, with_memory_by_stage
+from config.legacy import as_published, is_legacy, migrate, with_current_names
 from config.resolver import validated
 from config.schema import PipelineConfig
 from config.strict_json import load_json
@@ -44,4 +44,4 @@ def current_values(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _by_sections(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    return migrate(values) if is_legacy(values) else with_memory_by_stage(values)
+    return migrate(values) if is_legacy(values) else with_current_names(values)

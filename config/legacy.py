@@ -10,6 +10,7 @@ from config.sections import CurriculumConfig, PreprocessingConfig, TrainingConfi
 
 SECTIONS = {"vgae": "vgae", "gat": "gat", "dqn": "dqn", "kd": "auxiliary", "fusion": "fusion"}
 SCALES = {"teacher": "large", "student": "small"}
+MODEL_TYPES = {"dqn": "fusion"}  # the fusion was called after its first method
 TOP_LEVEL = {"model": "model_type", "model_size": "scale"}
 # Older names of fields, by their dotted name after the prefix was taken off.
 RENAMED = {
@@ -51,14 +52,29 @@ def migrate(values: Mapping[str, Any]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     if rest.pop("use_kd", False):
         result = {"auxiliary": {"name": "kd_standard"}}
-    model_type = rest.get("model_type", rest.get("model", "vgae"))
+    model_type = current_model_type(rest.get("model_type", rest.get("model", "vgae")))
     for key, value in rest.items():
         name = _current_name(key, model_type)
         if name is None:
             warnings.warn(f"legacy setting {key!r} belongs to another model than {model_type!r} and is left out", stacklevel=2)
             continue
         result = merged(result, nested(name, SCALES.get(value, value) if name == "scale" else value))
+    if "model_type" in result:
+        result["model_type"] = model_type
     return _with_latent(result, latent)
+
+
+def current_model_type(name: str) -> str:
+    """What the model type is called now that an earlier version, or somebody used to it, calls `name`."""
+    return MODEL_TYPES.get(name, name)
+
+
+def with_current_names(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`values` of an earlier version with what it called otherwise in today's words: a model type, memory of stages."""
+    model_type = values.get("model_type")
+    if isinstance(model_type, str) and model_type in MODEL_TYPES:
+        values = {**values, "model_type": MODEL_TYPES[model_type]}
+    return _with_memory_by_stage(values)
 
 
 def as_published(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,7 +82,7 @@ def as_published(values: Mapping[str, Any]) -> dict[str, Any]:
     return merged({"method": "published", **method_settings("published").everywhere}, values)
 
 
-def with_memory_by_stage(values: Mapping[str, Any]) -> Mapping[str, Any]:
+def _with_memory_by_stage(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """`values` with the memory of stages in one mapping; earlier versions had a setting for each, `resources.vgae_gb`."""
     resources = values.get("resources")
     if not isinstance(resources, Mapping):
@@ -87,7 +103,7 @@ def _current_name(key: str, model_type: str) -> str | None:
         training = RENAMED_TRAINING.get(field, field)
         own = f"{prefix}.{field}" in config_keys(PipelineConfig)
         if prefix in ("vgae", "gat", "dqn") and not own and training in TrainingConfig.model_fields:
-            return f"training.{training}" if prefix == model_type else None
+            return f"training.{training}" if current_model_type(prefix) == model_type else None
         name = RENAMED.get(f"{SECTIONS[prefix]}.{field}", f"{SECTIONS[prefix]}.{field}")
     else:
         name = _unprefixed(RENAMED_TRAINING.get(key, key))

@@ -3,6 +3,7 @@
 Layout below the root (`--root`, else KDGAT_ROOT, else ./experiments):
 
     {dataset}/{model_type}_{scale}_{stage}[_{aux}]/{run_id}/    one version of one trained or evaluated thing
+    {protocol}/...                                              the same of what a protocol trains and evaluates
     {dataset}/captures/{run_id}/  {dataset}/graphs/{run_id}/    prepared data
     {dataset}/raw/                                              the simulated demo dataset
     runs/{flow run}/slurm_logs/  runs/{flow run}/alive.lock     what belongs to one run of a flow; held while it lives
@@ -86,10 +87,10 @@ class Paths(NamedTuple):
         return self.root / "runs" / _safe(pipeline_run)
 
     def raw(self, dataset: str) -> Path:
-        return self.dataset(dataset) / "raw"
+        return self.of(dataset) / "raw"
 
-    def dataset(self, name: str) -> Path:
-        """Everything that was made of a dataset, or by a protocol."""
+    def of(self, name: str) -> Path:
+        """Everything that was made of a dataset, or by a protocol, of this name."""
         return self.root / _safe(name)
 
     def run_folder(self, family: Path, key: str) -> RunFolder:
@@ -116,7 +117,7 @@ def without_password(text: str) -> str:
     return WITH_PASSWORD.sub("://", text)
 
 
-def _safe(dataset: str) -> str:
-    if not re.fullmatch(FOLDER_NAME, dataset):
-        raise ConfigError(f"dataset name {dataset!r} cannot be a folder name; use letters, digits, '_', '-' and '.'")
-    return dataset
+def _safe(name: str) -> str:
+    if not re.fullmatch(FOLDER_NAME, name):
+        raise ConfigError(f"the name {name!r} cannot be a folder name; use letters, digits, '_', '-' and '.'")
+    return name

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from config.choices import Protocol
 from config.sections import (
     AugmentationConfig,
     AuxiliaryConfig,
@@ -35,9 +36,11 @@ from config.sections import (
 
 
 class OfDataset(Section):
-    """What a stage reads that no model has to do with: which dataset, or which protocol, it is about."""
+    """What every stage reads: which dataset it is about."""
 
-    dataset: str = "demo"
+    dataset: str = Field(
+        default="demo", description="Name in the catalogue; of a protocol all that it pools, with + between them."
+    )
 
 
 class OfModel(OfDataset):
@@ -70,7 +73,13 @@ class Scoring(Seeded, Judging):
     """Scores of a trained model, and what they come to at the rule of decision."""
 
 
-class ProtocolReporting(OfDataset):
+class OfProtocol(OfDataset):
+    """What the report of an ablation reads: which protocol it is about."""
+
+    protocol: Protocol
+
+
+class ProtocolReporting(OfProtocol):
     """The report of a protocol: windows are counted in frames, and judged by the rule of decision."""
 
     preprocessing: PreprocessingConfig = PreprocessingConfig()
@@ -115,6 +124,7 @@ class PipelineConfig(Everything):
     """One model of one scale on one dataset, and all that made it."""
 
     modality: Modality = "automotive"
+    protocol: Protocol | None = Field(default=None, description="Whose folds are trained on; none: the splits of the dataset.")
     method: Method = Field(
         default="relative", description="published: the method as published, which knows only the vehicles that it saw."
     )

@@ -6,7 +6,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from config.choices import Convolution, FeatureSchema, FusionMethod, Loss, Network, Pooling, StageName
 
-ModelType = Literal["vgae", "gat", "dqn"]
+ModelType = Literal["vgae", "gat", "fusion"]
 SelfLoops = Literal["add", "replace"]
 Scale = Literal["large", "small", "tiny"]
 Method = Literal["relative", "published"]

@@ -45,7 +45,7 @@ def evaluate_dataset(
         graphs = build_graphs.submit(plan.config, captures=captures)
         evaluations = [
             evaluate_models.submit(
-                config["dqn"], name, label=name, graphs=graphs, vgae=found["vgae"], gat=found["gat"], fusion=found["dqn"]
+                config["fusion"], name, label=name, graphs=graphs, vgae=found["vgae"], gat=found["gat"], fusion=found["fusion"]
             )
             for name, config, _, found, _ in plan.variants
         ]

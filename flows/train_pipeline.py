@@ -57,9 +57,9 @@ def train_pipeline(
         dataset: Name in the catalogue; `kdgat datasets` lists them.
         data_dir: Folder that holds DATASET/SPLIT/*.csv[.gz|.zst]; none for demo, which is simulated.
         variants: Teachers, students distilled from them (all that can be, or one model), students without a teacher.
-        models: What to train; dqn is the fusion.
+        models: What to train.
         distillation: with-kd or no-kd for each of models, in the same order; a shorter list is padded with no-kd. with-kd
-            needs a teacher; dqn cannot have one. None: whatever can be distilled in a _kd variant is.
+            needs a teacher; fusion cannot have one. None: whatever can be distilled in a _kd variant is.
         teachers: Run folders of teachers by model; none: those of this run, or the newest large ones that can teach.
         seed: Seed of everything that is random.
         overrides: Settings by name, such as training.lr, for all models, or small_kd:training.lr for those of one variant.
@@ -79,14 +79,14 @@ def train_pipeline(
     raw = find_raw(dataset, data_dir)
     one_at_a_time(paths, "train", dataset, names)
     with Submitter() as stages:
-        evaluations = stages.results(*method(plan, raw, on_bad_rows))
+        evaluations = stages.results(*submit_stages(plan, raw, on_bad_rows))
     tell(AfterPipeline(dataset, names, plan.config, current_run(), tuple(evaluations)), plan.config, get_run_logger().warning)
     if as_champions:
         register_champions(evaluations)
     return evaluations
 
 
-def method(plan: PipelinePlan, raw: Artifact, on_bad_rows: BadRows) -> list[Artifact]:
+def submit_stages(plan: PipelinePlan, raw: Artifact, on_bad_rows: BadRows) -> list[Artifact]:
     """Submit every stage in the order of `pipeline.stages`; returns what stands for the evaluations."""
     shared = Made({"raw": raw}, {})
     for step in plan.steps.shared:
@@ -127,14 +127,14 @@ def stage_of(step: Step, variant: VariantPlan, made: Made, large: Made) -> Artif
                 teacher, ranking = variant.teacher("gat", large.get("gat")), vgae if config["gat"].curriculum.ranked else None
                 return train_gat.submit(config["gat"], name, graphs=made["graphs"], vgae=ranking, teacher=teacher)
         case "fusion":
-            if "dqn" in variant.trains:
-                return train_fusion.submit(config["dqn"], name, graphs=made["graphs"], vgae=made["vgae"], gat=made["gat"])
+            if "fusion" in variant.trains:
+                return train_fusion.submit(config["fusion"], name, graphs=made["graphs"], vgae=made["vgae"], gat=made["gat"])
         case "evaluation":
             return evaluate_models.submit(
-                config["dqn"], name, label=name, graphs=made["graphs"], vgae=vgae, gat=gat, fusion=fusion
+                config["fusion"], name, label=name, graphs=made["graphs"], vgae=vgae, gat=gat, fusion=fusion
             )
         case _:
-            return inserted(step, config["dqn"], name, made)
+            return inserted(step, config["fusion"], name, made)
     return None
 
 

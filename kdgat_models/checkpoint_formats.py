@@ -2,7 +2,7 @@
 
 Format 1: one method, the published one, and so a config without `method` and what came with it; a schema that does not say
 whether it is bounded; a vocabulary without buckets. Format 2 says all that; its first versions had node heads as wide as a
-layer, where later ones have a quarter, and wrote no reported changes into copies.
+layer, where later ones have a quarter, and wrote no reported changes into copies. Both called the fusion `dqn` until 0.4.
 """
 
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from config.files import current_values
+from config.legacy import current_model_type
 from config.plugins import names
 from config.schema import PipelineConfig
 from kdgat_models.errors import CheckpointError
@@ -33,6 +34,8 @@ def current_record(meta: Mapping[str, Any]) -> dict[str, Any]:
         known = " and ".join(map(str, READABLE))
         raise CheckpointError(f"checkpoint format {meta['format']!r} is unknown; this version reads formats {known}")
     record = dict(meta) | {"format": FORMAT, "config": _current_config(meta["config"])}
+    if isinstance(meta["model_type"], str):
+        record["model_type"] = current_model_type(meta["model_type"])
     if meta["format"] == 1 and isinstance(meta["schema"], Mapping):
         record |= {"buckets": 0, "schema": dict(meta["schema"]) | {"bounded": _is_bounded(meta["schema"])}}
     return record

@@ -1,4 +1,4 @@
-"""The models: how each is made, at which stage it is trained, and what fusion sees of it. One line per model."""
+"""The models: how each is made, and what fusion sees of it. One line per model."""
 
 from typing import NamedTuple
 
@@ -16,17 +16,16 @@ from kdgat_models.networks.classifier import new_classifier
 
 
 class ModelEntry(NamedTuple):
-    """One model type."""
+    """One model type; the stage that trains it has its name."""
 
     from_config: FromConfig[nn.Module]
-    stage: str
     extractor: Extractor | None  # None: the model is not an input of fusion
 
 
 REGISTRY: dict[str, ModelEntry] = {
-    "vgae": ModelEntry(new_autoencoder, "vgae", EXTRACTORS["vgae"]),
-    "gat": ModelEntry(new_classifier, "gat", EXTRACTORS["gat"]),
-    "dqn": ModelEntry(chosen_method, "fusion", None),
+    "vgae": ModelEntry(new_autoencoder, EXTRACTORS["vgae"]),
+    "gat": ModelEntry(new_classifier, EXTRACTORS["gat"]),
+    "fusion": ModelEntry(chosen_method, None),
 }
 
 

@@ -1,7 +1,8 @@
 """What tasks pass to each other: a path and a digest, never tensors or models."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict
 
@@ -30,6 +31,11 @@ class Artifact(BaseModel):
     @property
     def exists(self) -> bool:
         return (self.path / COMPLETE).is_file()
+
+
+# What a stage is given beside its config, by the names of its parameters.
+Input: TypeAlias = "Artifact | str | Path | Sequence[Input] | Mapping[str, Input] | None"
+Inputs: TypeAlias = dict[str, Input]
 
 
 def read_artifact(folder: Path, kind: str) -> Artifact:

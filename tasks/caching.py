@@ -21,11 +21,11 @@ from config.choices import chosen
 from config.errors import ConfigError
 from config.files import load_config
 from config.paths import CHECKOUT
-from config.plugins import Registered, find, names, package_files
+from config.plugins import Registered, package_files
 from config.registry import REGISTRY, Kind
 from config.schema import PipelineConfig
 from kdgat_models.files import digest_json
-from tasks.artifact import Artifact
+from tasks.artifact import Artifact, Input, Inputs
 from tasks.stage import Stage
 
 CATALOG = "config.catalog"
@@ -37,14 +37,14 @@ CODE = ("kdgat_models", "tasks.stages", "tasks.artifact", CATALOG)
 PARSER = threading.Lock()  # Python 3.11's parser keeps its recursion depth for all threads in one place (gh-106905)
 
 
-def cache_key(stage: Stage[Any, ...], config: PipelineConfig, inputs: dict[str, Any]) -> str:
+def cache_key(stage: Stage[Any, ...], config: PipelineConfig, inputs: Inputs) -> str:
     """Key of one execution of `stage`. `inputs`: Artifacts (their digests count), lists or dicts of them, texts, None."""
     return digest_json(
         {
             "stage": stage.name,
             "config": stage.part_of(config),
             "inputs": {name: _content(value) for name, value in sorted(inputs.items())},
-            "catalogue": _catalogue(stage, [config.dataset, *inputs.get("datasets", [])]),
+            "catalogue": _catalogue(stage, _datasets(config, inputs)),
             "code": code_version(stage, choices(stage, config, inputs)),
             "libraries": {name: version(name) for name in LIBRARIES},
         }
@@ -55,11 +55,17 @@ def _catalogue(stage: Stage[Any, ...], datasets: list[str]) -> dict[str, Any]:
     """Entries of the datasets, if the stage reads the catalogue."""
     if CATALOG not in sources(stage.module):
         return {}
-    known = catalog()  # the name of a protocol, which may stand where that of a dataset does, is not in it
+    known = catalog()  # without the joined names of a pool, whose datasets are an input
     return {name: known[name].model_dump(mode="json", exclude=IDLE) for name in datasets if name in known}
 
 
-def _content(value: Any) -> Any:
+def _datasets(config: PipelineConfig, inputs: Inputs) -> list[str]:
+    """The dataset of the config, and those that a stage is given to pool."""
+    pooled = inputs.get("datasets")
+    return [config.dataset, *(map(str, pooled) if isinstance(pooled, list | tuple) else ())]
+
+
+def _content(value: Input) -> Any:
     """What counts of an input: of artifacts, also in lists and by name, their digests."""
     if isinstance(value, Artifact):
         return value.digest
@@ -68,13 +74,11 @@ def _content(value: Any) -> Any:
     return {name: _content(item) for name, item in value.items()} if isinstance(value, dict) else value
 
 
-def choices(stage: Stage[Any, ...], config: PipelineConfig, inputs: dict[str, Any]) -> list[Registered]:
+def choices(stage: Stage[Any, ...], config: PipelineConfig, inputs: Inputs) -> list[Registered]:
     """What may be chosen by name for an execution of `stage`; `code_version` leaves out what the stage cannot get at."""
     found = list(chosen(config, stage.config_type.model_fields))
-    if config.dataset in names("protocols"):  # which stands where a dataset's name does
-        found.append(find("protocols", config.dataset))
     known = catalog()
-    for name in (config.dataset, *inputs.get("datasets", [])):
+    for name in _datasets(config, inputs):
         found += chosen(known[name]) if name in known else ()
     for model in (artifact for artifact in _artifacts(inputs) if artifact.kind in MODELS):
         file = Path(model.path) / CONFIG
@@ -82,7 +86,7 @@ def choices(stage: Stage[Any, ...], config: PipelineConfig, inputs: dict[str, An
     return list(dict.fromkeys(found))
 
 
-def _artifacts(value: Any) -> Iterator[Artifact]:
+def _artifacts(value: Input) -> Iterator[Artifact]:
     if isinstance(value, Artifact):
         yield value
     elif isinstance(value, dict | list | tuple):

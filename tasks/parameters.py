@@ -3,24 +3,25 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from config.ablation import FACTORS
 from config.catalog import catalog
 from config.choices import Protocol
 from config.cluster import profile_files
+from config.legacy import current_model_type
 from config.sections import ResourcesConfig
 from config.variants import VariantName
 
 Variant = VariantName
-ModelName = Literal["vgae", "gat", "dqn"]
+ModelName = Annotated[Literal["vgae", "gat", "fusion"], BeforeValidator(current_model_type)]
 Distillation = Literal["with-kd", "no-kd"]
 Teachers = dict[str, Path] | None
 ProtocolName = Protocol
 Overrides = dict[str, Any] | None
 Resources = ResourcesConfig | None
 
-ALL_MODELS: tuple[ModelName, ...] = ("vgae", "gat", "dqn")
+ALL_MODELS: tuple[ModelName, ...] = ("vgae", "gat", "fusion")
 
 # The catalogue and the profiles are files, so their choices are made when the flow is loaded. The form offers them and the
 # server refuses others; commands check again, with words.

@@ -11,9 +11,9 @@ from typing import Any, Concatenate, Generic, Literal, ParamSpec, Protocol, Type
 
 from config.paths import Paths
 from config.schema import OfDataset, PipelineConfig
-from tasks.artifact import Artifact
+from tasks.artifact import Artifact, Inputs
 
-Pool = Literal["cpu", "gpu"]
+Processor = Literal["cpu", "gpu"]  # what a stage computes on
 C = TypeVar("C", bound=OfDataset)
 P = ParamSpec("P")
 
@@ -21,7 +21,7 @@ P = ParamSpec("P")
 class Engine(Protocol):
     """What stages are submitted to: a flow that runs them, or a dry run that only says what it would do."""
 
-    def submit(self, stage: "Stage[Any, ...]", config: PipelineConfig, variant: str | None, inputs: dict[str, Any]) -> Any:
+    def submit(self, stage: "Stage[Any, ...]", config: PipelineConfig, variant: str | None, inputs: Inputs) -> Any:
         """A future of the stage's artifact, or what a dry run knows of it."""
         ...
 
@@ -68,7 +68,7 @@ class Stage(Generic[C, P]):
     folder: str  # what its run folders are called; may name parts of {config}
     shared: bool = False  # no model is trained: all variants share the result
     trains: bool = False  # a model, which leaves a row of figures for each epoch
-    pool: Pool = "cpu"
+    processor: Processor = "cpu"
     memory_gb: float = 4.0  # of the first attempt, if nothing was learnt and resources.memory_gb does not say
     code: tuple[str, ...] = ()  # modules beside the body's own that the result depends on
 
@@ -89,7 +89,7 @@ class Stage(Generic[C, P]):
             given[BEHIND] = inserted
         return cast("Artifact", engine.submit(self, config, variant, given))
 
-    def inputs_of(self, *inputs: P.args, **named: P.kwargs) -> dict[str, Any]:
+    def inputs_of(self, *inputs: P.args, **named: P.kwargs) -> Inputs:
         """Inputs by name, with the defaults of those that are left out."""
         bound = inspect.signature(self.body).bind(None, None, *inputs, **named)
         bound.apply_defaults()
@@ -123,7 +123,8 @@ class Stage(Generic[C, P]):
 
     def family(self, paths: Paths, config: PipelineConfig) -> Path:
         """Folder of all versions of what the stage makes with this config."""
+        place = paths.of(config.protocol or config.dataset)
         if self.shared:
-            return paths.dataset(config.dataset) / self.folder
+            return place / self.folder
         auxiliary = f"_{config.auxiliary.name}" if config.auxiliary.distils else ""
-        return paths.dataset(config.dataset) / f"{config.model_type}_{config.scale}_{self.label(config)}{auxiliary}"
+        return place / f"{config.model_type}_{config.scale}_{self.label(config)}{auxiliary}"

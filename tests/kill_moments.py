@@ -10,7 +10,7 @@ from processes import descendants, words_of
 
 from kdgat_models.runs.store import RunStore
 
-STAGES = ["ingest", "graphs", "autoencoder", "balanced", "fusion_dqn", "evaluation"]
+STAGES = ["ingest", "graphs", "autoencoder", "balanced", "dqn", "evaluation"]
 
 
 def begun(stage: str):
@@ -38,11 +38,11 @@ MOMENTS = {
     "ingest": begun("ingest"),
     "graphs": begun("graphs"),
     "an epoch of the autoencoder": lambda run: (
-        written("demo/vgae_large_autoencoder/*/last_epoch.safetensors")(run) or begun("fusion_dqn")(run)
+        written("demo/vgae_large_autoencoder/*/last_epoch.safetensors")(run) or begun("dqn")(run)
     ),
     "the classifier": begun("balanced"),
-    "fusion": begun("fusion_dqn"),
-    "publication": written("demo/dqn_large_evaluation/*/metrics.json"),
+    "fusion": begun("dqn"),
+    "publication": written("demo/fusion_large_evaluation/*/metrics.json"),
 }
 SIGNALS = {signal.SIGTERM: 143, signal.SIGKILL: -9}
 

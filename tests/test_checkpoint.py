@@ -211,10 +211,10 @@ def test_differences_of_tensors_are_told_one_by_one():
         assert differences({str(number): one for number in range(count)}, {}) == told + more
 
 
-def test_each_model_has_its_stage_and_a_restored_network_is_ready_for_use(checkpoint):
-    assert {name: (entry.stage, entry.extractor is None) for name, entry in REGISTRY.items()} == {
-        "vgae": ("vgae", False),
-        "gat": ("gat", False),
-        "dqn": ("fusion", True),
+def test_fusion_sees_the_base_models_and_not_itself_and_a_restored_network_is_ready_for_use(checkpoint):
+    assert {name: entry.extractor is None for name, entry in REGISTRY.items()} == {
+        "vgae": False,
+        "gat": False,
+        "fusion": True,
     }
     assert not any(module.training for module in restore(checkpoint).modules())

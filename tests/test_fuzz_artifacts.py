@@ -228,7 +228,7 @@ def open_run_store(folder):
     assert len(store.warnings()) <= 1
 
 
-CHECKPOINTS = {model: lambda folder, model=model: make_checkpoint(folder, model) for model in ("vgae", "gat", "dqn")}
+CHECKPOINTS = {model: lambda folder, model=model: make_checkpoint(folder, model) for model in ("vgae", "gat", "fusion")}
 # Kind: how it is made, how it is opened, and how many cases.
 KINDS = {
     **{model: (make, open_checkpoint, 500) for model, make in CHECKPOINTS.items()},

@@ -10,7 +10,7 @@ from config.ablation import FACTORS
 from config.overrides import parse_overrides
 from config.paths import Paths, default_root
 from config.plugins import names
-from flows.cli.options import BadRows, DataDir, Json, OnBadRows, Overrides, Root, Runner, listed, prepare, start_flow
+from flows.cli.options import BadRows, DataDir, Json, OnBadRows, Root, Runner, SetOption, listed, prepare, start_flow
 from flows.cli.show import show, table
 from tasks.execution.runner import check_runner
 
@@ -24,7 +24,7 @@ def ablate(
     seeds: Annotated[int, typer.Option(help="How many seeds, 0, 1, ...", min=1)] = 3,
     factors: Annotated[str | None, typer.Option(help=f"Comma-separated: {', '.join(FACTORS)}. Default: all.")] = None,
     folds: Annotated[str | None, typer.Option(help="Comma-separated names of folds. Default: all.")] = None,
-    overrides: Overrides = None,
+    overrides: SetOption = None,
     on_bad_rows: BadRows = OnBadRows.error,
     runner: Runner = "local",
     root: Root = Path("experiments"),

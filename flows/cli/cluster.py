@@ -41,10 +41,10 @@ def check(
 
     report = check_profile(profile, Paths(default_root()), wait)
     if as_json:
-        print(json.dumps(report._asdict(), indent=2))
+        print(json.dumps({**report._asdict(), "found": report.found and report.found._asdict()}, indent=2))
     else:
         if report.found:
-            rows = [{"": name, "found": str(value)} for name, value in report.found.items()]
+            rows = [{"": name.replace("_", " "), "found": str(value)} for name, value in report.found._asdict().items()]
             show(table(f"Profile {profile}", rows))
         for problem in report.problems:
             show(f"problem: {problem}")
@@ -54,7 +54,7 @@ def check(
 
 def print_preview(plan: Any, data_dir: Path | None, on_bad_rows: BadRows, runner: str, as_json: bool) -> None:
     """What `kdgat run` with these parameters would do."""
-    from flows.train_pipeline import method
+    from flows.train_pipeline import submit_stages
     from tasks.execution.preview import Preview, planned_jobs, raw_or_unknown
     from tasks.stage import submitting_to
 
@@ -66,11 +66,11 @@ def print_preview(plan: Any, data_dir: Path | None, on_bad_rows: BadRows, runner
 
         import_jobqueue()
         profiles = profiles_of(name or "default")
-        caps = {pool: profile.max_memory_gb * 1024 - OVERHEAD_MB for pool, profile in profiles.items()}
+        caps = {processor: profile.max_memory_gb * 1024 - OVERHEAD_MB for processor, profile in profiles.items()}
     paths = Paths(default_root())
     preview = Preview(paths, caps)
     with submitting_to(preview):
-        method(plan, raw_or_unknown(plan.dataset, data_dir, paths), on_bad_rows)
+        submit_stages(plan, raw_or_unknown(plan.dataset, data_dir, paths), on_bad_rows)
     jobs = planned_jobs(preview.stages, profiles) if profiles else []
     if as_json:
         rows = {"stages": [stage._asdict() for stage in preview.stages], "jobs": [job._asdict() for job in jobs]}
@@ -80,7 +80,7 @@ def print_preview(plan: Any, data_dir: Path | None, on_bad_rows: BadRows, runner
     if jobs:
         show(table("Jobs", [_job_row(job) for job in jobs]))
     for job in jobs:
-        show(f"\nJob script for {job.pool} stages, {job.memory_mb} MB:\n{job.script}")
+        show(f"\nJob script for {job.processor} stages, {job.memory_mb} MB:\n{job.script}")
     show("Nothing was submitted.")
 
 
@@ -92,7 +92,7 @@ def _stage_row(stage: Any) -> dict[str, Any]:
         "stage": stage.stage,
         "variant": stage.variant,
         "": doing,
-        "pool": stage.pool,
+        "processor": stage.processor,
         "teacher": stage.teacher or "-",
         "memory MB": asked,
         "seconds of earlier runs": seconds,
@@ -102,7 +102,7 @@ def _stage_row(stage: Any) -> dict[str, Any]:
 def _job_row(job: Any) -> dict[str, Any]:
     expected = "not known yet" if job.gpu_hours is None else f"{job.gpu_hours:.2f}"
     return {
-        "pool": job.pool,
+        "processor": job.processor,
         "stages": job.stages,
         "jobs at a time": f"up to {job.jobs_at_most}",
         "memory MB": job.memory_mb,

@@ -48,7 +48,7 @@ def check(
 
     seen = look_at(name, data_dir, Paths(default_root()), rows)
     if as_json:
-        captures = [capture._asdict() for capture in seen.captures]
+        captures = [{**capture._asdict(), "rows": [row._asdict() for row in capture.rows]} for capture in seen.captures]
         print(json.dumps({**seen._asdict(), "captures": captures, "usable": seen.usable}, indent=2, default=str))
     else:
         _print(seen)
@@ -62,8 +62,8 @@ def _print(seen: "SeenDataset") -> None:
         show(table(f"{seen.name} in {seen.folder}", [capture._asdict() for capture in seen.captures], columns))
     for capture in seen.captures:
         for row in capture.rows:
-            label = "attack" if row["label"] else "normal"
-            show(f"{capture.file}: {row['timestamp']:.6f} s  {row['arbitration_id']}  [{row['dlc']}] {row['payload']}  {label}")
+            label = "attack" if row.label else "normal"
+            show(f"{capture.file}: {row.timestamp:.6f} s  {row.arbitration_id}  [{row.dlc}] {row.payload}  {label}")
     notes = [f"catalogue: {seen.catalogue}"]
     notes += [f"not on disk: {', '.join(seen.absent_splits)}"] if seen.absent_splits else []
     notes += [f"not in the catalogue, and ignored: {', '.join(seen.unknown_folders)}"] if seen.unknown_folders else []

@@ -5,7 +5,7 @@ import importlib
 import logging
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -14,6 +14,9 @@ from config.errors import KdgatError
 from flows.cli.ending import ENDING, GO_ON
 from tasks.execution.compute import close_open
 from tasks.service.temporary_server import TemporaryServer
+
+if TYPE_CHECKING:
+    from tasks.events import Event
 
 
 def run_flow(module: str, name: str, parameters: dict[str, Any], quiet: bool) -> list[Any]:
@@ -99,13 +102,13 @@ class _Bars:
         self.progress = progress
         self.bars: dict[str, Any] = {}
 
-    def __call__(self, stage: str, event: dict[str, Any]) -> None:
-        from tasks.events import describe
+    def __call__(self, stage: str, event: "Event") -> None:
+        from tasks.events import EpochEnded
 
-        if event["event"] != "epoch":
-            self.progress.console.print(f"[dim]{stage}:[/dim] {describe(event)}", highlight=False)
+        if not isinstance(event, EpochEnded):
+            self.progress.console.print(f"[dim]{stage}:[/dim] {event.words}", highlight=False)
             return
         bar = self.bars.setdefault(stage, None)
         if bar is None:
-            bar = self.bars[stage] = self.progress.add_task(stage, total=event["max_epochs"], last="")
-        self.progress.update(bar, completed=event["epoch"], last=f"validation {event['validation']['value']:.4g}")
+            bar = self.bars[stage] = self.progress.add_task(stage, total=event.max_epochs, last="")
+        self.progress.update(bar, completed=event.epoch, last=f"validation {event.validation['value']:.4g}")

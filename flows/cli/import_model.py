@@ -6,9 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
+from config.legacy import current_model_type
 from config.overrides import parse_overrides
 from config.paths import Paths, default_root
-from flows.cli.options import Json, Overrides, Root, named_folders, prepare
+from flows.cli.options import Json, Root, SetOption, named_folders, prepare
 from flows.cli.show import plain, show, table
 
 ExistingFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="State dict of torch.save.")]
@@ -18,7 +19,7 @@ def import_model(
     file: ExistingFile,
     config: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="JSON config of the older code that made it.")],
     dataset: Annotated[str | None, typer.Option(help="Name in the catalogue; by default that of the config.")] = None,
-    model: Annotated[str | None, typer.Option(help="vgae, gat or dqn; by default what the config says.")] = None,
+    model: Annotated[str | None, typer.Option(help="vgae, gat or fusion; by default what the config says.")] = None,
     vocabulary: Annotated[
         Path | None,
         typer.Option(
@@ -36,7 +37,7 @@ def import_model(
         list[str] | None,
         typer.Option(metavar="MODEL=FOLDER", help="Run folder of a fusion's vgae or gat; by default the newest of its scale."),
     ] = None,
-    overrides: Overrides = None,
+    overrides: SetOption = None,
     root: Root = Path("experiments"),
     as_json: Json = False,
 ) -> None:
@@ -51,7 +52,7 @@ def import_model(
     from tasks.records.import_model import ImportRequest
     from tasks.records.import_model import import_model as imported
 
-    request = ImportRequest(file, config, dataset, model, settings, vocabulary, graphs, bases)
+    request = ImportRequest(file, config, dataset, model and current_model_type(model), settings, vocabulary, graphs, bases)
     artifact, inputs = imported(request, Paths(default_root()))
     row: dict[str, Any] = {"made": artifact.kind, **artifact.summary, "path": str(artifact.path)}
     row |= {name: str(used.path) for name, used in inputs.items()}

@@ -9,6 +9,7 @@ import typer
 
 from config.catalog import catalog
 from config.errors import ConfigError
+from config.plugins import find
 from config.resolver import list_auxiliaries, list_models, resolve
 from flows.cli.options import MODALITY, Json, Root, existing, name_broken
 from flows.cli.show import plain, show, table
@@ -61,7 +62,7 @@ def leaderboard(
 
 
 def _check_dataset(store: "RunStore", table: str, dataset: str | None) -> None:
-    """Raise a ConfigError if a dataset is neither in the catalogue nor, as protocols are, in the run store."""
+    """Raise a ConfigError if a dataset is neither in the catalogue nor in the run store."""
     if dataset is None or dataset in catalog():
         return
     known = [row["dataset"] for row in store.query(f"select distinct dataset from {table} order by dataset")]
@@ -88,12 +89,16 @@ def memory(root: Root = Path("experiments"), as_json: Json = False) -> None:
     name_broken(store)
 
 
-RUN_COLUMNS = """started_at, pipeline_run[:8] as pipeline, dataset, variant, stage, attempt, status, reason,
+RUN_COLUMNS = """started_at, pipeline_run[:8] as pipeline, dataset, protocol, variant, stage, attempt, status, reason,
     round(memory_requested_mb) as asked_mb, round(peak_memory_mb) as peak_mb, round(seconds, 1) as seconds, host, job"""
+ATTEMPTS = f"""select {RUN_COLUMNS}, error from attempts
+    where ($dataset is null or dataset = $dataset) and ($protocol is null or protocol = $protocol)
+    order by started_at desc limit $last"""
 
 
 def runs(
     dataset: Annotated[str | None, typer.Option(help="Only this dataset.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="Only what this protocol trained and scored.")] = None,
     last: Annotated[int, typer.Option(help="How many.", min=1)] = 30,
     root: Root = Path("experiments"),
     as_json: Json = False,
@@ -103,8 +108,9 @@ def runs(
 
     store = RunStore(existing(root).store)
     _check_dataset(store, "runs", dataset)
-    sql = f"select {RUN_COLUMNS}, error from attempts where ? is null or dataset = ? order by started_at desc limit ?"
-    rows = store.query(sql, (dataset, dataset, last))[::-1]
+    if protocol:
+        find("protocols", protocol)
+    rows = store.query(ATTEMPTS, {"dataset": dataset, "protocol": protocol, "last": last})[::-1]
     for row in rows:
         row["started_at"] = f"{row['started_at']:%Y-%m-%d %H:%M:%S}" if row["started_at"] else None
     if as_json:

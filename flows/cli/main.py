@@ -10,6 +10,7 @@ import typer
 
 from config.catalog import NAMED
 from config.errors import KdgatError
+from config.legacy import current_model_type
 from config.overrides import parse_overrides
 from config.paths import Paths, default_root, without_password
 from config.plugins import names
@@ -30,16 +31,16 @@ from flows.cli import (
 from flows.cli.ending import ENDING
 from flows.cli.options import (
     MODALITY,
-    AimedOverrides,
+    AimedSetOption,
     BadRows,
     DataDir,
     Dataset,
     Json,
     Modality,
     OnBadRows,
-    Overrides,
     Root,
     Runner,
+    SetOption,
     listed,
     named_folders,
     prepare,
@@ -90,12 +91,12 @@ def run(
             show_default=False,
         ),
     ] = None,
-    models: Annotated[str, typer.Option(help="Comma-separated models to train; dqn is the fusion.")] = "vgae,gat,dqn",
+    models: Annotated[str, typer.Option(help="Comma-separated models to train.")] = "vgae,gat,fusion",
     distillation: Annotated[
         str | None,
         typer.Option(
             help="Comma-separated: with-kd or no-kd for each of --models, in the same order; a shorter list is padded with "
-            "no-kd. with-kd needs a teacher; dqn cannot have one. Default: whatever can be distilled in a _kd variant is.",
+            "no-kd. with-kd needs a teacher; fusion cannot have one. Default: whatever can be distilled in a _kd variant is.",
             show_default=False,
         ),
     ] = None,
@@ -103,7 +104,7 @@ def run(
         list[str] | None,
         typer.Option(metavar="MODEL=FOLDER", help="Run folder of a teacher; by default the newest large one that can teach."),
     ] = None,
-    overrides: AimedOverrides = None,
+    overrides: AimedSetOption = None,
     on_bad_rows: BadRows = OnBadRows.error,
     runner: Runner = "local",
     seed: Annotated[int, typer.Option(help="Seed of everything that is random.", min=0)] = 0,
@@ -122,7 +123,7 @@ def run(
         "dataset": dataset,
         "data_dir": data_dir,
         "variants": asked_variants or default_variants(asked_distillation),
-        "models": listed("--models", models),
+        "models": list(map(current_model_type, listed("--models", models) or ())),
         "distillation": asked_distillation,
         "teachers": named_folders("--teacher", teacher or []) or None,
         "overrides": settings,
@@ -152,7 +153,7 @@ def ingest(
     dataset: Dataset = "demo",
     data_dir: DataDir = None,
     modality: Modality = MODALITY,
-    overrides: Overrides = None,
+    overrides: SetOption = None,
     on_bad_rows: BadRows = OnBadRows.error,
     runner: Runner = "local",
     root: Root = Path("experiments"),
@@ -198,7 +199,7 @@ def evaluate(
     variants: Annotated[
         str | None, typer.Option(help=f"Comma-separated: {MEANINGS}. Default: all that are trained.", show_default=False)
     ] = None,
-    overrides: AimedOverrides = None,
+    overrides: AimedSetOption = None,
     on_bad_rows: BadRows = OnBadRows.error,
     runner: Runner = "local",
     root: Root = Path("experiments"),

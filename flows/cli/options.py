@@ -34,11 +34,11 @@ Root = Annotated[
     Path,
     typer.Option(help="Folder for everything that is written.", envvar="KDGAT_ROOT", show_default="./experiments"),
 ]
-Overrides = Annotated[
+SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Change a setting, e.g. training.lr=0.001; may be repeated."),
 ]
-AimedOverrides = Annotated[
+AimedSetOption = Annotated[
     list[str] | None,
     typer.Option(
         "--set",

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -15,7 +15,7 @@ from flows.cli.show import show, table
 if TYPE_CHECKING:
     from kdgat_models.explanation.agreement import Agreement
     from kdgat_models.explanation.importance import Feature
-    from kdgat_models.explanation.snapshots import Snapshot
+    from kdgat_models.explanation.snapshots import Origin, Snapshot
 
 
 class By(StrEnum):
@@ -38,7 +38,8 @@ MORE = {
 
 
 def stability(
-    dataset: Annotated[str | None, typer.Option(help="Only this dataset or protocol.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Only this dataset.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="Only what this protocol trained.")] = None,
     variant: Annotated[str | None, typer.Option(help="Only the classifier of this variant.")] = None,
     by: Annotated[
         By, typer.Option(help="What tells the trainings that are compared apart; they are alike in all else.")
@@ -55,11 +56,11 @@ def stability(
 
     store = RunStore(existing(root).store)
     everything = read_snapshots(store)
-    chosen = [item for item in everything if dataset in (None, item.origin.dataset)]
-    chosen = [item for item in chosen if variant is None or item.origin.variant == classifier_of(variant)]
+    asked = Asked(dataset, protocol, variant and classifier_of(variant))
+    chosen = [item for item in everything if asked.matches(item.origin)]
     found = agreements(chosen, by.value, top)
     if not found:
-        raise ConfigError(_too_few(everything, chosen, by, dataset, variant))
+        raise ConfigError(_too_few(everything, chosen, by, asked))
     if as_json:
         print(json.dumps([_as_json(item, by) for item in found], indent=2))
     else:
@@ -68,15 +69,29 @@ def stability(
     name_broken(store)
 
 
-def _too_few(
-    everything: Sequence["Snapshot"], chosen: Sequence["Snapshot"], by: By, dataset: str | None, variant: str | None
-) -> str:
+class Asked(NamedTuple):
+    """Which trainings are compared; None: whatever there is."""
+
+    dataset: str | None
+    protocol: str | None
+    variant: str | None
+
+    def matches(self, origin: "Origin") -> bool:
+        """Whether a training is one of them."""
+        return all(wanted in (None, getattr(origin, name)) for name, wanted in self._asdict().items())
+
+    def __str__(self) -> str:
+        if not any(self):
+            return ""
+        return f" of {self.protocol or self.dataset or 'any dataset'}/{self.variant or 'any variant'}"
+
+
+def _too_few(everything: Sequence["Snapshot"], chosen: Sequence["Snapshot"], by: By, asked: Asked) -> str:
     """Why there is nothing to compare, and which command makes more."""
-    asked = f" of {dataset or 'any dataset'}/{variant or 'any variant'}" if dataset or variant else ""
-    known = sorted({f"{item.origin.dataset}/{item.origin.variant}" for item in everything})
+    known = sorted({f"{item.origin.protocol or item.origin.dataset}/{item.origin.variant}" for item in everything})
     there = f"; there are some of {', '.join(known)}" if known and not chosen else ""
     seed = max((item.origin.seed for item in chosen), default=-1) + 1
-    more = MORE[by].format(dataset=dataset or next((item.origin.dataset for item in chosen), "demo"), seed=seed)
+    more = MORE[by].format(dataset=asked.dataset or next((item.origin.dataset for item in chosen), "demo"), seed=seed)
     return (
         f"nothing to compare by {by}: {len(chosen)} snapshot(s) of importance{asked}, of which no two are alike in all else"
         f"{there}. Each training of a classifier makes one: {more}"
@@ -103,6 +118,7 @@ def _as_json(item: "Agreement", by: By) -> dict[str, Any]:
     found, group = item.stability, item.group
     return {
         "dataset": group.dataset,
+        "protocol": group.protocol,
         "variant": group.variant,
         "method": group.method,
         "seed": group.seed,

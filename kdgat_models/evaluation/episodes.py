@@ -49,7 +49,7 @@ class EventMetrics(NamedTuple):
 
 
 class Events(NamedTuple):
-    """Counts of one capture, or of several (`pool`): all of them add up."""
+    """Counts of one capture, or of several (`total`): all of them add up."""
 
     episodes: int  # with an attack frame in at least one window
     detected: int  # ... in at least one flagged window
@@ -127,7 +127,7 @@ def capture_events(
     )
 
 
-def pool(captures: Iterable[Events]) -> Events:
+def total(captures: Iterable[Events]) -> Events:
     """All captures as one: sums and the pooled times, so that a long capture weighs more than a short one."""
     parts = list(captures)
     return Events(

@@ -26,6 +26,7 @@ class Group(NamedTuple):
     """What snapshots that are compared have in common. None: they differ in it, or it does not apply."""
 
     dataset: str
+    protocol: str | None
     variant: str
     method: ImportanceMethod
     features: tuple[Feature, ...]
@@ -36,7 +37,7 @@ class Group(NamedTuple):
     def name(self) -> str:
         """For tables."""
         parts = [f"seed {self.seed}" if self.seed is not None else "", self.fold or ""]
-        return " ".join([f"{self.dataset}/{self.variant}", *filter(None, parts)])
+        return " ".join([f"{self.protocol or self.dataset}/{self.variant}", *filter(None, parts)])
 
 
 class _Comparison(NamedTuple):
@@ -73,7 +74,7 @@ def grouped(snapshots: Iterable[Snapshot], by: By) -> dict[Group, dict[str, Snap
         if by == "fold" and snapshot.fold is None:
             continue
         of = snapshot.origin
-        common = (of.dataset, of.variant, snapshot.method, snapshot.features)
+        common = (of.dataset, of.protocol, of.variant, snapshot.method, snapshot.features)
         group = Group(*common, comparison.seed(snapshot), comparison.fold(snapshot))
         members = groups.setdefault(group, {})
         members.pop(comparison.member(snapshot), None)  # so that members stand in the order of their trainings
@@ -137,13 +138,13 @@ class Disagreement(NamedTuple):
 
 
 def disagreement(snapshots: Iterable[Snapshot], dataset: str, variant: str) -> Disagreement | None:
-    """Whether the newest training of a dataset and variant disagrees with those before it; None: no, or nothing to compare.
+    """Whether the newest training of a variant on a dataset disagrees with those before it; None: no, or nothing to compare.
 
     It does if its mean Jaccard index of the top TOP or its mean tau with them is below what two unrelated rankings reach in
     CHANCE of all cases (hypergeometric, and Kendall 1938): then nothing tells its features from a draw. Both limits follow
     from the number of features alone.
     """
-    known = [item for item in snapshots if (item.origin.dataset, item.origin.variant) == (dataset, variant)]
+    known = [item for item in snapshots if item.origin[1:4] == (dataset, None, variant)]
     if not known:
         return None
     newest = max(known, key=lambda snapshot: (snapshot.trained_at, snapshot.snapshot_id))

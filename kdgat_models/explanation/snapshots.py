@@ -34,7 +34,8 @@ class Origin(NamedTuple):
     """Which training a snapshot is of."""
 
     run_id: str
-    dataset: str  # or protocol
+    dataset: str  # of a protocol all that it pools, with + between them
+    protocol: str | None
     variant: str
     model: str
     scale: str

@@ -25,7 +25,7 @@ VGAE_LAYERS = {
     "neighborhood_decoder.6": "neighborhood_head.4",
 }
 # A layer that only one kind of model has, and the model type.
-TOLD_BY = {"z_mean": "vgae", "convs.0": "gat", "q_network.net.0": "dqn"}
+TOLD_BY = {"z_mean": "vgae", "convs.0": "gat", "q_network.net.0": "fusion"}
 
 
 class Named(NamedTuple):
@@ -37,7 +37,7 @@ class Named(NamedTuple):
 
 
 def model_type_of(state: State) -> str:
-    """vgae, gat or dqn, as the names tell.
+    """vgae, gat or fusion, as the names tell.
 
     Raises:
         CheckpointError: they are the names of none.

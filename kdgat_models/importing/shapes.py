@@ -23,7 +23,7 @@ class UnreadableShape(Exception):
 
 def sizes_of(state: State, model_type: str) -> Sizes:
     """The sizes of a network of `state`, in the names and with one spelling of `lin`; raises UnreadableShape."""
-    return {"vgae": _vgae, "gat": _gat, "dqn": _dqn}[model_type](state)
+    return {"vgae": _vgae, "gat": _gat, "fusion": _dqn}[model_type](state)
 
 
 def _vgae(state: State) -> Sizes:

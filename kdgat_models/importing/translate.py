@@ -21,7 +21,8 @@ SUPPORTED = {
     "after all but the last, and neighborhood_decoder.{0,3,6}",
     "gat": "a classifier has GATConv layers of one width, concatenated heads, and fc_layers.{0,3,...} as wide as all layers "
     "together, the last of two outputs",
-    "dqn": "an agent has 15 inputs, linear layers net.{0,4,...} of one width, all but the last with layer norms net.{1,5,...}",
+    "fusion": "an agent has 15 inputs, linear layers net.{0,4,...} of one width, all but the last with layer norms "
+    "net.{1,5,...}",
 }
 # Not in older dicts: figures that older agents did without, and counters that nothing reads in use.
 FILLED = {"state_mean": 0.0, "state_std": 1.0}
@@ -30,7 +31,7 @@ COUNTER = "num_batches_tracked"
 AS_THEN: dict[str, dict[str, Any]] = {
     "vgae": {"vgae.self_loops": "replace"},
     "gat": {"gat.self_loops": "replace", "gat.conv": "gat"},
-    "dqn": {"dqn.state_clip": None, "fusion.method": "dqn"},
+    "fusion": {"dqn.state_clip": None, "fusion.method": "dqn"},
 }
 
 
@@ -48,7 +49,7 @@ def translate(
 
     Args:
         state: By the older names.
-        model_type: vgae, gat or dqn.
+        model_type: vgae, gat or fusion.
         values: A whole config, of which the sizes are replaced by those of the tensors.
         stated: The part of it that the config file states: where it contradicts the tensors, that is an error.
         known: IDs of the embedding.

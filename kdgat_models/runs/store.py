@@ -16,13 +16,15 @@ from kdgat_models.runs.tables import TABLES
 if TYPE_CHECKING:
     import duckdb
 
+Parameters = Sequence[Any] | Mapping[str, Any]  # of a query, in the order of their question marks or by $name
+
 EMPTY = "_schema.parquet"  # that older versions wrote for tables without rows
 
 UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
 NEVER_NULL = {
     "memory": ("run_id", "stage", "peak_mb", "outcome", "factor", "written_at"),
     "champions": ("dataset", "variant", "written_at"),
-    "importances": tuple(name for name in TABLES["importances"].names if name != "fold"),
+    "importances": tuple(name for name in TABLES["importances"].names if name not in ("fold", "protocol")),
 }
 MOST_ROWS = 10_000_000  # of one file: one run writes no thousandth of it
 UNDATED = datetime.min.replace(tzinfo=UTC)
@@ -109,7 +111,7 @@ class RunStore:
                 connection.execute(f"create view attempts as {LAST.format(key='run_id, attempt', source=source)}")
         return connection
 
-    def query(self, sql: str, parameters: Sequence[Any] = ()) -> list[dict[str, Any]]:
+    def query(self, sql: str, parameters: Parameters = ()) -> list[dict[str, Any]]:
         """Rows of a query over the views. Broken files are left out and noted in `broken`."""
         import duckdb
 
@@ -124,9 +126,9 @@ class RunStore:
                 raise
             return self._query(sql, parameters)
 
-    def _query(self, sql: str, parameters: Sequence[Any]) -> list[dict[str, Any]]:
+    def _query(self, sql: str, parameters: Parameters) -> list[dict[str, Any]]:
         with self.connect() as connection:
-            cursor = connection.execute(sql, list(parameters))
+            cursor = connection.execute(sql, parameters)
             names = [column[0] for column in cursor.description or []]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 

@@ -9,7 +9,8 @@ TABLES: dict[str, pa.Schema] = {
     "runs": pa.schema(
         [
             *_RUN_KEY,
-            ("dataset", pa.string()),
+            ("dataset", pa.string()),  # of a protocol all that it pools, with + between them
+            ("protocol", pa.string()),  # null: the splits of the dataset
             ("variant", pa.string()),
             ("model_type", pa.string()),
             ("scale", pa.string()),
@@ -98,7 +99,7 @@ TABLES: dict[str, pa.Schema] = {
     # What each feature counted for after a classifier was trained: one file per snapshot (kdgat_models.explanation.snapshots).
     "importances": pa.schema(
         [
-            *[(name, pa.string()) for name in ("snapshot_id", "run_id", "dataset", "variant", "model", "scale")],
+            *[(name, pa.string()) for name in ("snapshot_id", "run_id", "dataset", "protocol", "variant", "model", "scale")],
             ("seed", pa.int64()),
             ("fold", pa.string()),  # of a protocol
             ("method", pa.string()),  # integrated_gradients or permutation

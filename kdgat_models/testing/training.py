@@ -55,7 +55,7 @@ def check_fusion(entry: FusionEntry) -> None:
     require(issubclass(entry.network, FusionMethod), f"{entry.network.__name__} is not derived from FusionMethod")
     require(issubclass(entry.objective, FusionObjective), f"{entry.objective.__name__} is not derived from FusionObjective")
     config = FusionTraining(
-        model_type="dqn",
+        model_type="fusion",
         dqn=DQNArchitecture(hidden=8, layers=1, replay_size=256, batch_size=16),
         fusion=FusionConfig(steps_per_epoch=20),
         training=TrainingConfig(batch_size=16),

@@ -16,7 +16,6 @@ import subprocess
 import sys
 import time
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +24,8 @@ from pydantic import validate_call
 from config.secrets import without_secrets
 from kdgat_models.errors import KdgatError, StageError, StageInterrupted, StageKilled, StageOutOfMemory
 from kdgat_models.training.memory import peak_memory_mb, watch_memory
+from tasks.artifact import Artifact
+from tasks.events import EventHandler, Failed, Made, read_event
 from tasks.execution.memory_watch import MemoryWatch
 
 LOG = "stage.log"
@@ -46,12 +47,12 @@ class StageCall(NamedTuple):
 class StageOutcome(NamedTuple):
     """What came of it."""
 
-    artifact: dict[str, Any]  # JSON of the Artifact
+    artifact: Artifact
     peak_memory_mb: float
     seconds: float
 
 
-def run_in_child(call: StageCall, on_event: Callable[[dict[str, Any]], None] = lambda event: None) -> StageOutcome:
+def run_in_child(call: StageCall, on_event: EventHandler = lambda event: None) -> StageOutcome:
     """Run a stage to its end.
 
     Raises:
@@ -74,7 +75,7 @@ def run_in_child(call: StageCall, on_event: Callable[[dict[str, Any]], None] = l
             start_new_session=True,
         )
     watch = MemoryWatch(child.pid, call.memory_mb)
-    ending: dict[str, Any] = {}
+    ending: Failed | Made | None = None
     try:
         assert child.stdin is not None
         assert child.stdout is not None
@@ -82,8 +83,8 @@ def run_in_child(call: StageCall, on_event: Callable[[dict[str, Any]], None] = l
             child.stdin.write(json.dumps(call._asdict()).encode())
             child.stdin.close()
         for line in child.stdout:
-            event = json.loads(line)
-            if event["event"] in ("result", "failed"):
+            event = read_event(json.loads(line))
+            if isinstance(event, Failed | Made):
                 ending = event
             else:
                 on_event(event)
@@ -96,13 +97,13 @@ def run_in_child(call: StageCall, on_event: Callable[[dict[str, Any]], None] = l
         for pipe in (child.stdin, child.stdout):
             if pipe is not None:
                 pipe.close()
-    peak = max(watch.peak_mb, ending.get("peak_memory_mb", 0.0))
+    peak = max(watch.peak_mb, ending.peak_memory_mb if isinstance(ending, Made) else 0.0)
     try:
-        _raise_for(ending, code, watch, peak, call)
+        made = _made(ending, code, watch, peak, call)
     except StageError as error:
         error.peak_memory_mb = peak
         raise
-    return StageOutcome(ending["artifact"], peak, round(time.monotonic() - started, 3))
+    return StageOutcome(made, peak, round(time.monotonic() - started, 3))
 
 
 def _environment(threads: int) -> dict[str, str]:
@@ -119,22 +120,24 @@ def _environment(threads: int) -> dict[str, str]:
     return kept | numbers | {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "8", PARENT: str(os.getpid())}
 
 
-def _raise_for(ending: dict[str, Any], code: int, watch: MemoryWatch, peak: float, call: StageCall) -> None:
+def _made(ending: Failed | Made | None, code: int, watch: MemoryWatch, peak: float, call: StageCall) -> Artifact:
+    """What the stage made; raises what `run_in_child` does if it did not come so far."""
     killed = code in (-signal.SIGKILL, 128 + signal.SIGKILL)
     given = f"it was given {call.memory_mb:.0f} MB and used {peak:.0f} MB"
     near = killed and peak >= NEARLY * call.memory_mb
-    if watch.exceeded or ending.get("out_of_memory") or near or (killed and watch.kernel_killed()):
+    if watch.exceeded or (isinstance(ending, Failed) and ending.out_of_memory) or near or (killed and watch.kernel_killed()):
         raise StageOutOfMemory(f"{call.function} ran out of memory: {given}")
     if killed:
         raise StageKilled(f"{call.function} was killed (signal {signal.SIGKILL:d}); nothing says that memory ran out: {given}")
     if code in (-signal.SIGTERM, 128 + signal.SIGTERM):
         raise StageInterrupted(f"{call.function} was told to end (signal {signal.SIGTERM:d})")
-    if ending.get("event") == "failed":
-        raise StageError(ending["message"])
-    if code != 0 or not ending:
+    if isinstance(ending, Failed):
+        raise StageError(ending.message)
+    if code != 0 or ending is None:
         log = Path(call.folder) / LOG
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
         raise StageError(f"{call.function} ended with exit code {code} and no result; see {log}\n{tail}")
+    return ending.artifact
 
 
 def _main() -> int:
@@ -156,14 +159,14 @@ def _main() -> int:
         function = validate_call(getattr(importlib.import_module(module), name))
         artifact = function(**call.arguments, folder=Path(call.folder))
     except KdgatError as error:
-        emit("failed", message=str(error), kind=type(error).__name__, out_of_memory=False)
+        emit(Failed(message=str(error), out_of_memory=False))
         return 0
     except Exception as error:
         traceback.print_exc()
         message = f"{type(error).__name__}: {error} (traceback in {Path(call.folder) / LOG})"
-        emit("failed", message=message, kind=type(error).__name__, out_of_memory=is_out_of_memory(error))
+        emit(Failed(message=message, out_of_memory=is_out_of_memory(error)))
         return 0
-    emit("result", artifact=artifact.model_dump(mode="json"), peak_memory_mb=peak_memory_mb())
+    emit(Made(artifact=artifact, peak_memory_mb=peak_memory_mb()))
     return 0
 
 

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 from config.paths import Paths
 from kdgat_models.errors import StageInterrupted
+from tasks.events import EventHandler
 from tasks.execution.child import StageCall, StageOutcome
 from tasks.execution.cleanup import SCRATCH, alive, clean_up
 from tasks.execution.dask_settings import new_security, private_folder
 from tasks.execution.rung import Rung
-from tasks.execution.runner import EventHandler, Needs, Runner, RunPlace, check_runner
+from tasks.execution.runner import Needs, Runner, RunPlace, check_runner
 from tasks.execution.submission import NeverStartedError, Submission
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Compute:
             StageOutOfMemory, StageInterrupted, StageError: as `run_in_child`, or found out from the cluster.
             ClusterError: no worker will come.
         """
-        with self.runner.slots[needs.pool]:
+        with self.runner.slots[needs.processor]:
             rung = self.rung(needs)
             while True:
                 submission = Submission(self.runner, rung, call, on_event, f"{self.folder.name}-{uuid.uuid4().hex}")

@@ -15,7 +15,7 @@ from config.schema import PipelineConfig
 from kdgat_models.can.simulate import write_demo
 from kdgat_models.errors import StageError
 from kdgat_models.files import write_json
-from tasks.artifact import Artifact
+from tasks.artifact import Artifact, Inputs
 from tasks.execution.cache import stage_cache_policy
 from tasks.execution.supervise import supervise
 from tasks.raw import SIMULATED, is_simulated, raw_artifact
@@ -54,7 +54,7 @@ def task_of(stage: Stage[Any, ...]) -> Task[..., Artifact]:
         retry_delay_seconds=[min(2.0**n, 60.0) for n in range(MOST_ATTEMPTS - 1)],  # backoff
         retry_condition_fn=another_attempt_is_due,
     )
-    def supervised(config: PipelineConfig, variant: str | None, inputs: dict[str, Any]) -> Artifact:
+    def supervised(config: PipelineConfig, variant: str | None, inputs: Inputs) -> Artifact:
         return supervise(stage, config, variant, inputs)
 
     return supervised

@@ -18,7 +18,7 @@ from tasks.execution.dask_settings import WORKER_OPTIONS, private_folder
 from tasks.execution.dask_worker import PARENT
 from tasks.execution.rung import Rung
 from tasks.execution.runner import Needs, Runner, RunPlace
-from tasks.stage import Pool
+from tasks.stage import Processor
 
 if TYPE_CHECKING:
     from distributed.security import Security
@@ -46,10 +46,10 @@ class LocalRunner(Runner):
     def new_rung(self, needs: Needs, security: "Security") -> "LocalRung":
         return LocalRung(self._place.folder, security)
 
-    def threads(self, pool: Pool) -> int:
+    def threads(self, processor: Processor) -> int:
         return max((os.cpu_count() or 1) // local_workers(), 1)
 
-    def cap_mb(self, pool: Pool) -> float:
+    def cap_mb(self, processor: Processor) -> float:
         return float("inf")
 
 

@@ -7,8 +7,11 @@ import time
 from pathlib import Path
 
 from kdgat_models.errors import StageError, StageInterrupted
+from tasks.events import Started
 from tasks.execution.child import StageCall, StageOutcome, run_in_child
 from tasks.execution.cleanup import MARK
+
+SAID = "said"  # Dask writes its own keys beside it
 
 
 def on_worker(call: StageCall, ticket: str) -> StageOutcome | StageError:
@@ -22,9 +25,10 @@ def on_worker(call: StageCall, ticket: str) -> StageOutcome | StageError:
     worker = importlib.import_module("distributed").get_worker()
     try:
         mark_of(call, ticket).touch(exist_ok=False)
-        started = {"event": "started", "worker": worker.address, "host": socket.gethostname(), "time": time.time()}
-        worker.log_event(ticket, {**started, "job": os.environ.get("SLURM_JOB_ID")})
-        return run_in_child(call, lambda event: worker.log_event(ticket, event))
+        job = os.environ.get("SLURM_JOB_ID")
+        started = Started(worker=worker.address, host=socket.gethostname(), job=job, time=time.time())
+        worker.log_event(ticket, {SAID: started.as_json()})
+        return run_in_child(call, lambda event: worker.log_event(ticket, {SAID: event.as_json()}))
     except StageError as error:
         return error
     except FileExistsError:

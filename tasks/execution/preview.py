@@ -11,13 +11,13 @@ from config.paths import Paths
 from config.schema import PipelineConfig
 from kdgat_models.runs.memory import lesson
 from kdgat_models.runs.store import RunStore
-from tasks.artifact import Artifact
+from tasks.artifact import Artifact, Inputs
 from tasks.caching import cache_key
 from tasks.execution.attempts import Request, request
 from tasks.execution.cache import cached
 from tasks.execution.supervise import key_of
 from tasks.raw import is_simulated, raw_artifact
-from tasks.stage import Pool, Stage
+from tasks.stage import Processor, Stage
 from tasks.stages.table import build_graphs, ingest_captures
 
 UNKNOWN = "made by this run"
@@ -30,7 +30,7 @@ class PlannedStage(NamedTuple):
     stage: str
     variant: str | None
     cached: bool
-    pool: Pool
+    processor: Processor
     memory_mb: float
     why: str  # where that figure comes from
     expected_seconds: float | None  # median of earlier runs; None: there were none
@@ -41,13 +41,13 @@ class PlannedStage(NamedTuple):
 class Preview:
     """Takes the place of what submits stages, and keeps what it was asked for."""
 
-    def __init__(self, paths: Paths, caps_mb: dict[Pool, float]) -> None:
+    def __init__(self, paths: Paths, caps_mb: dict[Processor, float]) -> None:
         self._paths, self._caps = paths, caps_mb
         self._store = RunStore(paths.store)
         self._runs = self._store.rows("runs", "*-end")
         self.stages: list[PlannedStage] = []
 
-    def submit(self, stage: Stage[Any, ...], config: PipelineConfig, variant: str | None, inputs: dict[str, Any]) -> Any:
+    def submit(self, stage: Stage[Any, ...], config: PipelineConfig, variant: str | None, inputs: Inputs) -> Any:
         """Note what a stage would do; returns its cached artifact, or that it is made by this run."""
         found = None
         if not _unknown(inputs):
@@ -55,20 +55,20 @@ class Preview:
         asked = self._request(stage, config)
         seconds, path = self._seconds(stage, config), str(found.path) if found else None
         teacher = inputs.get("teacher")
-        taught_by = str(teacher.path) if isinstance(teacher, Artifact) else teacher
+        taught_by = str(teacher.path) if isinstance(teacher, Artifact) else str(teacher) if teacher else None
         self.stages.append(
             PlannedStage(
-                stage.name, variant, found is not None, stage.pool, asked.memory_mb, asked.why, seconds, path, taught_by
+                stage.name, variant, found is not None, stage.processor, asked.memory_mb, asked.why, seconds, path, taught_by
             )
         )
         return found or UNKNOWN
 
     def _request(self, stage: Stage[Any, ...], config: PipelineConfig) -> Request:
         learnt = lesson(self._store, key_of(stage, config)).request_mb
-        return request(stage.memory_mb(config), learnt, 1, self._caps[stage.pool], config.resources)
+        return request(stage.memory_mb(config), learnt, 1, self._caps[stage.processor], config.resources)
 
     def _seconds(self, stage: Stage[Any, ...], config: PipelineConfig) -> float | None:
-        wanted = {"stage": stage.label(config), "dataset": config.dataset, "status": "completed"}
+        wanted = {"stage": stage.label(config), "dataset": config.dataset, "protocol": config.protocol, "status": "completed"}
         if not stage.shared:
             wanted |= {"model_type": config.model_type, "scale": config.scale, "auxiliary": config.auxiliary.name}
         alike = [row["seconds"] for row in self._runs if all(row[name] == value for name, value in wanted.items())]
@@ -107,7 +107,7 @@ def _at_hand(paths: Paths, stage: Stage[Any, ...], config: PipelineConfig, **inp
 class PlannedJobs(NamedTuple):
     """Jobs of one size."""
 
-    pool: Pool
+    processor: Processor
     stages: int
     jobs_at_most: int
     memory_mb: int
@@ -116,22 +116,22 @@ class PlannedJobs(NamedTuple):
     script: str
 
 
-def planned_jobs(stages: list[PlannedStage], profiles: dict[Pool, SlurmProfile]) -> list[PlannedJobs]:
+def planned_jobs(stages: list[PlannedStage], profiles: dict[Processor, SlurmProfile]) -> list[PlannedJobs]:
     """The jobs that stages which are not cached would need."""
     from tasks.execution.slurm.cluster import job_memory_mb
     from tasks.execution.slurm.script import job_script
 
-    sizes: dict[tuple[Pool, int], list[PlannedStage]] = {}
+    sizes: dict[tuple[Processor, int], list[PlannedStage]] = {}
     for stage in stages:
         if not stage.cached:
-            memory = job_memory_mb(stage.memory_mb, profiles[stage.pool].max_memory_gb * 1024)
-            sizes.setdefault((stage.pool, memory), []).append(stage)
+            memory = job_memory_mb(stage.memory_mb, profiles[stage.processor].max_memory_gb * 1024)
+            sizes.setdefault((stage.processor, memory), []).append(stage)
     jobs = []
-    for (pool, memory), alike in sizes.items():
-        profile = profiles[pool]
+    for (processor, memory), alike in sizes.items():
+        profile = profiles[processor]
         known = [stage.expected_seconds for stage in alike if stage.expected_seconds is not None]
         hours = sum(known) / 3600 * profile.gpus if len(known) == len(alike) else None
         limit = len(alike) * profile.walltime_hours * profile.gpus
         at_most = min(len(alike), profile.max_jobs)
-        jobs.append(PlannedJobs(pool, len(alike), at_most, memory, hours, limit, job_script(profile, memory, "kdgat")))
+        jobs.append(PlannedJobs(processor, len(alike), at_most, memory, hours, limit, job_script(profile, memory, "kdgat")))
     return jobs

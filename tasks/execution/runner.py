@@ -2,36 +2,26 @@
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from config.errors import ConfigError
 from kdgat_models.errors import StageError
-from tasks.stage import Pool
+from tasks.events import Started
+from tasks.stage import Processor
 
 if TYPE_CHECKING:
     from distributed.security import Security
 
     from tasks.execution.rung import Rung
 
-EventHandler = Callable[[dict[str, Any]], None]
-
 
 class Needs(NamedTuple):
     """What a stage asks for."""
 
-    pool: Pool
+    processor: Processor
     memory_mb: float
-
-
-class Placement(NamedTuple):
-    """Where a stage started, as its worker says."""
-
-    worker: str  # address
-    host: str
-    job: str | None  # SLURM_JOB_ID
-    time: float  # Unix time
 
 
 class RunPlace(NamedTuple):
@@ -42,9 +32,9 @@ class RunPlace(NamedTuple):
 
 
 class Runner(ABC):
-    """A kind of cluster. `slots` keep the number of stages at a time within what the cluster may give to a pool."""
+    """A kind of cluster. `slots` keep the number of stages at a time within what the cluster may give to a processor."""
 
-    slots: dict[Pool, threading.BoundedSemaphore]
+    slots: dict[Processor, threading.BoundedSemaphore]
 
     @abstractmethod
     def size(self, needs: Needs) -> Hashable:
@@ -55,14 +45,14 @@ class Runner(ABC):
         """Workers that meet `needs`, not yet started."""
 
     @abstractmethod
-    def threads(self, pool: Pool) -> int:
+    def threads(self, processor: Processor) -> int:
         """Threads that one stage may use."""
 
     @abstractmethod
-    def cap_mb(self, pool: Pool) -> float:
+    def cap_mb(self, processor: Processor) -> float:
         """Most memory that a stage can get."""
 
-    def explain(self, placement: Placement, error: StageError) -> StageError:
+    def explain(self, started: Started, error: StageError) -> StageError:
         """What really happened, when a stage was ended from outside or its worker is gone."""
         return error
 

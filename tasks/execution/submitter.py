@@ -11,7 +11,7 @@ from prefect.futures import PrefectFuture
 
 from config.schema import PipelineConfig
 from kdgat_models.errors import KdgatError, StageError
-from tasks.artifact import Artifact
+from tasks.artifact import Artifact, Inputs
 from tasks.execution.engine import task_of
 from tasks.execution.task_runner import current_compute
 from tasks.stage import Stage, submitting_to
@@ -49,7 +49,7 @@ class Submitter:
     def __exit__(self, *_: object) -> None:
         self._open.close()
 
-    def submit(self, stage: Stage[Any, ...], config: PipelineConfig, variant: str | None, inputs: dict[str, Any]) -> Any:
+    def submit(self, stage: Stage[Any, ...], config: PipelineConfig, variant: str | None, inputs: Inputs) -> Any:
         """Have Prefect supervise a stage; returns the future, which stages that need it take as an input."""
         future = task_of(stage).submit(config, variant, inputs)
         self._submitted.append(Submitted(f"{stage.name} {variant or config.dataset}", future, list(_futures(inputs))))

@@ -1,7 +1,6 @@
 """The life of one attempt at a stage: run folder, memory request, run store, worker, tracking, publication."""
 
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,8 +15,9 @@ from kdgat_models.files import write_json, write_text
 from kdgat_models.runs.memory import Lesson, StageKey, learn, lesson
 from kdgat_models.runs.store import RunStore
 from tasks import hooks
-from tasks.artifact import Artifact
+from tasks.artifact import Artifact, Input, Inputs
 from tasks.caching import cache_key
+from tasks.events import EpochEnded, Event, EventHandler
 from tasks.execution.attempts import Past, Request, due, request
 from tasks.execution.child import StageCall, StageOutcome
 from tasks.execution.compute import Compute
@@ -41,7 +41,7 @@ class Execution(NamedTuple):
     row: dict[str, Any]  # what the run store says of it before it ends
 
 
-def supervise(stage: Stage[Any, ...], config: PipelineConfig, variant: str | None, inputs: dict[str, Any]) -> Artifact:
+def supervise(stage: Stage[Any, ...], config: PipelineConfig, variant: str | None, inputs: Inputs) -> Artifact:
     """Run a stage in a child process of a worker and publish what it made.
 
     `variant` names the runs in logs and tables.
@@ -72,13 +72,13 @@ def supervise(stage: Stage[Any, ...], config: PipelineConfig, variant: str | Non
     return artifact
 
 
-def _epochs_to_hooks(execution: Execution, variant: str | None, logger: Any) -> Callable[[dict[str, Any]], None]:
+def _epochs_to_hooks(execution: Execution, variant: str | None, logger: Any) -> EventHandler:
     """Tells hooks of each epoch that a stage says it has done."""
 
-    def tell(said: dict[str, Any]) -> None:
-        if said["event"] == "epoch":
-            figures = {name: said[name] for name in ("epoch", "max_epochs", "train", "validation", "seconds")}
-            hooks.tell(AfterEpoch(execution.stage.name, variant, **figures), execution.config, logger.warning)
+    def tell(said: Event) -> None:
+        if isinstance(said, EpochEnded):
+            figures = (said.epoch, said.max_epochs, said.train, said.validation, said.seconds)
+            hooks.tell(AfterEpoch(execution.stage.name, variant, *figures), execution.config, logger.warning)
 
     return tell
 
@@ -98,7 +98,7 @@ def _begin(store: RunStore, stage: Stage[Any, ...], config: PipelineConfig, vari
     learnt = lesson(store, key_of(stage, config))
     config = _fitted(config, stage, learnt)
     write_json(folder.path / "config.json", config.model_dump(mode="json"))
-    cap_mb = compute.runner.cap_mb(stage.pool)
+    cap_mb = compute.runner.cap_mb(stage.processor)
     asked = request(stage.memory_mb(config), learnt.request_mb, past.multiple, cap_mb, config.resources)
     row = _row(config, stage, variant, folder.run_id, past, asked)
     name = f"{stage.name} {variant}" if variant else stage.name
@@ -119,6 +119,7 @@ def _row(
         "run_id": run_id,
         "pipeline_run": past.pipeline_run,
         "dataset": config.dataset,
+        "protocol": config.protocol,
         "variant": variant,
         "model_type": None if stage.shared else config.model_type,
         "scale": None if stage.shared else config.scale,
@@ -140,7 +141,7 @@ def _fitted(config: PipelineConfig, stage: Stage[Any, ...], learnt: Lesson) -> P
     return config.model_copy(update={"training": training})
 
 
-def _call(execution: Execution, inputs: dict[str, Any], compute: Compute) -> StageCall:
+def _call(execution: Execution, inputs: Inputs, compute: Compute) -> StageCall:
     stage = execution.stage
     return StageCall(
         function=f"{stage.module}:{stage.body.__qualname__}",
@@ -150,12 +151,12 @@ def _call(execution: Execution, inputs: dict[str, Any], compute: Compute) -> Sta
         },
         folder=str(execution.folder.path),
         memory_mb=execution.asked.memory_mb,
-        threads=compute.runner.threads(stage.pool),
+        threads=compute.runner.threads(stage.processor),
     )
 
 
 def _needs(execution: Execution) -> Needs:
-    return Needs(execution.stage.pool, execution.asked.memory_mb)
+    return Needs(execution.stage.processor, execution.asked.memory_mb)
 
 
 def _note_end(
@@ -185,9 +186,9 @@ def _note_end(
 
 
 def _publish(paths: Paths, execution: Execution, key: str, row: dict[str, Any], outcome: StageOutcome) -> Artifact:
-    artifact = Artifact.model_validate(outcome.artifact)
     figures = {"seconds": outcome.seconds, "peak_memory_mb": round(outcome.peak_memory_mb, 1)}
-    artifact = artifact.model_copy(update={"summary": {**artifact.summary, **figures}})
+    summary = {**outcome.artifact.summary, **figures}
+    artifact = outcome.artifact.model_copy(update={"summary": summary})
     store = RunStore(paths.store)
     reporting.store_details(store, execution.stage, row, artifact)
     tracking.log_run(paths, execution.stage, execution.config, row, artifact)
@@ -200,7 +201,7 @@ def _publish(paths: Paths, execution: Execution, key: str, row: dict[str, Any], 
     return artifact
 
 
-def _jsonable(value: Any) -> Any:
+def _jsonable(value: Input) -> Any:
     if isinstance(value, Artifact):
         return (value.stands_for or value).model_dump(mode="json")
     if isinstance(value, list | tuple):

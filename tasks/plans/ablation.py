@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from config.ablation import BASE, FACTORS, Overrides, base_level, chosen_factors, fuses, run_name
+from config.ablation import BASE, FACTORS, Level, base_level, chosen_factors, fuses, run_name
 from config.errors import ConfigError
 from config.paths import Paths
 from config.resolver import resolve
@@ -21,13 +21,13 @@ class AblationPlan(NamedTuple):
 
     protocol: ProtocolPlan
     factors: tuple[str, ...]
-    levels: dict[str, Overrides]
+    levels: dict[str, Level]
 
     def config(self, model: str, scale: str, seed: int, run: str = BASE, **more: Any) -> PipelineConfig:
         """Config of a model. What a level says stands above what the user says, or it would not be that level."""
         base = {name: value for factor in self.factors for name, value in FACTORS[factor][base_level(factor)].items()}
-        own = {"dataset": self.protocol.protocol, "seed": seed}
-        return resolve(model, scale, **{**self.protocol.overrides, **base, **self.levels[run], **more, **own})
+        own = {**base, **self.levels[run], **more}
+        return resolve(model, scale, **{**self.protocol.overrides, **own, **self.protocol.about, "seed": seed})
 
     def classifier(self, run: str, seed: int) -> PipelineConfig:
         """The classifier that is ablated; it is small, so that an ablation is affordable."""
@@ -41,7 +41,7 @@ class AblationPlan(NamedTuple):
         return self.config("vgae", "small", seed, **{"auxiliary.name": "none"})
 
     def fusion(self, run: str, seed: int) -> PipelineConfig:
-        return self.config("dqn", "small", seed, run)
+        return self.config("fusion", "small", seed, run)
 
     def fused(self, run: str) -> bool:
         return fuses(self.levels[run])

@@ -2,7 +2,7 @@
 
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
 
@@ -24,7 +24,15 @@ from kdgat_models.can.naming import attack_type
 from kdgat_models.can.sieve import Sieve, with_reasons
 from kdgat_models.errors import CaptureError
 
-Row = dict[str, Any]  # a frame: timestamp (s), arbitration_id and payload (hex), dlc, label (1: attack)
+
+class SeenFrame(NamedTuple):
+    """A frame as it is shown."""
+
+    timestamp: float  # seconds
+    arbitration_id: str  # hexadecimal
+    dlc: int
+    payload: str  # hexadecimal
+    label: int  # 1: attack
 
 
 class SeenCapture(NamedTuple):
@@ -37,7 +45,7 @@ class SeenCapture(NamedTuple):
     reader: str | None  # None: see problem
     vehicle: str | None  # as the catalogue states it; None: it is told by the IDs
     attack: str  # as the file's name announces it
-    rows: tuple[Row, ...]  # the first frames
+    rows: tuple[SeenFrame, ...]  # the first frames
     problem: str | None  # why it cannot be ingested, as far as its beginning says
 
 
@@ -91,7 +99,8 @@ def _seen(dataset: str, entry: DatasetEntry, split: str, file: Path, rows: int) 
         found, lines = begin(file, read_lines(file, FIRST_BYTES), entry.readers)
         reader = found.name
         parts = list(Sieve(found).parts(islice(lines, 1)))
-        frames = [_row(row) for row in pl.concat([part.frames for part in parts]).head(rows).iter_rows(named=True)]
+        first = pl.concat([part.frames for part in parts]).head(rows).select(SeenFrame._fields)
+        frames = [_shown(*row) for row in first.iter_rows()]
         wrong = pl.concat([part.bad for part in parts])
         if len(wrong):
             bad = with_reasons(found, wrong.head(1)).row(0, named=True)
@@ -111,6 +120,5 @@ def _seen(dataset: str, entry: DatasetEntry, split: str, file: Path, rows: int) 
     )
 
 
-def _row(frame: dict[str, Any]) -> Row:
-    shown = {"arbitration_id": f"{frame['arbitration_id']:03X}", "payload": frame["payload"].hex()}
-    return {name: shown.get(name, frame[name]) for name in ("timestamp", "arbitration_id", "dlc", "payload", "label")}
+def _shown(timestamp: float, arbitration_id: int, dlc: int, payload: bytes, label: int) -> SeenFrame:
+    return SeenFrame(timestamp, f"{arbitration_id:03X}", dlc, payload.hex(), label)

@@ -96,14 +96,14 @@ def _by_model(models: Sequence[str], distillation: Sequence[str], notes: list[st
 
 
 def _refuse_distilled_fusion(asked: Mapping[str, str]) -> None:
-    if asked.get("dqn") != WITH:
+    if asked.get("fusion") != WITH:
         return
-    job = list(asked).index("dqn") + 1
-    others = ", ".join(f"{model} {choice}" for model, choice in asked.items() if model != "dqn")
+    job = list(asked).index("fusion") + 1
+    others = ", ".join(f"{model} {choice}" for model, choice in asked.items() if model != "fusion")
     fine = f"The other jobs are fine as asked ({others}). " if others else ""
-    mended = ",".join(WITHOUT if model == "dqn" else choice for model, choice in asked.items())
+    mended = ",".join(WITHOUT if model == "fusion" else choice for model, choice in asked.items())
     raise ConfigError(
-        f"job {job}, dqn + fusion + with-kd: fusion cannot be distilled: it learns from the states of its own base models, "
+        f"job {job}, fusion + with-kd: fusion cannot be distilled: it learns from the states of its own base models, "
         f"which a teacher's fusion has never seen. {fine}Write --models {','.join(asked)} --distillation {mended}"
     )
 

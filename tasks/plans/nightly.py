@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import warnings
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from config.paths import COMPLETE, INPUTS, Paths, default_root
 from config.variants import VARIANTS
 from kdgat_models.errors import CheckpointError, RegressionError
 from kdgat_models.evaluation.nightly.champions import Champion, champions, register
-from kdgat_models.evaluation.nightly.comparison import Comparison, compare, figures
+from kdgat_models.evaluation.nightly.comparison import Comparison, Key, compare, figures
 from kdgat_models.explanation.agreement import disagreement
 from kdgat_models.explanation.snapshots import read_snapshots
 from kdgat_models.files import read_json
@@ -85,7 +85,7 @@ def register_champions(evaluations: list[Artifact]) -> None:
 def latest_evaluation(paths: Paths, dataset: str, variant: str) -> Path:
     """The folder of the newest evaluation of a variant after its training."""
     entry = dataset_entry(dataset)
-    folders = [mark.parent for mark in (paths.root / dataset).glob(f"dqn_*_evaluation/*/{COMPLETE}")]
+    folders = [mark.parent for mark in (paths.root / dataset).glob(f"fusion_*_evaluation/*/{COMPLETE}")]
     for folder in sorted(folders, key=lambda folder: folder.name, reverse=True):
         if read_metrics(folder).variant == variant:
             return folder
@@ -149,28 +149,52 @@ def find_tonight(dataset: str, folder: Path | None) -> Artifact | str:
         return str(error)
 
 
-def outcome_of(pair: Watched, result: Callable[[Any], Artifact]) -> dict[str, Any]:
-    """What came of a champion on a dataset: rows of metrics and figures of drift, or an error. `result` is that of a future."""
+class Outcome(NamedTuple):
+    """What came of a champion on a dataset: where its figures are, or why there are none."""
+
+    evaluation: Path | None = None
+    drift: Path | None = None
+    error: str | None = None
+
+
+def outcome_of(pair: Watched, result: Callable[[Any], Artifact]) -> Outcome:
+    """Wait for what is computed for a pair. `result` is that of a future."""
     if pair.offline is not None:
-        return {}
+        return Outcome(error=pair.offline)
     try:
-        evaluation, drift = result(pair.evaluation), result(pair.drift)
+        return Outcome(result(pair.evaluation).path, result(pair.drift).path)
     except KdgatError as error:
-        return {"error": str(error)}
-    return {"rows": read_metrics(evaluation.path).rows, "drift": read_drift(drift.path)}
+        return Outcome(error=str(error))
+
+
+class NightRow(NamedTuple):
+    """A row of the table `nights`."""
+
+    night: str
+    champion: str
+    dataset: str
+    written_at: datetime
+    split: str
+    model: str
+    metric: str
+    value: float | None
+    at_registration: float | None
+    last_night: float | None
+    loss: float
+    regression: bool
 
 
 class NightReport(NamedTuple):
     """What a night came to."""
 
-    rows: list[dict[str, Any]]  # of the table `nights`
+    rows: list["NightRow"]
     regressions: list[str]
     failures: list[str]
     notices: list[str]  # offline datasets, drift
 
 
 @task(name="compare-with-earlier-nights", task_run_name="compare {night}")
-def compare_night(night: str, watched: list[Watched], tolerance: float, outcomes: list[dict[str, Any]]) -> NightReport:
+def compare_night(night: str, watched: list[Watched], tolerance: float, outcomes: list[Outcome]) -> NightReport:
     """Write the metrics of a night beside those of earlier ones. The same night again writes the same files again."""
     store = RunStore(Paths(default_root()).store)
     report = NightReport([], [], [], [])
@@ -178,11 +202,12 @@ def compare_night(night: str, watched: list[Watched], tolerance: float, outcomes
         name = pair.champion.name
         if pair.offline is not None:
             report.notices.append(f"{pair.dataset} is offline tonight, {name} was not evaluated on it: {pair.offline}")
-        elif "error" in outcome:
-            report.failures.append(f"{name} could not be evaluated on {pair.dataset}: {outcome['error']}")
+        elif outcome.evaluation is None or outcome.drift is None:
+            report.failures.append(f"{name} could not be evaluated on {pair.dataset}: {outcome.error}")
         else:
-            rows = _rows_of(store, night, pair, tolerance, outcome, report)
-            store.write("nights", f"{night}-{pair.champion.slug}-{pair.dataset}", rows)
+            found = Figures(figures(read_metrics(outcome.evaluation).rows), read_drift(outcome.drift))
+            rows = _rows_of(store, night, pair, tolerance, found, report)
+            store.write("nights", f"{night}-{pair.champion.slug}-{pair.dataset}", [row._asdict() for row in rows])
             report.rows.extend(rows)
     report.notices.extend(changed_features(store, [pair.champion for pair in watched]))
     return report
@@ -196,22 +221,29 @@ def changed_features(store: RunStore, known: Sequence[Champion]) -> list[str]:
     return [item.sentence for item in found if item]
 
 
+class Figures(NamedTuple):
+    """What was measured tonight of a champion on a dataset."""
+
+    metrics: dict[Key, float]
+    drift: dict[str, dict[str, float]]  # by split and figure
+
+
 def _rows_of(
-    store: RunStore, night: str, pair: Watched, tolerance: float, outcome: Mapping[str, Any], report: NightReport
-) -> list[dict[str, Any]]:
+    store: RunStore, night: str, pair: Watched, tolerance: float, tonight: Figures, report: NightReport
+) -> list[NightRow]:
     champion, own = pair.champion, pair.dataset == pair.champion.dataset
     earlier = _last_night(store, night, champion, pair.dataset)
     first = figures(champion.rows) if own else {}
-    compared = compare(figures(outcome["rows"]), {key: earlier[key] for key in earlier if key[1] != "input"}, first, tolerance)
+    compared = compare(tonight.metrics, {key: earlier[key] for key in earlier if key[1] != "input"}, first, tolerance)
     report.regressions.extend(item.sentence(champion.name, pair.dataset) for item in compared if item.regression)
-    for split, found in outcome["drift"].items():
+    for split, found in tonight.drift.items():
         for metric, value in found.items():
             before = earlier.get((split, "input", metric))
             compared.append(Comparison(split, "input", metric, value, None, before, 0.0, regression=False))
             if metric.startswith("psi:") and before is not None and value - before > DRIFTED:
                 report.notices.append(f"{pair.dataset} {split}: {metric[4:]} drifts ({metric} {before:.3f} -> {value:.3f})")
-    keys = {"night": night, "champion": champion.name, "dataset": pair.dataset, "written_at": datetime.now(UTC)}
-    return [{**keys, **item._asdict()} for item in compared]
+    about = (night, champion.name, pair.dataset, datetime.now(UTC))
+    return [NightRow(*about, *item) for item in compared]
 
 
 def _last_night(store: RunStore, night: str, champion: Champion, dataset: str) -> dict[tuple[str, str, str], float]:
@@ -236,7 +268,7 @@ def publish_night(night: str, report: NightReport, notify: str | None) -> str:
     Raises:
         RegressionError: a champion is worse by more than the tolerance, or could not be evaluated.
     """
-    shown = [{name: _shown(row[name]) for name in SHOWN} for row in report.rows]
+    shown = [{name: _shown(getattr(row, name)) for name in SHOWN} for row in report.rows]
     create_table_artifact(key="nightly-reevaluation", table=shown, description=f"Champions, night of {night}")
     parts = {"Regressions": report.regressions, "Not evaluated": report.failures, "Notices": report.notices}
     lines = [f"## {title}\n" + "\n".join(f"- {line}" for line in found) for title, found in parts.items() if found]

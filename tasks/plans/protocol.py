@@ -37,9 +37,14 @@ class ProtocolPlan(NamedTuple):
     data_dir: Path | None
     overrides: dict[str, Any]
 
+    @property
+    def about(self) -> dict[str, str]:
+        """What is trained on: a dataset here is all that are pooled."""
+        return {"protocol": self.protocol, "dataset": "+".join(self.datasets)}
+
     def config(self, model: str, scale: str, seed: int, auxiliary: str = "none", **more: Any) -> PipelineConfig:
-        """Config of a model of this protocol; its name stands where that of a dataset does."""
-        return resolve(model, scale, auxiliary, **{**more, **self.overrides, "dataset": self.protocol, "seed": seed})
+        """Config of a model of this protocol."""
+        return resolve(model, scale, auxiliary, **{**more, **self.overrides, **self.about, "seed": seed})
 
     def student(self, seed: int) -> PipelineConfig:
         """Config of the distilled classifier."""

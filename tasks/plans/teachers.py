@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from config.errors import KdgatError
 from config.files import load_config
@@ -17,7 +17,9 @@ from config.schema import PipelineConfig
 from kdgat_models.errors import CheckpointError, MissingTeacherError
 from tasks.artifact import Artifact, read_artifact
 
-STAGE_OF = {"vgae": "vgae", "gat": "gat", "dqn": "fusion"}
+if TYPE_CHECKING:
+    from kdgat_models.graphs.schema import SchemaRecord
+
 SCALES = ("tiny", "small", "large")
 SHOWN = 5  # candidates that an error names
 
@@ -35,7 +37,7 @@ class Candidate(NamedTuple):
 
     artifact: Artifact
     config: PipelineConfig
-    schema: dict[str, Any]
+    schema: "SchemaRecord"
     ids: tuple[int, ...]  # its vocabulary
     inputs: dict[str, str]  # digests of what it was trained on, by name
 
@@ -50,10 +52,11 @@ def read_candidate(folder: Path, model: str) -> Candidate:
     Raises:
         CheckpointError: the folder is not finished, or is another model's; a file is missing or is not what it should be.
     """
-    artifact = read_artifact(folder, STAGE_OF[model])
+    artifact = read_artifact(folder, model)
     try:
         meta = json.loads((folder / "checkpoint.json").read_text())
-        config, schema, ids = load_config(folder / "config.json"), dict(meta["schema"]), tuple(meta["vocabulary"])
+        config, ids = load_config(folder / "config.json"), tuple(meta["vocabulary"])
+        schema = cast("SchemaRecord", dict(meta["schema"]))
         inputs = dict(dict(meta["provenance"]).get("inputs", {}))
     except KdgatError as error:
         raise CheckpointError(f"{folder}: {error}") from error
@@ -75,11 +78,11 @@ class Fitting:
         self._known_ids = known_ids
 
     @cached_property
-    def schema(self) -> dict[str, Any]:
+    def schema(self) -> "SchemaRecord":
         """What the graphs of this run will look like."""
         from kdgat_models.graphs.schemas import feature_schema  # takes a second to import
 
-        return dict(feature_schema(self.config.preprocessing.feature_schema).describe())
+        return feature_schema(self.config.preprocessing.feature_schema).describe()
 
     def to_read_its_graphs(self, candidate: Candidate) -> list[str]:
         """What keeps the candidate from reading the graphs of this run."""
@@ -106,7 +109,7 @@ class Fitting:
             reasons.insert(0, f"it is {its}, and a teacher of a {self.config.scale} model has to be larger")
         return reasons
 
-    def _schema(self, schema: dict[str, Any]) -> list[str]:
+    def _schema(self, schema: "SchemaRecord") -> list[str]:
         wanted = self.schema
         its, mine = (f"{each.get('name')} version {each.get('version')}" for each in (schema, wanted))
         if its != mine:
@@ -126,8 +129,7 @@ def candidates(paths: Paths, dataset: str, model: str, scale: str, distilled: bo
     marks = (paths.root / dataset).glob(f"{model}_{scale}_*/*/{COMPLETE}")
     taught = tuple(f"_{name}" for name in list_auxiliaries() if name != "none")
     folders = [mark.parent for mark in marks if mark.parents[1].name.endswith(taught) == distilled]
-    kind = STAGE_OF[model]
-    return [folder for folder in sorted(folders, key=lambda folder: folder.name, reverse=True) if _is(folder, kind)]
+    return [folder for folder in sorted(folders, key=lambda folder: folder.name, reverse=True) if _is(folder, model)]
 
 
 def newest(folders: Sequence[Path], model: str, objections: Callable[[Candidate], list[str]]) -> Candidate | list[str]:

@@ -18,7 +18,6 @@ from tasks.parameters import ALL_MODELS
 from tasks.plans.distillation import Choice, ChosenVariant, check_names, choose
 from tasks.plans.sequence import Steps, steps_of
 from tasks.plans.teachers import (
-    STAGE_OF,
     Candidate,
     Fitting,
     KnownIds,
@@ -44,8 +43,8 @@ class VariantPlan(NamedTuple):
     teachers: dict[str, Artifact | None]  # from disk; None: of this run's `large` variant, or none needed
 
     def known(self) -> dict[str, Artifact]:
-        """Models that were trained before, by the names of their artifacts."""
-        return {STAGE_OF[model]: artifact for model, artifact in self.earlier.items() if artifact is not None}
+        """Models that were trained before, by name."""
+        return {model: artifact for model, artifact in self.earlier.items() if artifact is not None}
 
     def teacher(self, model: str, of_this_run: Artifact | None) -> Artifact | None:
         """Who teaches a model; None: nobody does."""
@@ -79,7 +78,7 @@ def plan_pipeline(  # noqa: PLR0913  all of them by name
         dataset: Name in the catalogue.
         paths: Where earlier runs lie.
         variants: Of `config.variants`; None: large, small_kd and small_nokd, or small_kd alone with a list of distillation.
-        models: Of `vgae`, `gat`, `dqn`: what is trained.
+        models: Of `vgae`, `gat`, `fusion`: what is trained.
         distillation: `with-kd` or `no-kd` for each of `models`, in their order; see `tasks.plans.distillation.choose`.
         teachers: Run folders of teachers by model; others are found among the finished runs of the dataset.
         overrides: Settings by dotted name, for all models, or by VARIANT:NAME for those of one variant.
@@ -95,7 +94,7 @@ def plan_pipeline(  # noqa: PLR0913  all of them by name
     shared = _shared_config(dataset, settings)
     steps = steps_of(shared.pipeline)
     choice = choose(variants, models, distillation)
-    choice = choice._replace(models=tuple(model for model in choice.models if STAGE_OF[model] in steps))
+    choice = choice._replace(models=tuple(model for model in choice.models if model in steps))
     check_overrides(settings, [name for chosen in choice.variants for name in dict.fromkeys(chosen.names)])
     _check_given_teachers(given, choice)
     notes, plans = list(choice.notes), []
@@ -197,14 +196,14 @@ def _earlier(
 ) -> dict[str, Artifact | None]:
     """Models that the trained ones stand on and that are not trained now."""
     ranked = configs["gat"].curriculum.ranked
-    needs = {"gat": ("vgae",) if ranked else (), "dqn": ("vgae", "gat")}
+    needs = {"gat": ("vgae",) if ranked else (), "fusion": ("vgae", "gat")}
     needed = {model for name in trained for model in needs.get(name, ())} - set(trained)
     found: dict[str, Artifact | None] = dict.fromkeys(MODELS)
     for model in sorted(needed):
         latest = _latest(configs[model], paths, Fitting(configs[model], known_ids).to_share_its_inputs)
         if not isinstance(latest, Candidate):
             unfit = "".join(f"\n  {line}" for line in latest)
-            way_out = " or set curriculum.sampling=normal" if model == "vgae" and "dqn" not in trained else ""
+            way_out = " or set curriculum.sampling=normal" if model == "vgae" and "fusion" not in trained else ""
             raise ConfigError(
                 f"{', '.join(trained)} ({configs[model].scale}) stands on {model}, neither trained now nor before; add "
                 f"it to --models{way_out}{f'. What was trained before does not fit:{unfit}' if unfit else ''}"
@@ -214,7 +213,7 @@ def _earlier(
 
 
 def _latest(config: PipelineConfig, paths: Paths, objections: Callable[[Candidate], list[str]]) -> Candidate | list[str]:
-    found = versions(STAGES[STAGE_OF[config.model_type]].family(paths, config))
+    found = versions(STAGES[config.model_type].family(paths, config))
     return newest(found[::-1], config.model_type, objections)
 
 
@@ -259,7 +258,7 @@ def _trained_before(dataset: str, variant: Variant, settings: Mapping[str, Any],
     for model in ("vgae", "gat"):
         latest = _latest(configs[model], paths, Fitting(configs[model]).to_read_its_graphs)
         found[model] = latest.artifact if isinstance(latest, Candidate) else None
-    found["dqn"] = _fusion_of(configs["dqn"], found["vgae"], found["gat"], paths, notes)
+    found["fusion"] = _fusion_of(configs["fusion"], found["vgae"], found["gat"], paths, notes)
     return VariantPlan(variant.name, configs, (), found, {})
 
 
@@ -268,7 +267,7 @@ def _trained(plans: Sequence[VariantPlan]) -> list[VariantPlan]:
 
     Variants share models: that there is a distilled and a plain small one does not mean that they belong together.
     """
-    whole = [plan for plan in plans if plan.earlier["dqn"]]
+    whole = [plan for plan in plans if plan.earlier["fusion"]]
     used = {artifact.path for plan in whole for artifact in plan.earlier.values() if artifact}
     names = {plan.name for plan in whole}
     names |= {
@@ -289,7 +288,7 @@ def _fusion_of(
     wanted = {"vgae": vgae.digest, "gat": gat.digest}
     for folder in reversed(versions(train_fusion.family(paths, config))):
         try:
-            candidate = read_candidate(folder, "dqn")
+            candidate = read_candidate(folder, "fusion")
         except CheckpointError as error:
             notes.append(f"passed over: {error}")
             continue

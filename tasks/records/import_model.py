@@ -68,7 +68,7 @@ def import_model(request: ImportRequest, paths: Paths) -> Imported:
     stated = _stated(request, model_type_of(state))
     graphs = _graphs(request, stated, paths)
     stated = _on_graphs(stated, graphs)
-    if stated["model_type"] == "dqn":
+    if stated["model_type"] == "fusion":
         checkpoint, inputs = _fusion(request, state, stated, graphs, paths)
     else:
         checkpoint, inputs = _base(request, state, stated, graphs), {"graphs": graphs}
@@ -155,7 +155,7 @@ def _fusion(
     dataset = GraphDataset(graphs.path).through(vocabulary)
     for model in models.values():
         dataset.require(model.schema, model.vocabulary)
-    config, tensors = translate(state, "dqn", current_values(stated), stated, EmbeddingRows(vocabulary))
+    config, tensors = translate(state, "fusion", current_values(stated), stated, EmbeddingRows(vocabulary))
     made = Checkpoint(config, dataset.schema, vocabulary, {}, tensors, {})
     method = restore(made)
     assert isinstance(method, FusionMethod)
@@ -173,11 +173,11 @@ def _fusion(
 def _base_of_fusion(name: str, request: ImportRequest, stated: Mapping[str, Any], paths: Paths) -> Artifact:
     """The model that was named, or the newest of the dataset and scale that reads such graphs."""
     if name in request.bases:
-        return read_artifact(request.bases[name], REGISTRY[name].stage)
+        return read_artifact(request.bases[name], name)
     config = PipelineConfig.model_validate(current_values({**stated, "model_type": name}))
     for folder in sorted(_versions(config, paths), key=lambda folder: folder.name, reverse=True):
         if load_checkpoint(folder, name).schema == REFERENCE.describe():
-            return read_artifact(folder, REGISTRY[name].stage)
+            return read_artifact(folder, name)
     raise CheckpointError(
         f"not calibrated: a fusion needs the {name} whose outputs it reads, and {config.dataset} has no {name} {config.scale} "
         f"of schema {REFERENCE.name} in {paths.root}. Import it first, or name its run folder with --base {name}=FOLDER"
@@ -188,12 +188,12 @@ def _versions(config: PipelineConfig, paths: Paths) -> Iterator[Path]:
     """Versions of a model, distilled or not."""
     for auxiliary in ("none", "kd_standard"):
         own = config.model_copy(update={"auxiliary": AuxiliaryConfig(name=auxiliary)})
-        yield from versions(STAGES[REGISTRY[config.model_type].stage].family(paths, own))
+        yield from versions(STAGES[config.model_type].family(paths, own))
 
 
 def _publish(request: ImportRequest, checkpoint: Checkpoint, inputs: Mapping[str, Artifact], paths: Paths) -> Artifact:
     """Write the run folder, its mark last."""
-    config, stage = checkpoint.config, REGISTRY[checkpoint.config.model_type].stage
+    config, stage = checkpoint.config, checkpoint.config.model_type
     digests = {name: artifact.digest for name, artifact in inputs.items()}
     source = {"file": request.file.name, "digest": digest_files([request.file])}
     key = digest_json([source["digest"], config.model_dump(mode="json"), digests, list(checkpoint.vocabulary.ids)])

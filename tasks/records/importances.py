@@ -27,7 +27,8 @@ def store_importance(store: RunStore, config: PipelineConfig, folder: Path) -> S
     if not (folder / IMPORTANCE).is_file():
         return None
     variant = _classifier(config.scale, distilled=config.auxiliary.distils)
-    origin = Origin(folder.name, config.dataset, variant, config.model_type, config.scale, config.seed)
+    about = (config.dataset, config.protocol, variant, config.model_type, config.scale, config.seed)
+    origin = Origin(folder.name, *about)
     snapshot = snapshot_of(origin, read_record(folder / IMPORTANCE, ImportanceReport))
     write_snapshot(store, snapshot)
     return snapshot

@@ -8,22 +8,20 @@ from typing import Any
 from kdgat_models.evaluation.rows import EvaluationRow
 from kdgat_models.runs.store import RunStore
 from tasks.artifact import Artifact
-from tasks.events import describe
+from tasks.events import EpochEnded, Event, EventHandler, Started
 from tasks.stage import Stage
 from tasks.stages.reports import read_epochs, read_metrics
 
 # Whoever wants to show progress (the command line does) adds a function of (stage and variant, event).
-LISTENERS: list[Callable[[str, dict[str, Any]], None]] = []
+LISTENERS: list[Callable[[str, Event], None]] = []
 
 
-def listener(
-    stage: str, variant: str | None, logger: Any, *more: Callable[[dict[str, Any]], None]
-) -> Callable[[dict[str, Any]], None]:
+def listener(stage: str, variant: str | None, logger: Any, *more: EventHandler) -> EventHandler:
     """A handler that logs a stage's events and passes them on, to `more` too."""
     name = f"{stage} {variant}" if variant else stage
 
-    def handle(event: dict[str, Any]) -> None:
-        logger.log(logging.INFO, "%s", f"{name}: {describe(event)}")
+    def handle(event: Event) -> None:
+        logger.log(logging.INFO, "%s", f"{name}: {event.words}")
         for show in LISTENERS:
             show(name, event)
         for tell in more:
@@ -35,29 +33,29 @@ def listener(
 class Progress:
     """Passes a stage's events on and keeps when and where it started and how far it came."""
 
-    def __init__(self, tell: Callable[[dict[str, Any]], None], submitted: float) -> None:
+    def __init__(self, tell: EventHandler, submitted: float) -> None:
         self._tell, self._submitted = tell, submitted
-        self._started: dict[str, Any] | None = None
+        self._started: Started | None = None
         self._first_step: float | None = None
         self.epochs = 0
 
-    def __call__(self, event: dict[str, Any]) -> None:
-        if event["event"] == "started":
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Started):
             self._started = event
-        if event["event"] == "epoch":
+        if isinstance(event, EpochEnded):
             self.epochs += 1
-            self._first_step = self._first_step or time.time() - event["seconds"]
+            self._first_step = self._first_step or time.time() - event.seconds
         self._tell(event)
 
     def figures(self) -> dict[str, Any]:
         """Columns of the run store."""
         if self._started is None:
             return {"epochs": self.epochs}
-        start = self._started["time"]
+        start = self._started.time
         return {
             "epochs": self.epochs,
-            "job": self._started["job"],
-            "host": self._started["host"],
+            "job": self._started.job,
+            "host": self._started.host,
             "queue_seconds": round(start - self._submitted, 3),
             "setup_seconds": round(self._first_step - start, 3) if self._first_step else None,
         }

@@ -35,13 +35,13 @@ def _log(paths: Paths, stage: Stage[Any, ...], config: PipelineConfig, row: dict
     from mlflow.entities import Metric, Param, RunTag
 
     client = open_client(paths)
-    experiment = _experiment(client, paths, config.dataset)
+    experiment = _experiment(client, paths, config.protocol or config.dataset)
     started = int(row["started_at"].timestamp() * 1000)
     name = f"{row['variant']}/{config.model_type}/{row['stage']}/{row['run_id']}"
     run_id = client.create_run(experiment, start_time=started, run_name=name).info.run_id
     metrics = [Metric(key, float(value), started, step) for key, value, step in _metrics(stage, artifact)]
     params = [Param(key, str(value)[:500]) for key, value in _params(stage, config).items()]
-    tags = ("pipeline_run", "run_id", "dataset", "variant", "stage", "auxiliary")
+    tags = ("pipeline_run", "run_id", "dataset", "protocol", "variant", "stage", "auxiliary")
     client.log_batch(run_id, metrics[:1000], params, [RunTag(key, str(row[key])) for key in tags])
     for begin in range(1000, len(metrics), 1000):  # MLflow's limit for one batch
         client.log_batch(run_id, metrics[begin : begin + 1000])

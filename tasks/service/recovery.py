@@ -12,8 +12,8 @@ from prefect.states import Crashed, Scheduled
 ALIVE = ["RUNNING", "PENDING", "CANCELLING"]
 
 
-def restart_interrupted(pool: str) -> list[str]:
-    """Schedule again the flow runs of a pool whose processes are gone from this machine; returns their names.
+def restart_interrupted(work_pool: str) -> list[str]:
+    """Schedule again the flow runs of a work pool whose processes are gone from this machine; returns their names.
 
     Their tasks that were running are marked as crashed. What had finished is cached and not computed again.
     """
@@ -21,7 +21,7 @@ def restart_interrupted(pool: str) -> list[str]:
     with get_client(sync_client=True) as client:
         found = client.read_flow_runs(
             flow_run_filter=FlowRunFilter.model_validate({"state": {"type": {"any_": ALIVE}}}),
-            work_pool_filter=WorkPoolFilter.model_validate({"name": {"any_": [pool]}}),
+            work_pool_filter=WorkPoolFilter.model_validate({"name": {"any_": [work_pool]}}),
         )
         for run in found:
             if _is_alive(run):

@@ -23,11 +23,11 @@ from kdgat_models.errors import KdgatError
 from tasks.service import tracking_ui
 from tasks.service.running import API_URL, CLIENT_KEY, LOCKED, SERVER_KEY, answers, strike_out, write_down
 
-POOL = "kdgat"
+WORK_POOL = "kdgat"
 START_S, STOP_S, POLL_S = 600.0, 45.0, 0.5  # the first only guards against hanging: a busy machine takes minutes
 BACKOFF_S = (1.0, 60.0)  # before a part that died is started again: first, most
 PREFECT_FILE = CHECKOUT / "deployments" / "prefect.yaml"
-POOL_FILE = PREFECT_FILE.with_name("work_pool.json")
+WORK_POOL_FILE = PREFECT_FILE.with_name("work_pool.json")
 
 
 class Part(NamedTuple):
@@ -82,12 +82,14 @@ class Service:
         if self._stopping:
             return
         write_down(self.paths, self.api, self.own_key, self.mlflow)
-        self._prefect("work-pool", "create", POOL, "--type", "process", "--base-job-template", str(POOL_FILE), "--overwrite")
+        self._prefect(
+            "work-pool", "create", WORK_POOL, "--type", "process", "--base-job-template", str(WORK_POOL_FILE), "--overwrite"
+        )
         say("deploying the flows")
         self._prefect("--no-prompt", "deploy", "--all", "--prefect-file", str(PREFECT_FILE))
         from tasks.service.recovery import restart_interrupted
 
-        for name in restart_interrupted(POOL):
+        for name in restart_interrupted(WORK_POOL):
             say(f"{name} was interrupted by a crash and is started again")
         self._launch(self._worker())
         self._announce()
@@ -111,7 +113,7 @@ class Service:
         )
 
     def _worker(self) -> Part:
-        worker = ["--pool", POOL, "--type", "process", "--name", "kdgat", "--install-policy", "never"]
+        worker = ["--pool", WORK_POOL, "--type", "process", "--name", "kdgat", "--install-policy", "never"]
         return Part("worker", [sys.executable, "-m", "prefect", "worker", "start", *worker], dict(os.environ))
 
     def _tracking_ui(self) -> Part:

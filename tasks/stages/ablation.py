@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from config.schema import OfDataset
+from config.schema import OfProtocol
 from kdgat_models.files import digest_json, write_json, write_text
 from tasks.artifact import Artifact
 from tasks.stages.reports import REPORT, read_score
@@ -10,11 +10,11 @@ from tasks.stages.reports import REPORT, read_score
 TABLE, PLOTS = "report.md", ("effects.png", "effects.svg")
 
 
-def report(config: OfDataset, folder: Path, table: dict[str, dict[str, str]], scores: dict[str, list[Artifact]]) -> Artifact:
+def report(config: OfProtocol, folder: Path, table: dict[str, dict[str, str]], scores: dict[str, list[Artifact]]) -> Artifact:
     """Report the effects.
 
     Args:
-        config: Its dataset is the name of the protocol.
+        config: Of the protocol on whose folds it was run.
         folder: Of the artifact.
         table: Levels of each factor, the base first, and the names of their runs.
         scores: By the names of the runs; every run has the same folds and seeds.
@@ -27,7 +27,7 @@ def report(config: OfDataset, folder: Path, table: dict[str, dict[str, str]], sc
     runs = {(factor, level): found[run] for factor, levels in table.items() for level, run in levels.items()}
     first = next(iter(found.values()))
     made = AblationReport(
-        protocol=config.dataset,
+        protocol=config.protocol,
         folds=list(dict.fromkeys(score.fold for score in first)),
         seeds=sorted({score.seed for score in first}),
         interval=has_interval([(score.fold, score.seed) for score in first]),
@@ -36,6 +36,6 @@ def report(config: OfDataset, folder: Path, table: dict[str, dict[str, str]], sc
     )
     write_json(folder / REPORT, made.as_json())
     write_text(folder / TABLE, markdown(made))
-    plot_effects(made.rows, f"Ablation, {config.dataset}", [folder / name for name in PLOTS])
+    plot_effects(made.rows, f"Ablation, {config.protocol}", [folder / name for name in PLOTS])
     summary = {"levels": len(made.rows), "folds": len(made.folds), "seeds": len(made.seeds)}
     return Artifact(kind="ablation", path=folder, digest=digest_json(made.as_json()), summary=summary)

@@ -5,7 +5,7 @@ from pathlib import Path
 from config.schema import Scoring
 from kdgat_models.files import digest_json, write_json
 from tasks.artifact import Artifact
-from tasks.stages.events import emit
+from tasks.stages.events import say
 
 
 def score(
@@ -29,10 +29,10 @@ def score(
     else:
         given = {"vgae": vgae, "gat": gat}
         models = {name: open_model(artifact.path, windows.dataset, name) for name, artifact in given.items()}
-        scores = fusion_scores(windows, open_model(fusion.path, windows.dataset, "dqn"), models)
+        scores = fusion_scores(windows, open_model(fusion.path, windows.dataset, "fusion"), models)
     threshold = choose_thresholds(scores.calibration, windows.calibration_labels, own)[config.decision.rule]
     metrics = window_metrics(windows.test_labels, scores.test, threshold)
-    emit("log", message=f"scored {len(windows.test)} windows of {len(windows.fold.test)} captures")
+    say(f"scored {len(windows.test)} windows of {len(windows.fold.test)} captures")
     made = Score(windows.fold.name, config.seed, metrics.f1, metrics.roc_auc)
     content = {"fold": made.fold, "seed": made.seed, "threshold": threshold, **metrics.by_name()}
     write_json(folder / SCORE, content)

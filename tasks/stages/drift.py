@@ -5,7 +5,7 @@ from pathlib import Path
 from config.schema import OfModel
 from kdgat_models.files import digest_json, write_json
 from tasks.artifact import Artifact
-from tasks.stages.events import emit
+from tasks.stages.events import say
 from tasks.stages.reports import DRIFT
 
 
@@ -21,7 +21,7 @@ def measure(config: OfModel, folder: Path, trained_on: Artifact, graphs: Artifac
     figures = {}
     for split, store in tonight.test_stores().items():
         if not len(store):
-            emit("log", message=f"{split} has no whole window")
+            say(f"{split} has no whole window")
             continue
         figures[split] = drift(known, trained.vocabulary, store)
     write_json(folder / DRIFT, figures)

@@ -7,7 +7,7 @@ from config.schema import Judging
 from kdgat_models.errors import DatasetError
 from kdgat_models.files import digest_json, write_json
 from tasks.artifact import Artifact
-from tasks.stages.events import emit
+from tasks.stages.events import say
 from tasks.stages.reports import EvaluationReport
 
 AFTER_TRAINING = "training"
@@ -43,12 +43,12 @@ def evaluate(
         raise DatasetError(f"{config.dataset} has no window in any test split; add captures to one of its test_ folders")
     given = {"vgae": vgae, "gat": gat}
     models = {name: open_model(artifact.path, dataset, name) for name, artifact in given.items() if artifact}
-    fused = open_model(fusion.path, dataset, "dqn") if fusion and len(models) == len(given) else None
+    fused = open_model(fusion.path, dataset, "fusion") if fusion and len(models) == len(given) else None
     scorer = SplitScorer(models, fused, config.decision.rule)
     rows: list[EvaluationRow] = []
     for split, store in stores.items():
         if not len(store):
-            emit("log", message=f"{split} has no whole window and is not evaluated")
+            say(f"{split} has no whole window and is not evaluated")
             continue
         detectors = scorer.detectors(store)
         rows += split_report(label, split, store, detectors)

@@ -7,21 +7,24 @@ import sys
 import threading
 import time
 from datetime import UTC, datetime
-from typing import Any
 
-from tasks.events import describe
+from tasks.events import Event, Message
 
 BEGAN = time.monotonic()  # a stage has a process of its own
 _ONE_LINE = threading.Lock()  # captures are ingested side by side
 
 
-def emit(event: str, **fields: Any) -> None:
+def emit(event: Event) -> None:
     """Print an event."""
-    said = {"event": event, **fields}
     with _ONE_LINE:
-        sys.stdout.write(json.dumps(said) + "\n")
+        sys.stdout.write(json.dumps(event.as_json()) + "\n")
         sys.stdout.flush()
-    note(describe(said))
+    note(event.words)
+
+
+def say(message: str) -> None:
+    """Print a line that the logs of stage and flow are to have."""
+    emit(Message(message=message))
 
 
 def note(line: str) -> None:

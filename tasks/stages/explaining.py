@@ -11,7 +11,7 @@ from kdgat_models.explanation.snapshots import IMPORTANCE
 from kdgat_models.files import write_json
 from kdgat_models.graphs.dataset import GraphDataset
 from kdgat_models.graphs.fold import FOLD, read_fold
-from tasks.stages.events import emit
+from tasks.stages.events import say
 
 
 def keep_importance(network: nn.Module, dataset: GraphDataset, seed: int, folder: Path) -> None:
@@ -20,6 +20,6 @@ def keep_importance(network: nn.Module, dataset: GraphDataset, seed: int, folder
     try:
         report = explain_training(network, dataset.train_data(), fold, seed)
     except (KdgatError, torch.OutOfMemoryError) as error:
-        emit("log", message=f"what its features count for is not known: {error}")
+        say(f"what its features count for is not known: {error}")
         return
     write_json(folder / IMPORTANCE, report.model_dump(mode="json"))

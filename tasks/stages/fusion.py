@@ -4,7 +4,7 @@ from pathlib import Path
 
 from config.schema import FusionTraining
 from tasks.artifact import Artifact
-from tasks.stages.events import emit
+from tasks.stages.events import say
 
 
 def train(config: FusionTraining, folder: Path, graphs: Artifact, vgae: Artifact, gat: Artifact) -> Artifact:
@@ -25,9 +25,8 @@ def train(config: FusionTraining, folder: Path, graphs: Artifact, vgae: Artifact
     dataset = GraphDataset(graphs.path, config.identity)
     emit_distillation(config.auxiliary)
     emit_splits(dataset)
-    emit(
-        "log",
-        message="fusion learns from the validation windows; it stops, and its thresholds are chosen, by calibration windows",
+    say(
+        "fusion learns from the validation windows; it stops, and its thresholds are chosen, by calibration windows",
     )
     models = {artifact.kind: open_trained_on(artifact.path, dataset, artifact.kind) for artifact in (vgae, gat)}
     base = base_models(dataset, models, config.decision.rule)

@@ -7,6 +7,7 @@ from config.schema import GraphBuilding
 from kdgat_models.errors import DatasetError
 from kdgat_models.files import digest_json, write_json
 from tasks.artifact import Artifact
+from tasks.events import GraphsBuilt
 from tasks.stages.events import emit
 from tasks.stages.reports import read_ingest
 
@@ -35,7 +36,7 @@ def build(config: GraphBuilding, folder: Path, captures: Artifact) -> Artifact:
             config.augmentation,
             training=store == TRAIN_STORE,
         )
-        emit("graphs", store=store, windows=reports[store].windows, frames=reports[store].frames)
+        emit(GraphsBuilt(store=store, windows=reports[store].windows, frames=reports[store].frames))
     vocabulary = normal_training_vocabulary(GraphStore(folder / TRAIN_STORE))
     write_json(folder / GRAPHS_REPORT, {store: report._asdict() for store, report in reports.items()})
     save_vocabulary(folder, vocabulary)

@@ -12,6 +12,7 @@ from config.sections import BadRows
 from kdgat_models.errors import CaptureError
 from kdgat_models.files import digest_json, write_json
 from tasks.artifact import Artifact
+from tasks.events import CaptureRead
 from tasks.raw import raw_digest
 from tasks.stages.events import emit
 from tasks.stages.reports import INGEST
@@ -32,11 +33,11 @@ def ingest(config: OfDataset, folder: Path, raw: Artifact, on_bad_rows: BadRows)
     def one(job: tuple[str, Path, Path]) -> dict[str, Any]:
         split, source, target = job
         report = ingest_capture(source, target, readers, on_bad_rows)
-        emit("capture", split=split, capture=target.stem, frames=report.frames, rejected=report.rejected_rows)
+        emit(CaptureRead(split=split, capture=target.stem, frames=report.frames, rejected=report.rejected_rows))
         return {"split": split, "capture": target.stem, **report._asdict()}
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        rows = list(pool.map(one, jobs))
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        rows = list(threads.map(one, jobs))
     if raw_digest(found) != raw.digest:
         raise CaptureError(f"the captures in {raw.path} were changed while they were read. Run the same command again")
     roles = {name: split.role for name, split in dataset_entry(config.dataset).splits.items()}

@@ -10,7 +10,7 @@ from kdgat_models.errors import StageError
 from kdgat_models.files import digest_files, digest_json
 from tasks.artifact import Artifact
 from tasks.pipeline_stage import PipelineStage, StageContext
-from tasks.stages.events import emit
+from tasks.stages.events import say
 
 OURS = ("config.json", "inputs.json", "stage.log")  # in the folder of every run
 
@@ -35,7 +35,7 @@ def run_stage(stage: PipelineStage, reference: str, context: StageContext) -> Ar
     """Run a stage that is made already; raises what `run` does."""
     folder, makes = context.folder, getattr(stage, "makes", None)
     if stage.can_skip(context):
-        emit("log", message=f"{reference} says that there is nothing to do")
+        say(f"{reference} says that there is nothing to do")
         return _passed_on(context, reference, makes)
     result = stage.execute(context)
     if not isinstance(result, StageContext):

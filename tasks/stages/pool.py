@@ -8,6 +8,7 @@ from config.schema import GraphBuilding
 from kdgat_models.errors import DatasetError
 from kdgat_models.files import digest_json, write_json
 from tasks.artifact import Artifact
+from tasks.events import GraphsBuilt
 from tasks.stages.events import emit
 from tasks.stages.reports import AUDIT, CAPTURES, UNTRAINED_SCORES, read_ingest
 
@@ -28,7 +29,7 @@ def build(config: GraphBuilding, folder: Path, captures: list[Artifact], dataset
     surveyed = [{"vehicle": vehicles[row["name"]], "group": audit.groups[row["name"]]} for row in rows]
     named = [NamedCapture(row["name"], Path(row["path"]), row["attack"]) for row in rows]
     report = build_store(named, folder / TRAIN_STORE, config.preprocessing, config.augmentation, training=True)
-    emit("graphs", store="pool", windows=report.windows, frames=report.frames)
+    emit(GraphsBuilt(store="pool", windows=report.windows, frames=report.frames))
     write_json(folder / CAPTURES, [{**row, **facts} for row, facts in zip(rows, surveyed, strict=True)])
     summary = {
         "frames": report.frames,

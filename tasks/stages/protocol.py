@@ -31,9 +31,11 @@ def report(config: ProtocolReporting, folder: Path, pool: Artifact, trials: list
     folds = {meta.fold.name: Fold(*(getattr(meta.fold, field) for field in Fold._fields)) for meta in metas}
     parameters = {name: count for meta in metas for name, count in meta.parameters.items()}
     about = About(config.decision.rule, facts, folds, parameters, read_audit(pool.path).overlaps, without_clock)
-    made = protocol_report(protocol_named(config.dataset), scored, captures, about)
+    made = protocol_report(protocol_named(config.protocol), scored, captures, about)
     content = made.as_json()
     write_json(folder / REPORT, content)
     write_text(folder / TABLES, markdown(made))
     best = {row.regime: round(row.f1, 4) for row in made.macro if row.detector == "teacher" and row.f1 is not None}
-    return Artifact(kind="protocol", path=folder, digest=digest_json(content), summary={"protocol": config.dataset, "f1": best})
+    return Artifact(
+        kind="protocol", path=folder, digest=digest_json(content), summary={"protocol": config.protocol, "f1": best}
+    )

@@ -25,12 +25,12 @@ ingest_captures = Stage(
 build_graphs = Stage(
     "graphs", graphs.build, makes="graphs", title="graphs {config.dataset}", folder="graphs", shared=True, memory_gb=3.0
 )
-train_vgae = Stage("vgae", vgae.train, makes="vgae", title="vgae {variant}", folder="autoencoder", trains=True, pool="gpu")
+train_vgae = Stage("vgae", vgae.train, makes="vgae", title="vgae {variant}", folder="autoencoder", trains=True, processor="gpu")
 train_gat = Stage(
-    "gat", gat.train, makes="gat", title="gat {variant}", folder="{config.curriculum.sampling}", trains=True, pool="gpu"
+    "gat", gat.train, makes="gat", title="gat {variant}", folder="{config.curriculum.sampling}", trains=True, processor="gpu"
 )
 train_fusion = Stage(
-    "fusion", fusion.train, makes="fusion", title="fusion {variant}", folder="fusion_{config.fusion.method}", trains=True
+    "fusion", fusion.train, makes="fusion", title="fusion {variant}", folder="{config.fusion.method}", trains=True
 )
 evaluate_models = Stage(
     "evaluation",
@@ -56,7 +56,7 @@ pool_datasets = Stage(
 )
 score_fold = Stage("trial", trial.score, makes="trial", title="score {variant}", folder="trial", memory_gb=5.0)
 report_protocol = Stage(
-    "protocol", protocol.report, makes="protocol", title="report {config.dataset}", folder="protocol", shared=True
+    "protocol", protocol.report, makes="protocol", title="report {config.protocol}", folder="protocol", shared=True
 )
 
 # Of ablations.
@@ -67,7 +67,7 @@ report_ablation = Stage(
     "ablation",
     ablation.report,
     makes="ablation",
-    title="report ablation {config.dataset}",
+    title="report ablation {config.protocol}",
     folder="ablation",
     shared=True,
     memory_gb=2.0,

@@ -20,7 +20,7 @@ from kdgat_models.graphs.schema import SchemaRecord
 from kdgat_models.training.loop import FitResult, choose_device, fit
 from kdgat_models.training.objective import Objective
 from tasks.artifact import Artifact
-from tasks.stages.events import emit
+from tasks.stages.events import say
 from tasks.stages.narration import emit_distillation, emit_epoch, emit_summary
 from tasks.stages.reports import HISTORY
 
@@ -64,7 +64,7 @@ def fit_and_keep(objective: Objective[Any], training: TrainingConfig, seed: int,
     try:
         result = fit(objective, training, seed, folder / STATE_FILE, emit_epoch)
     except ResumeError as error:
-        emit("log", message=f"{error}: it is deleted, training begins anew")
+        say(f"{error}: it is deleted, training begins anew")
         (folder / STATE_FILE).unlink()
         result = fit(objective, training, seed, folder / STATE_FILE, emit_epoch)
     write_json(folder / HISTORY, [report._asdict() for report in result.history])

@@ -8,7 +8,7 @@ from pathlib import Path
 from config.schema import Seeded
 from kdgat_models.files import digest_files, write_json
 from tasks.artifact import Artifact
-from tasks.stages.events import emit
+from tasks.stages.events import say
 from tasks.stages.reports import TRIAL, UNTRAINED_SCORES, read_pool
 
 
@@ -47,7 +47,7 @@ def score(
             scores[name] = model_scores(other, open_model(artifact.path, other.dataset, artifact.kind), artifact.kind)
         published_labels = other.calibration_labels
     scores["boosting"] = boosting_scores(windows, config.seed)
-    emit("log", message=f"scored {len(windows.test)} windows of {len(windows.fold.test)} captures")
+    say(f"scored {len(windows.test)} windows of {len(windows.fold.test)} captures")
     store, test = windows.store, windows.test
     of_test = (test, store.label[test], store.capture[test], store.first_frame[test])
     kept = save_scores(folder, ScoredFold(windows.calibration_labels, *of_test, scores, published_labels))

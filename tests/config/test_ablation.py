@@ -9,7 +9,7 @@ from tasks.artifact import Artifact
 from tasks.plans.ablation import chosen_folds, plan_ablation
 from tasks.stages.reports import CAPTURES
 
-DEFAULT = resolve("gat", "tiny", dataset="leave-one-vehicle-out")
+DEFAULT = resolve("gat", "tiny", protocol="leave-one-vehicle-out")
 CHANGES = [(factor, level) for factor in FACTORS for level in FACTORS[factor] if level != base_level(factor)]
 
 
@@ -19,7 +19,7 @@ def plan(tmp_path, *factors, **overrides):
 
 @pytest.mark.parametrize("factor", FACTORS)
 def test_the_first_level_of_a_factor_is_the_default_method(factor):
-    assert resolve("gat", "tiny", **{**FACTORS[factor][base_level(factor)], "dataset": DEFAULT.dataset}) == DEFAULT
+    assert resolve("gat", "tiny", **{**FACTORS[factor][base_level(factor)], "protocol": DEFAULT.protocol}) == DEFAULT
 
 
 @pytest.mark.parametrize(("factor", "level"), CHANGES)
@@ -39,7 +39,8 @@ def test_levels_share_pools_and_what_they_stand_on_is_that_of_the_base(tmp_path)
     schemas = [(c.preprocessing.feature_schema, c.augmentation.copies) for c in planned.pools().values()]
     assert sorted(schemas) == [("reference", 2), ("relative", 0), ("relative", 2)]
     for config in (planned.teacher(1), planned.autoencoder(1)):
-        assert (config.seed, config.auxiliary.name, config.dataset) == (1, "none", "leave-one-vehicle-out")
+        assert (config.seed, config.auxiliary.name) == (1, "none")
+        assert (config.protocol, config.dataset) == ("leave-one-vehicle-out", "demo")
 
 
 def test_factors_are_known_and_an_unknown_one_is_told_them():

@@ -100,3 +100,9 @@ def test_the_memory_of_stages_in_settings_of_their_own_is_read_as_one_mapping():
     assert (found["memory_gb"], found["cap_gb"]) == ({"vgae": 7.0, "gat": 5.0}, 9.0)
     now = {"resources": {"memory_gb": {"vgae": 7.0}}, "method": "relative"}
     assert current_values(now)["resources"]["memory_gb"] == {"vgae": 7.0}
+
+
+def test_the_fusion_is_known_by_its_older_name(tmp_path):
+    resolved = resolve("fusion", "small").model_dump(mode="json")
+    (tmp_path / "config.json").write_text(json.dumps(resolved | {"model_type": "dqn"}))
+    assert load_config(tmp_path / "config.json") == resolve("fusion", "small")

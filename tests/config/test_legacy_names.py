@@ -61,7 +61,7 @@ OF_ALL = [
     ("scale", "tiny", "scale"),
     ("model_size", "tiny", "scale"),
 ]
-NAMES = [("vgae", *case) for case in OF_VGAE] + [("gat", *case) for case in OF_GAT] + [("dqn", *case) for case in OF_DQN]
+NAMES = [("vgae", *case) for case in OF_VGAE] + [("gat", *case) for case in OF_GAT] + [("fusion", *case) for case in OF_DQN]
 NAMES += [("gat", *case) for case in OF_ALL]
 
 
@@ -96,7 +96,7 @@ def test_scales_have_their_older_names(old, new):
 @pytest.mark.parametrize("name", ["model", "model_type"])
 def test_a_rate_belongs_to_the_model_that_the_config_is_of(name):
     values = {"vgae_lr": 0.1, "gat_lr": 0.2, "dqn_lr": 0.3}
-    for model, rate in (("vgae", 0.1), ("gat", 0.2), ("dqn", 0.3)):
+    for model, rate in (("vgae", 0.1), ("gat", 0.2), ("fusion", 0.3)):
         with pytest.warns(UserWarning, match=f"belongs to another model than '{model}' and is left out") as said:
             assert migrate({name: model, **values}) == {"model_type": model, "training": {"lr": rate}}
         assert len(said) == 2
@@ -144,7 +144,7 @@ def test_only_models_have_settings_of_training_below_their_name(prefix):
 
 def test_a_figure_that_a_model_has_itself_is_not_that_of_the_training():
     assert migrate({"model": "dqn", "dqn_batch_size": 8, "dqn_patience": 3}) == {
-        "model_type": "dqn",
+        "model_type": "fusion",
         "dqn": {"batch_size": 8},
         "training": {"patience": 3},
     }

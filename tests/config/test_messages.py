@@ -15,7 +15,7 @@ def message(function, *arguments, **options):
 
 
 def test_an_unknown_model_scale_auxiliary_or_method():
-    assert message(resolve, "vgea", "large") == "unknown model 'vgea'; there are: dqn, gat, vgae; did you mean vgae?"
+    assert message(resolve, "vgea", "large") == "unknown model 'vgea'; there are: fusion, gat, vgae; did you mean vgae?"
     scales = "there are: large, small, tiny"
     assert message(resolve, "gat", "smal") == f"unknown scale of gat 'smal'; {scales}; did you mean small?"
     assert message(resolve, "gat", "xyz") == f"unknown scale of gat 'xyz'; {scales}"
@@ -94,8 +94,8 @@ def test_model_and_scale_are_arguments_and_no_settings():
 
 
 def test_lists_are_sorted_and_hold_what_there_are_files_for():
-    assert list_models() == {model: ["large", "small", "tiny"] for model in ("dqn", "gat", "vgae")}
-    assert list(list_models()) == ["dqn", "gat", "vgae"]
+    assert list_models() == {model: ["large", "small", "tiny"] for model in ("fusion", "gat", "vgae")}
+    assert list(list_models()) == ["fusion", "gat", "vgae"]
     assert list_auxiliaries() == ["kd_standard", "none"]
     assert list_methods() == ["published", "relative"]
 

@@ -116,9 +116,9 @@ def test_an_unknown_feature_schema_is_no_config():
         resolve("gat", "large", **{"preprocessing.feature_schema": "realtive"})
 
 
-RATES = {  # by method: of vgae, gat, dqn, each large, small, tiny
-    "relative": {"vgae": (0.002,) * 3, "gat": (0.002,) * 3, "dqn": (0.002,) * 3},
-    "published": {"vgae": (0.002,) * 3, "gat": (0.003, 0.001, 0.001), "dqn": (0.001,) * 3},
+RATES = {  # by method: of vgae, gat, fusion, each large, small, tiny
+    "relative": {"vgae": (0.002,) * 3, "gat": (0.002,) * 3, "fusion": (0.002,) * 3},
+    "published": {"vgae": (0.002,) * 3, "gat": (0.003, 0.001, 0.001), "fusion": (0.001,) * 3},
 }
 
 
@@ -138,7 +138,7 @@ def settings_files(tmp_path, monkeypatch):
 
 
 def test_the_rate_in_a_scales_own_file_is_that_of_the_default_method(settings_files):
-    for model in ("vgae", "gat", "dqn"):
+    for model in ("vgae", "gat", "fusion"):
         for scale in ("large", "small", "tiny"):
             file = settings_files / "models" / model / f"{scale}.yaml"
             settings = yaml.safe_load(file.read_text())

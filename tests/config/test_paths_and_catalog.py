@@ -11,7 +11,7 @@ def paths(tmp_path):
 
 
 def test_a_second_run_is_a_version_beside_the_first(paths):
-    family = paths.dataset("demo") / "graphs"
+    family = paths.of("demo") / "graphs"
     first = paths.run_folder(family, "a" * 32)
     (first.path / COMPLETE).write_text("{}")
     second = paths.run_folder(family, "a" * 32)
@@ -20,14 +20,14 @@ def test_a_second_run_is_a_version_beside_the_first(paths):
 
 
 def test_an_unfinished_run_of_the_same_key_is_gone_on_with(paths):
-    family = paths.dataset("demo") / "graphs"
+    family = paths.of("demo") / "graphs"
     first = paths.run_folder(family, "a" * 32)
     assert paths.run_folder(family, "a" * 32) == first
     assert paths.run_folder(family, "b" * 32) != first
 
 
 def test_versions_are_those_that_are_complete_the_oldest_first(paths):
-    family = paths.dataset("demo") / "graphs"
+    family = paths.of("demo") / "graphs"
     folders = [paths.run_folder(family, key * 32).path for key in "abc"]
     assert versions(family) == []
     for folder in folders[:2]:
@@ -37,7 +37,7 @@ def test_versions_are_those_that_are_complete_the_oldest_first(paths):
 
 def test_a_dataset_name_that_is_no_folder_name_is_refused(paths):
     with pytest.raises(ConfigError, match="folder name"):
-        paths.dataset("../x")
+        paths.of("../x")
 
 
 def test_every_dataset_of_the_catalogue_has_train_and_test_splits():

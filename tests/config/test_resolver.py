@@ -10,20 +10,20 @@ EXPECTED = {
     ("vgae", "small"): {"hidden": (80, 40, 16), "heads": 1, "embedding_dim": 4, "dropout": 0.1},
     ("gat", "large"): {"hidden": 48, "layers": 3, "heads": 8, "embedding_dim": 16, "fc_layers": 1, "dropout": 0.2},
     ("gat", "small"): {"hidden": 24, "layers": 2, "heads": 4, "embedding_dim": 8, "fc_layers": 2, "dropout": 0.1},
-    ("dqn", "large"): {"hidden": 576, "layers": 3, "replay_size": 100_000, "batch_size": 128, "target_sync": 100},
-    ("dqn", "small"): {"hidden": 160, "layers": 2, "replay_size": 50_000, "batch_size": 64, "target_sync": 50},
+    ("fusion", "large"): {"hidden": 576, "layers": 3, "replay_size": 100_000, "batch_size": 128, "target_sync": 100},
+    ("fusion", "small"): {"hidden": 160, "layers": 2, "replay_size": 50_000, "batch_size": 64, "target_sync": 50},
 }
 LEARNING_RATES = {
     "vgae": {"large": 0.002, "small": 0.002},
     "gat": {"large": 0.003, "small": 0.001},
-    "dqn": {"large": 0.001, "small": 0.001},
+    "fusion": {"large": 0.001, "small": 0.001},
 }
 
 
 @pytest.mark.parametrize(("model", "scale"), EXPECTED)
 def test_each_model_and_scale_has_the_published_settings(model, scale):
     config = resolve(model, scale, method="published")
-    section = getattr(config, model).model_dump()
+    section = getattr(config, "dqn" if model == "fusion" else model).model_dump()
     assert {name: section[name] for name in EXPECTED[model, scale]} == EXPECTED[model, scale]
     assert config.training.lr == LEARNING_RATES[model][scale]
 
@@ -121,9 +121,9 @@ def test_every_key_that_exists_can_be_overridden_with_its_own_value():
         ("gat", "gat.heads", 256),  # times 256 wide
         ("vgae", "vgae.hidden", [10**9, 240, 48]),
         ("vgae", "vgae.embedding_dim", 10**9),
-        ("dqn", "dqn.hidden", 10**9),
-        ("dqn", "dqn.actions", 10**9),
-        ("dqn", "dqn.replay_size", 10**12),
+        ("fusion", "dqn.hidden", 10**9),
+        ("fusion", "dqn.actions", 10**9),
+        ("fusion", "dqn.replay_size", 10**12),
         ("vgae", "identity.buckets", 10**9),
         ("vgae", "augmentation.copies", 10**9),
         ("vgae", "training.max_epochs", 10**12),

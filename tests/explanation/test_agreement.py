@@ -20,7 +20,7 @@ def snapshot(run_id, order=ORDER, hours=0, fold=None, features=FEATURES, **origi
     """Of a training in which the features count in this order."""
     importance = np.empty(len(features))
     importance[list(order)] = np.arange(len(features), 0, -1.0)
-    known = {"dataset": "demo", "variant": "large", "model": "gat", "scale": "large", "seed": 0, **origin}
+    known = {"dataset": "demo", "protocol": None, "variant": "large", "model": "gat", "scale": "large", "seed": 0, **origin}
     rows = tuple(ranked(features, importance))
     return Snapshot(Origin(run_id, **known), fold, "integrated_gradients", 40, NOON + timedelta(hours=hours), rows)
 
@@ -47,6 +47,11 @@ def test_seeds_are_compared_within_dataset_variant_and_fold_and_the_newest_of_ea
         "set_01/large": {"0": "other dataset"},
         "demo/large alpha": {"0": "other fold"},
     }
+
+
+def test_a_dataset_alone_and_in_a_protocol_are_two_groups():
+    found = grouped([snapshot("a"), snapshot("b", seed=1, protocol="official")], "seed")
+    assert [group.name for group in found] == ["demo/large", "official/large"]
 
 
 def test_members_stand_in_the_order_of_their_trainings():
@@ -123,10 +128,22 @@ def test_either_measure_alone_is_enough():
 
 
 @pytest.mark.parametrize(
-    "other", [{"dataset": "set_01"}, {"variant": "small_kd"}, {"fold": "alpha"}, {"features": FEATURES[::-1]}]
+    "other",
+    [
+        {"dataset": "set_01"},
+        {"protocol": "official"},
+        {"variant": "small_kd"},
+        {"fold": "alpha"},
+        {"features": FEATURES[::-1]},
+    ],
 )
 def test_what_is_no_earlier_training_of_the_same_does_not_count(other):
     assert disagreement([snapshot("a", **other), snapshot("b", ORDER[::-1], hours=1)], "demo", "large") is None
+
+
+def test_what_a_protocol_trained_is_no_newest_training_of_the_dataset():
+    trained = [snapshot("a"), snapshot("b", hours=1), snapshot("c", ORDER[::-1], hours=2, protocol="official")]
+    assert disagreement(trained, "demo", "large") is None
 
 
 def test_one_training_agrees_with_itself_and_so_does_none():

@@ -26,7 +26,7 @@ from kdgat_models.files import read_record, write_json
 from kdgat_models.networks.gat import GAT
 from kdgat_models.runs.store import RunStore
 
-ORIGIN = Origin("run-a", "demo", "small_nokd", "gat", "small", 3)
+ORIGIN = Origin("run-a", "demo", None, "small_nokd", "gat", "small", 3)
 
 
 class Other(nn.Module):

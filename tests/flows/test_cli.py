@@ -36,7 +36,7 @@ def test_datasets_and_models_are_listed_as_json():
         (["run", "--set", "trainig.lr=1"], "did you mean training.lr?"),
         (["run", "--set", "training.lr=fast"], "training.lr = 'fast'"),
         (["run", "--dataset", "hcrl_sa"], "--data-dir"),
-        (["run", "--models", "gta"], "there are: vgae, gat, dqn"),
+        (["run", "--models", "gta"], "there are: vgae, gat, fusion"),
         (["run", "--runner", "cloud"], "there are: local"),
         (["run", "--modality", "aerospace"], "modality"),
         (["run", "--distillation", "with-kd,with-kd,no-kd"], "no teacher for vgae"),

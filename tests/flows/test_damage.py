@@ -14,7 +14,7 @@ from config.paths import COMPLETE, DAMAGED
 from kdgat_models.can.simulate import write_demo
 from tasks.seals import BLOCK, sampled_places
 
-STAGES = ["ingest", "graphs", "autoencoder", "balanced", "fusion_dqn", "evaluation"]
+STAGES = ["ingest", "graphs", "autoencoder", "balanced", "dqn", "evaluation"]
 
 
 def kdgat(root, *arguments):
@@ -88,7 +88,7 @@ def test_a_torn_checkpoint_is_named_and_made_anew_with_what_was_made_from_it_and
     done = kdgat(root, *command)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "model.safetensors has" in done.stderr
-    assert sorted(executions(root)[len(before) :]) == ["autoencoder", "evaluation", "fusion_dqn"]
+    assert sorted(executions(root)[len(before) :]) == ["autoencoder", "dqn", "evaluation"]
     assert json.loads(done.stdout)[0]["rows"] == rows
 
 
@@ -103,7 +103,7 @@ def test_verify_finds_every_damage_and_the_next_run_makes_it_anew(finished):
     flip(column, unsampled(column.stat().st_size), keep_time=True)  # where no quick look finds it
     tensors = newest(root, "gat_large_balanced") / "model.safetensors"
     tensors.write_bytes(tensors.read_bytes()[:-100])
-    metrics = newest(root, "dqn_large_evaluation") / "metrics.json"
+    metrics = newest(root, "fusion_large_evaluation") / "metrics.json"
     metrics.write_text(metrics.read_text() + " ")
     kept = kdgat(root, "cache", "verify", "--keep", "--json")
     assert kept.returncode == 1

@@ -17,7 +17,7 @@ from kdgat_models.graphs.dataset import GraphDataset
 CONFIGS = {
     "vgae": {"model": "vgae", "vgae_hidden_dims": [16, 8], "vgae_latent_dim": 4, "vgae_heads": 2, "vgae_embedding_dim": 3},
     "gat": {"model": "gat", "gat_hidden": 4, "gat_layers": 2, "gat_heads": 3, "gat_fc_layers": 3, "gat_embedding_dim": 3},
-    "dqn": {"model": "dqn", "dqn_hidden": 8, "dqn_layers": 2},
+    "fusion": {"model": "fusion", "dqn_hidden": 8, "dqn_layers": 2},
 }
 
 
@@ -32,7 +32,7 @@ def save(folder: Path, num_ids: int) -> dict[str, list[str]]:
     contents = {
         "vgae": randomised(LegacyVgae(num_ids), 0).state_dict(),
         "gat": older_spelling(randomised(LegacyGat(num_ids), 1).state_dict()),
-        "dqn": {"q_network": q.state_dict(), "target_network": target.state_dict()},
+        "fusion": {"q_network": q.state_dict(), "target_network": target.state_dict()},
     }
     for model, content in contents.items():
         torch.save(content, folder / f"{model}.pth")
@@ -55,10 +55,10 @@ def prepared(tmp_path_factory):
 
 def test_an_imported_trio_is_evaluated_and_listed(prepared):
     root, raw, graphs, files = prepared
-    early = kdgat(root, "import-model", *files["dqn"])
+    early = kdgat(root, "import-model", *files["fusion"])
     assert early.returncode == 1
     assert "not calibrated: a fusion needs the vgae" in early.stderr
-    for model in ("vgae", "gat", "dqn"):
+    for model in ("vgae", "gat", "fusion"):
         result = kdgat(root, "import-model", *files[model], "--json")
         assert result.returncode == 0, result.stderr[-3000:]
         made = json.loads(result.stdout)

@@ -50,7 +50,7 @@ def test_all_variants_are_trained_evaluated_and_recorded(finished):
         "graphs": 1,
         "autoencoder": 3,
         "balanced": 3,
-        "fusion_dqn": 3,
+        "dqn": 3,
         "evaluation": 3,
     }
     assert all(row["peak"] > 50 for row in counted)
@@ -105,7 +105,7 @@ def test_a_change_of_gat_leaves_the_autoencoder_and_the_graphs_untouched(finishe
     before = executions(root)
     result = kdgat(root, data, "--variants", "large", "--set", "gat.dropout=0.3")
     assert result.returncode == 0, result.stderr[-3000:]
-    assert [stage for stage, _ in executions(root)[len(before) :]] == ["balanced", "fusion_dqn", "evaluation"]
+    assert [stage for stage, _ in executions(root)[len(before) :]] == ["balanced", "dqn", "evaluation"]
 
 
 def test_the_leaderboard_and_evaluate_read_what_was_trained(finished, data):

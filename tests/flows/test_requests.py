@@ -80,7 +80,7 @@ def test_a_modality_is_one_that_there_is_and_is_said_once(refused, verb):
 
 
 DRY = [
-    (("--distillation", "with-kd,with-kd,with-kd"), "job 3, dqn + fusion + with-kd: fusion cannot be distilled"),
+    (("--distillation", "with-kd,with-kd,with-kd"), "job 3, fusion + with-kd: fusion cannot be distilled"),
     (
         ("--variants", "large", "--distillation", "with-kd"),
         "--variants large and --distillation with-kd,no-kd,no-kd contradict",
@@ -197,17 +197,33 @@ def test_space_is_asked_for_by_what_the_captures_will_become(data, tmp_path, mon
 
 
 @pytest.mark.parametrize("verb", ["leaderboard", "runs"])
-def test_a_dataset_that_nobody_knows_is_an_error_and_a_protocol_is_none(kdgat, tmp_path, verb):
+def test_a_dataset_that_nobody_knows_is_an_error_and_one_that_has_runs_is_none(kdgat, tmp_path, verb):
     store = RunStore(Paths(tmp_path / "root").store)
-    row = {"run_id": "r", "pipeline_run": "p", "dataset": "leave-one-vehicle-out", "attempt": 1}
+    row = {"run_id": "r", "pipeline_run": "p", "dataset": "own", "attempt": 1}
     store.write("metrics", "r", [{**{k: row[k] for k in ("run_id", "pipeline_run", "dataset")}, "name": "f1", "value": 0.5}])
     store.write_run("start", row | {"started_at": datetime(2026, 1, 1, tzinfo=UTC)})
     said = kdgat(verb, "--dataset", "hcrl")
     assert (said.code, said.out) == (1, "")
     assert "unknown dataset 'hcrl'; there are: demo, " in said.err
-    assert "leave-one-vehicle-out. Did you mean hcrl_sa?" in said.err
+    assert "own. Did you mean hcrl_sa?" in said.err
     assert kdgat(verb, "--dataset", "hcrl_sa").code == 0
-    assert kdgat(verb, "--dataset", "leave-one-vehicle-out").code == 0
+    assert kdgat(verb, "--dataset", "own").code == 0
+
+
+def test_runs_of_a_protocol_can_be_chosen(kdgat, tmp_path):
+    store = RunStore(Paths(tmp_path / "root").store)
+    for number, protocol in enumerate((None, "official", "cross-dataset")):
+        row = {"run_id": f"r{number}", "pipeline_run": "p", "dataset": "demo", "attempt": 1, "protocol": protocol}
+        store.write_run("start", row | {"started_at": datetime(2026, 1, 1, number, tzinfo=UTC)})
+    shown = [row["protocol"] for row in json.loads(kdgat("runs", "--dataset", "demo", "--json").out)]
+    assert shown == [None, "official", "cross-dataset"]
+    assert [row["protocol"] for row in json.loads(kdgat("runs", "--protocol", "official", "--json").out)] == ["official"]
+    assert "Did you mean official?" in kdgat("runs", "--protocol", "oficial").err
+
+
+def test_the_fusion_may_be_called_as_it_was(kdgat):
+    said = kdgat("run", "--dry-run", "--models", "vgae,gat,dqn", "--variants", "large", "--json")
+    assert [stage["stage"] for stage in json.loads(said.out)["stages"]].count("fusion") == 1
 
 
 def test_help_names_all_variants_and_models_of_a_list(kdgat, monkeypatch):
@@ -257,7 +273,7 @@ def test_the_commands_of_the_page_make_what_their_comments_say(kdgat, tmp_path):
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"distillation": ("with-kd", "with-kd", "with-kd")}, r"^job 3, dqn \+ fusion \+ with-kd"),
+        ({"distillation": ("with-kd", "with-kd", "with-kd")}, r"^job 3, fusion \+ with-kd"),
         ({"variants": ("large",), "distillation": ("with-kd",)}, "contradict each other"),
         ({"models": ("gat",), "variants": ("small_kd",), "distillation": ("with-kd",)}, "no teacher for gat"),
         ({"overrides": {"smal_kd:gat.hidden": 8}}, r"did you mean small_kd\?"),
@@ -276,7 +292,7 @@ def test_command_and_form_explain_the_list_of_distillation_alike(kdgat, monkeypa
 
     monkeypatch.setenv("TERMINAL_WIDTH", "4000")
     properties = train_pipeline.parameters.model_dump()["properties"]
-    rule = "in the same order; a shorter list is padded with no-kd. with-kd needs a teacher; dqn cannot have one."
+    rule = "in the same order; a shorter list is padded with no-kd. with-kd needs a teacher; fusion cannot have one."
     assert rule in " ".join(properties["distillation"]["description"].split())
     assert rule in " ".join(kdgat("run", "--help").out.replace("│", " ").split())
 

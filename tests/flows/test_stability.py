@@ -19,8 +19,8 @@ from kdgat_models.runs.store import RunStore
 FEATURES = [Feature("node", name) for name in "abcde"] + [Feature("edge", "a")]
 
 
-def add(root, importance, seed, variant="large", fold=None, days=0, dataset="demo"):
-    origin = Origin(f"run-{variant}-{fold}-{seed}-{days}", dataset, variant, "gat", "large", seed)
+def add(root, importance, seed, variant="large", fold=None, days=0, dataset="demo", protocol=None):
+    origin = Origin(f"run-{variant}-{fold}-{seed}-{days}", dataset, protocol, variant, "gat", "large", seed)
     time = datetime(2026, 1, 2, 12, tzinfo=UTC) + timedelta(days=days)
     rows = tuple(ranked(FEATURES, np.array(importance, float)))
     write_snapshot(RunStore(root / "store"), Snapshot(origin, fold, "integrated_gradients", 40, time, rows))
@@ -103,6 +103,14 @@ def test_a_dataset_and_a_variant_can_be_chosen(root):
     assert len(as_json(root)) == 3
 
 
+def test_what_a_protocol_trained_can_be_chosen_and_is_not_mixed_with_the_rest(root):
+    for seed in (2, 3):
+        add(root, [1, 2, 3, 4, 5, 6], seed, protocol="official")
+    (chosen,) = as_json(root, "--protocol", "official")
+    assert (chosen["dataset"], chosen["protocol"], chosen["members"]) == ("demo", "official", ["2", "3"])
+    assert [(item["protocol"], item["members"]) for item in as_json(root)] == [(None, ["0", "1"]), ("official", ["2", "3"])]
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -111,6 +119,7 @@ def test_a_dataset_and_a_variant_can_be_chosen(root):
             ["--dataset", "set_01"],
             r"0 snapshot.*there are some of demo/large, demo/small_nokd.*--dataset set_01 --seed 0`",
         ),
+        (["--protocol", "official", "--variant", "large"], r"0 snapshot.* of official/large, .*there are some of demo/large"),
         (["--by", "fold"], r"`kdgat evaluate --modality automotive --protocol"),
         (["--by", "retraining"], r"`kdgat run --modality automotive --dataset demo` after a change"),
         (["--variant", "huge"], "unknown variant 'huge'; there are: large"),

@@ -23,7 +23,7 @@ def table(values) -> nn.Linear:
 
 def make(**options) -> DqnObjective:
     """Windows 0 to 3, one after the other; 1 and 3 have attacks. Alphas are 0, 0.5 and 1."""
-    config = tiny("dqn", **{"dqn.actions": 3, "dqn.replay_size": 10, "dqn.batch_size": 4, **options})
+    config = tiny("fusion", **{"dqn.actions": 3, "dqn.replay_size": 10, "dqn.batch_size": 4, **options})
     inputs = FusionInputs(torch.eye(WINDOWS), torch.tensor([0.2, 0.9, 0.4, 0.1]), torch.tensor([0.6, 0.3, 0.8, 0.7]))
     data = FusionData(inputs, torch.tensor([0, 1, 0, 1]), torch.tensor([1, 2, 3, -1]))
     objective = DqnObjective(DqnFusion(config.dqn, WINDOWS), data, data, config)

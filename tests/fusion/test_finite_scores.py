@@ -78,7 +78,7 @@ def test_nobody_is_accused_by_a_logit_that_is_not_finite(dataset):
 
 
 def test_a_fusion_gives_no_score_that_is_not_finite(dataset):
-    method = broken("dqn", dataset, list(dict(build(tiny("dqn"), 1, dataset.schema).named_parameters()))[-1], np.nan)
+    method = broken("fusion", dataset, list(dict(build(tiny("fusion"), 1, dataset.schema).named_parameters()))[-1], np.nan)
     inputs = FusionInputs(torch.zeros(2, 15), torch.full((2,), 0.2), torch.full((2,), 0.9))
     scores = fused_scores(method, inputs._replace(states=torch.zeros(2, 15)))
     assert np.isfinite(scores).all()  # an argmax over actions hides it; a view that is not finite shows

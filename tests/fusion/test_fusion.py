@@ -105,7 +105,7 @@ def separable(count=400, seed=0, useful="anomaly"):
 
 
 def trained(method, train, held_out, **options):
-    config = tiny("dqn", **{"fusion.steps_per_epoch": 100, "dqn.epsilon_decay_steps": 200, "training.lr": 0.01, **options})
+    config = tiny("fusion", **{"fusion.steps_per_epoch": 100, "dqn.epsilon_decay_steps": 200, "training.lr": 0.01, **options})
     torch.manual_seed(0)
     network = fusion_method(method).network(config.dqn, 15)
     objective = fusion_method(method).objective(network, train, held_out, config)
@@ -133,7 +133,7 @@ def test_methods_that_read_the_state_trust_by_the_window(method, least):
 
 @pytest.mark.parametrize("method", names("fusion"))
 def test_all_that_training_reads_goes_to_the_device_of_the_network_and_none_of_it_is_kept(method):
-    config = tiny("dqn")
+    config = tiny("fusion")
     objective = fusion_method(method).objective(
         fusion_method(method).network(config.dqn, 15), separable(), separable(seed=1), config
     )
@@ -147,7 +147,7 @@ def test_all_that_training_reads_goes_to_the_device_of_the_network_and_none_of_i
 
 
 def test_a_sure_score_in_half_precision_costs_no_more_than_in_single():
-    config = tiny("dqn")
+    config = tiny("fusion")
     network = fusion_method("mlp").network(config.dqn, 15)
     torch.nn.init.constant_(network.layers[-1].bias, 8.0)  # a score of 0.9997, which is 1 in half precision
     objective = fusion_method("mlp").objective(network, separable(), separable(seed=1), config).eval()
@@ -170,7 +170,7 @@ def test_every_method_scores_in_0_to_1_and_a_batch_as_its_windows(method):
 
 
 def make_dqn(**options):
-    config = tiny("dqn", **{"dqn.replay_size": 50, "dqn.batch_size": 16, "dqn.target_sync": 3, **options})
+    config = tiny("fusion", **{"dqn.replay_size": 50, "dqn.batch_size": 16, "dqn.target_sync": 3, **options})
     torch.manual_seed(0)
     return DqnObjective(fusion_method("dqn").network(config.dqn, 15), separable(), separable(seed=1), config)
 
@@ -243,7 +243,7 @@ def test_one_class_alone_is_an_error_that_says_which_windows():
             fusion_method("mlp").network(DQNArchitecture(), 15),
             data._replace(label=torch.zeros_like(data.label)),
             data,
-            tiny("dqn"),
+            tiny("fusion"),
         )
 
 

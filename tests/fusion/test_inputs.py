@@ -84,7 +84,7 @@ def test_a_view_is_a_sigmoid_in_units_of_the_scale():
 
 
 def test_the_learnt_weight_is_that_of_the_classifier():
-    average = WeightedAverage(tiny("dqn").dqn, 2)
+    average = WeightedAverage(tiny("fusion").dqn, 2)
     average.weight.data.fill_(np.log(3.0))  # alpha = 3/4
     inputs = FusionInputs(torch.zeros(2, 2), torch.tensor([0.0, 0.8]), torch.tensor([1.0, 0.4]))
     assert average(inputs).tolist() == pytest.approx([0.75, 0.5])
@@ -153,9 +153,9 @@ def test_thresholds_of_a_base_model_are_chosen_on_recorded_calibration_windows(d
 def test_a_fusion_is_cut_by_recorded_calibration_windows_and_keeps_the_scales_of_its_views(
     dataset, demo_graphs, base_models, networks, tmp_path
 ):
-    config = tiny("dqn", **{"fusion.max_epochs": 1, "fusion.steps_per_epoch": 3, "fusion.method": "mlp"})
+    config = tiny("fusion", **{"fusion.max_epochs": 1, "fusion.steps_per_epoch": 3, "fusion.method": "mlp"})
     fusion(config, tmp_path, demo_graphs, base_models["vgae"], base_models["gat"])
-    made = load_checkpoint(tmp_path, "dqn")
+    made = load_checkpoint(tmp_path, "fusion")
     base = BaseModels.of(dataset, networks, {name: load_checkpoint(of.path).threshold for name, of in base_models.items()})
     assert {name: made.thresholds[name] for name in base.saved_scales()} == pytest.approx(base.saved_scales(), rel=1e-5)
     cuts = {}
@@ -173,9 +173,9 @@ def test_a_fusion_is_cut_by_recorded_calibration_windows_and_keeps_the_scales_of
 
 
 def test_the_views_of_a_fusion_are_one_half_at_the_thresholds_of_the_rule(demo_graphs, base_models, tmp_path):
-    config = tiny("dqn", **{"fusion.max_epochs": 1, "fusion.steps_per_epoch": 1, "decision.rule": "fpr_0.05"})
+    config = tiny("fusion", **{"fusion.max_epochs": 1, "fusion.steps_per_epoch": 1, "decision.rule": "fpr_0.05"})
     fusion(config, tmp_path, demo_graphs, base_models["vgae"], base_models["gat"])
-    made = load_checkpoint(tmp_path, "dqn")
+    made = load_checkpoint(tmp_path, "fusion")
     for name, artifact in base_models.items():
         base = load_checkpoint(artifact.path).thresholds
         assert made.thresholds[f"{name}_threshold"] == base["fpr_0.05"] != base["f1"]
@@ -202,7 +202,7 @@ def test_a_fused_level_of_an_ablation_is_cut_by_the_rule_on_the_fused_scores(
     dataset, demo_graphs, base_models, networks, tmp_path
 ):
     (tmp_path / "fusion").mkdir()
-    config = tiny("dqn", **{"fusion.max_epochs": 1, "fusion.steps_per_epoch": 3, "fusion.method": "mlp"})
+    config = tiny("fusion", **{"fusion.max_epochs": 1, "fusion.steps_per_epoch": 3, "fusion.method": "mlp"})
     made = fusion(config, tmp_path / "fusion", demo_graphs, base_models["vgae"], base_models["gat"])
     checkpoint = load_checkpoint(made.path)
     names = [capture.name for capture in dataset.train.captures if capture.recorded]
@@ -222,7 +222,7 @@ def test_a_fused_level_of_an_ablation_is_cut_by_the_rule_on_the_fused_scores(
 
 
 def test_an_evaluation_writes_the_calibrated_probability_of_each_window(demo_graphs, base_models, tmp_path):
-    evaluation(tiny("dqn"), tmp_path, "large", demo_graphs, base_models["vgae"], base_models["gat"], None)
+    evaluation(tiny("fusion"), tmp_path, "large", demo_graphs, base_models["vgae"], base_models["gat"], None)
     temperature = load_checkpoint(base_models["gat"].path).thresholds["temperature"]
     for file in (tmp_path / "scores").glob("*.parquet"):
         table = pq.read_table(file)
@@ -242,7 +242,7 @@ def test_a_fusion_learns_from_validation_windows_and_is_stopped_by_calibration_w
         return fit_and_keep(objective, config, seed, folder)
 
     monkeypatch.setattr("tasks.stages.training.fit_and_keep", watch)
-    config = tiny("dqn", **{"fusion.max_epochs": 1, "fusion.steps_per_epoch": 1})
+    config = tiny("fusion", **{"fusion.max_epochs": 1, "fusion.steps_per_epoch": 1})
     fusion(config, tmp_path, demo_graphs, base_models["vgae"], base_models["gat"])
     store = dataset.train
     for data, role in ((seen[0].train_data, VALIDATION), (seen[0].validation_data, CALIBRATION)):
@@ -256,14 +256,14 @@ def test_an_evaluation_decides_at_the_thresholds_of_the_rule_and_with_the_scales
     demo_graphs, base_models, tmp_path
 ):
     """Thresholds come from the checkpoints, whatever the rule: nothing is chosen on what is evaluated."""
-    config = tiny("dqn", **{"fusion.max_epochs": 1, "fusion.steps_per_epoch": 1})
+    config = tiny("fusion", **{"fusion.max_epochs": 1, "fusion.steps_per_epoch": 1})
     (tmp_path / "fusion").mkdir()
     with put_in_place() as put:
         made = fusion(config, tmp_path / "fusion", demo_graphs, base_models["vgae"], base_models["gat"])
     assert written_in_pieces(made.path, put) == []
     chosen = {name: load_checkpoint(artifact.path).thresholds for name, artifact in {**base_models, "fusion": made}.items()}
     for rule in ("f1", "fpr_0.05"):
-        deciding = tiny("dqn", **{"decision.rule": rule})
+        deciding = tiny("fusion", **{"decision.rule": rule})
         with put_in_place() as put:
             evaluation(deciding, tmp_path / rule, "large", demo_graphs, base_models["vgae"], base_models["gat"], made)
         assert written_in_pieces(tmp_path / rule, put) == []

@@ -33,7 +33,7 @@ def data(labels=LABELS, scores=SCORES, width=2) -> FusionData:
 
 
 def objective(train=None, validation=None, **options) -> FusionObjective:
-    config = tiny("dqn", **options)
+    config = tiny("fusion", **options)
     return FusionObjective(WeightedAverage(config.dqn, 2), train or data(), validation or data(), config)
 
 

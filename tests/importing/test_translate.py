@@ -113,7 +113,7 @@ def test_a_name_that_is_unknown_hides_none_that_follow_and_nothing_else_is_said(
     for state, kind, can_be in (
         (LegacyVgae().state_dict(), "vgae", r"an autoencoder has two encoder .* and neighborhood_decoder\.\{0,3,6\}"),
         (LegacyGat().state_dict(), "gat", r"a classifier has GATConv layers of one width, .*, the last of two outputs"),
-        (agent(LegacyQNetwork()), "dqn", r"an agent has 15 inputs, .* with layer norms net\.\{1,5,\.\.\.\}"),
+        (agent(LegacyQNetwork()), "fusion", r"an agent has 15 inputs, .* with layer norms net\.\{1,5,\.\.\.\}"),
     ):
         assert re.fullmatch(said.format(kind, can_be), refusal({"speed.weight": zeros, **state}))
 

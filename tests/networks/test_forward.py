@@ -114,7 +114,7 @@ def test_the_width_of_the_posterior_is_bounded_on_both_sides(sign):
 @torch.no_grad()
 def test_the_values_of_actions_are_layers_of_linear_norm_and_relu():
     torch.manual_seed(0)
-    network = QNetwork(resolve("dqn", "small", **{"dqn.hidden": 6, "dqn.layers": 2, "dqn.actions": 3}).dqn, 4).eval()
+    network = QNetwork(resolve("fusion", "small", **{"dqn.hidden": 6, "dqn.layers": 2, "dqn.actions": 3}).dqn, 4).eval()
     linear = [layer for layer in network.layers if isinstance(layer, nn.Linear)]
     state = torch.randn(5, 4)
     h = torch.relu(nn.functional.layer_norm(linear[0](state), (6,)))
@@ -123,7 +123,7 @@ def test_the_values_of_actions_are_layers_of_linear_norm_and_relu():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("model", ["gat", "vgae", "dqn"])
+@pytest.mark.parametrize("model", ["gat", "vgae", "fusion"])
 def test_dropout_drops_in_training_and_not_in_use(model):
     torch.manual_seed(0)
     if model == "gat":
@@ -131,11 +131,11 @@ def test_dropout_drops_in_training_and_not_in_use(model):
     elif model == "vgae":
         network, arguments = vgae(True), (IDS, X, EDGES)
     else:
-        network, arguments = QNetwork(resolve("dqn", "small", **{"dqn.dropout": 0.5}).dqn, 4), (torch.randn(3, 4),)
+        network, arguments = QNetwork(resolve("fusion", "small", **{"dqn.dropout": 0.5}).dqn, 4), (torch.randn(3, 4),)
 
     def outputs() -> list[np.ndarray]:
         found = [network(*arguments) for _ in range(2)]
-        return [(one if model == "dqn" else one[0]).numpy() for one in found]
+        return [(one if model == "fusion" else one[0]).numpy() for one in found]
 
     network.eval()
     assert np.array_equal(*outputs())

@@ -188,7 +188,7 @@ def test_the_autoencoder_drops_after_each_of_its_layers_but_the_last(bounded):
 def test_the_q_network_drops_after_each_layer_but_the_last():
     torch.manual_seed(0)
     settings = {"dqn.hidden": 6, "dqn.layers": 2, "dqn.actions": 3, "dqn.dropout": 0.3}
-    network = QNetwork(resolve("dqn", "small", **settings).dqn, 4).train()
+    network = QNetwork(resolve("fusion", "small", **settings).dqn, 4).train()
     linear, norms = ([layer for layer in network.layers if isinstance(layer, kind)] for kind in (nn.Linear, nn.LayerNorm))
     state = torch.randn(5, 4)
     torch.manual_seed(7)

@@ -43,7 +43,7 @@ def windows(dataset, tmp_path_factory):
 
 def opened(model, windows, **thresholds):
     torch.manual_seed(0)
-    config = tiny(model, **({"fusion.method": "weighted_avg"} if model == "dqn" else {}))
+    config = tiny(model, **({"fusion.method": "weighted_avg"} if model == "fusion" else {}))
     network = build(config, windows.dataset.vocabulary.num_ids, windows.dataset.schema).eval()
     about = (windows.dataset.schema, windows.dataset.vocabulary, thresholds)
     return LoadedModel(Checkpoint(config, *about, network.state_dict(), {}), network)
@@ -66,7 +66,7 @@ def test_the_graphs_of_a_dataset_are_no_fold(dataset):
 
 def test_models_alone_and_fused_score_both_sides(windows):
     models = {name: opened(name, windows, f1=0.0) for name in ("vgae", "gat")}
-    fusion = opened("dqn", windows, f1=0.5, **SCALES)
+    fusion = opened("fusion", windows, f1=0.5, **SCALES)
     base = BaseModels.restored({name: model.network for name, model in models.items()}, SCALES.__getitem__)
     data = windows.dataset.train_data()
     gat, fused = model_scores(windows, models["gat"], "gat"), fusion_scores(windows, fusion, models)

@@ -43,7 +43,7 @@ def models(dataset):
 
 @pytest.fixture(scope="module")
 def fusion(dataset):
-    return loaded("dqn", dataset, {"f1": 0.4, RULE: 0.6, **SCALES}, **{"fusion.method": "weighted_avg"})
+    return loaded("fusion", dataset, {"f1": 0.4, RULE: 0.6, **SCALES}, **{"fusion.method": "weighted_avg"})
 
 
 @pytest.fixture(scope="module")

@@ -140,4 +140,4 @@ def undisturbed(data, tmp_path_factory):
 # Enough epochs for something to happen in the middle of them.
 LONGER = {**TINY, "training.max_epochs": 8, "training.patience": 8}
 EPOCHS = {"training__max_epochs": 8, "training__patience": 8}
-STAGES = ["ingest", "graphs", "autoencoder", "balanced", "fusion_dqn", "evaluation"]
+STAGES = ["ingest", "graphs", "autoencoder", "balanced", "dqn", "evaluation"]

@@ -26,7 +26,7 @@ def check(slurm, tmp_path):
 def test_a_profile_that_works(check):
     report = check(partition="cpu")
     assert report["problems"] == []
-    assert report["found"]["sees the root folder"]
+    assert report["found"]["sees_the_root_folder"]
     assert report["found"]["python"] == sys.version.split()[0]
 
 

@@ -52,7 +52,7 @@ def test_two_pipelines_at_once_compute_each_stage_once_and_agree(run, undisturbe
     assert second.result() == undisturbed
     assert first.attempts() == ONCE
     by_stage = {row["stage"]: row for row in first.rows()}
-    assert by_stage["fusion_dqn"]["job"] == by_stage["evaluation"]["job"], "short stages share a worker"
+    assert by_stage["dqn"]["job"] == by_stage["evaluation"]["job"], "short stages share a worker"
     assert by_stage["autoencoder"]["job"] != by_stage["graphs"]["job"]
     assert not tls.exists()
 

@@ -110,7 +110,7 @@ def test_killed_worker_and_server_are_started_again_and_the_run_ends_with_the_me
     for pid in (service.pid_of("worker"), service.pid_of("server")):
         os.kill(pid, signal.SIGKILL)
     service.ends(identifier, "COMPLETED", 1200)
-    folder = max(service.root.glob("demo/dqn_large_evaluation/*/metrics.json"))
+    folder = max(service.root.glob("demo/fusion_large_evaluation/*/metrics.json"))
     assert json.loads(folder.read_text())["rows"] == undisturbed_tiny
     completed = [row["stage"] for row in service.rows()[before:] if row["status"] == "completed"]
     assert sorted(completed) == sorted(STAGES[2:]), "captures and graphs were cached, and no stage ran twice"

@@ -25,6 +25,7 @@ TRAINED = {"vgae", "gat", "fusion"}
 # One change in each section of the config, and the stages that read it.
 CHANGES = {
     "modality": ("industrial", set()),
+    "protocol": ("official", {"protocol", "ablation"}),
     "method": ("published", set()),  # its settings are those of the sections
     "seed": (9, {*TRAINED, "trial", "ablation_score"}),
     "preprocessing": ({"gap_windows": 3}, {"graphs", "pool", "protocol"}),
@@ -112,9 +113,12 @@ def test_the_catalogue_counts_for_every_dataset_of_a_pool(monkeypatch):
     assert pool() != before
 
 
-def test_a_pool_is_called_by_its_protocol_which_is_in_no_catalogue():
-    config = tiny(dataset="leave-one-vehicle-out")
-    assert key("pool", config, captures=[GRAPHS], datasets=["demo"]) != key("pool", captures=[GRAPHS], datasets=["demo"])
+def test_protocols_share_pools_of_the_same_datasets_and_no_reports():
+    first, second = (tiny(protocol=name, dataset="set_01+hcrl_sa") for name in ("official", "leave-one-vehicle-out"))
+    given = {"captures": [GRAPHS], "datasets": ["set_01", "hcrl_sa"]}
+    assert key("pool", first, **given) == key("pool", second, **given)
+    assert key("vgae", first) == key("vgae", second)
+    assert {stage for stage in STAGES if key(stage, first) != key(stage, second)} == {"protocol", "ablation"}
 
 
 def test_shared_stages_are_those_that_know_no_model():

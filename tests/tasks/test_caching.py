@@ -109,7 +109,7 @@ def models_of(folder, **overrides):
     models = []
     for model in ("vgae", "gat", "fusion"):
         (folder / model).mkdir(exist_ok=True)
-        (folder / model / "config.json").write_text(tiny("dqn" if model == "fusion" else model, **overrides).model_dump_json())
+        (folder / model / "config.json").write_text(tiny(model, **overrides).model_dump_json())
         models.append(Artifact(kind=model, path=folder / model, digest=model))
     return models
 
@@ -156,7 +156,7 @@ def test_a_change_of_code_counts_for_no_other_stage(checkout, file, stages):
         ("training/window_losses/focal.py", {"loss.name": "focal"}, {"gat"}),
         ("graphs/reference.py", {"preprocessing.feature_schema": "reference"}, {"graphs", "pool"}),
         ("can/readers/hcrl_text.py", {"dataset": "hcrl_ch"}, {"ingest"}),
-        ("evaluation/protocols/official.py", {"dataset": "official"}, {"protocol"}),
+        ("evaluation/protocols/official.py", {"protocol": "official"}, {"protocol"}),
     ],
 )
 def test_a_change_of_what_is_chosen_by_name_counts_where_it_is_chosen(checkout, file, chosen, stages):

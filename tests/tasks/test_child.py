@@ -9,6 +9,8 @@ import psutil
 import pytest
 
 from kdgat_models.errors import StageError, StageKilled, StageOutOfMemory
+from tasks.artifact import Artifact
+from tasks.events import Message
 from tasks.execution.child import StageCall, is_out_of_memory, run_in_child
 from tasks.execution.memory_watch import out_of_memory_kills
 
@@ -29,8 +31,8 @@ GIVEN = {"kind": "raw", "path": "/x", "digest": "abc"}
 def test_a_stage_gets_typed_arguments_and_returns_its_artifact_events_and_peak_memory(call, tmp_path):
     events = []
     outcome = run_in_child(call("good", given=GIVEN), events.append)
-    assert outcome.artifact == {"kind": "x", "path": str(tmp_path), "digest": "abc", "summary": {}, "stands_for": None}
-    assert events == [{"event": "log", "message": "working"}]
+    assert outcome.artifact == Artifact(kind="x", path=tmp_path, digest="abc")
+    assert events == [Message(message="working")]
     assert 10 < outcome.peak_memory_mb < 2000
 
 

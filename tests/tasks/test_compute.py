@@ -15,6 +15,7 @@ from served import answer
 
 from config.errors import ConfigError
 from kdgat_models.errors import StageError, StageInterrupted, StageKilled, StageOutOfMemory
+from tasks.events import Started
 from tasks.execution.child import StageCall
 from tasks.execution.compute import Compute
 from tasks.execution.local import local_workers
@@ -49,8 +50,8 @@ def call(folder, name, memory_mb=1000.0, **arguments):
 def test_events_and_the_result_come_back(compute, tmp_path):
     events = []
     outcome = compute.run(call(tmp_path, "good", given=GIVEN), NEEDS, events.append)
-    assert outcome.artifact["digest"] == "d"
-    assert [event["event"] for event in events] == ["started", "log"]
+    assert outcome.artifact.digest == "d"
+    assert [event.event for event in events] == ["started", "log"]
     assert not list(tmp_path.glob(".started-*"))
 
 
@@ -75,10 +76,10 @@ def test_a_worker_that_dies_is_an_interruption_and_nothing_runs_twice(compute, t
     starts = []
 
     def kill_worker(event):
-        if event["event"] != "started":
+        if not isinstance(event, Started):
             return
         starts.append(event)
-        port = int(event["worker"].rpartition(":")[2])
+        port = int(event.worker.rpartition(":")[2])
         os.kill(next(process.pid for process, own in listeners() if own == port), signal.SIGKILL)
 
     with pytest.raises(StageInterrupted, match="that ran child_stages:sleeps is gone"):
@@ -88,7 +89,7 @@ def test_a_worker_that_dies_is_an_interruption_and_nothing_runs_twice(compute, t
     for _ in range(local_workers()):  # as many as there were, one after the other dies and is replaced
         with pytest.raises(StageInterrupted, match="is gone"):
             compute.run(call(tmp_path, "sleeps"), NEEDS, kill_worker)
-    assert compute.run(call(tmp_path, "good", given=GIVEN), NEEDS, lambda event: None).artifact["digest"] == "d"
+    assert compute.run(call(tmp_path, "good", given=GIVEN), NEEDS, lambda event: None).artifact.digest == "d"
 
 
 def listeners():

@@ -8,7 +8,7 @@ import pytest
 
 from config.errors import ConfigError
 from config.paths import Paths
-from tasks.plans.dataset_check import look_at
+from tasks.plans.dataset_check import SeenFrame, look_at
 
 HEADER = "timestamp,arbitration_id,data_field,attack\n"
 NORMAL = HEADER + "0.5,1A0,0011,0\n0.6,7FF,,0\n0.7,2B0,FF,1\n0.8,2B0,FE,0\n"
@@ -36,9 +36,9 @@ def test_captures_are_shown_with_reader_vehicle_attack_and_first_rows(folder):
     assert (first.reader, first.vehicle, first.attack) == ("four_column_csv", "Chevrolet Impala", "none")
     assert (second.vehicle, second.attack) == (None, "DoS")
     assert first.rows == (
-        {"timestamp": 0.5, "arbitration_id": "1A0", "dlc": 2, "payload": "0011", "label": 0},
-        {"timestamp": 0.6, "arbitration_id": "7FF", "dlc": 0, "payload": "", "label": 0},
-        {"timestamp": 0.7, "arbitration_id": "2B0", "dlc": 1, "payload": "ff", "label": 1},
+        SeenFrame(0.5, "1A0", 2, "0011", 0),
+        SeenFrame(0.6, "7FF", 0, "", 0),
+        SeenFrame(0.7, "2B0", 1, "ff", 1),
     )
     assert "test_05_suppress" in found.absent_splits
     assert not (folder / "root").exists(), "nothing is written"

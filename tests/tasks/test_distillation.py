@@ -8,12 +8,12 @@ from config import ConfigError
 from config.variants import VARIANTS
 from tasks.plans.distillation import check_names, choose, default_variants
 
-ALL = ["vgae", "gat", "dqn"]
+ALL = ["vgae", "gat", "fusion"]
 
 # --variants, --models, --distillation -> the variants that are made, each with what it was asked as if it has another name.
 READINGS = [
-    (None, "vgae,gat,dqn", None, "large small_kd small_nokd"),
-    (None, "vgae,gat,dqn", "with-kd,with-kd,no-kd", "small_kd"),
+    (None, "vgae,gat,fusion", None, "large small_kd small_nokd"),
+    (None, "vgae,gat,fusion", "with-kd,with-kd,no-kd", "small_kd"),
     (None, "vgae,gat", "with-kd,no-kd", "small_kd_vgae:small_kd"),
     ("tiny_kd", "vgae,gat", "no-kd,with-kd", "tiny_kd_gat:tiny_kd"),
     ("tiny_kd,small_kd", "vgae,gat", "no-kd,no-kd", "small_nokd:small_kd tiny_nokd:tiny_kd"),
@@ -21,8 +21,8 @@ READINGS = [
     ("large,small_kd", "gat", "no-kd", "large small_nokd:small_kd"),
     ("small_kd_vgae", "vgae,gat", "with-kd,no-kd", "small_kd_vgae"),
     ("small_kd_vgae", "vgae,gat", None, "small_kd_vgae"),
-    ("small_kd_vgae", "dqn", "no-kd", "small_kd_vgae"),  # the list says nothing of what can be distilled
-    ("small_kd", "dqn", "no-kd", "small_kd"),
+    ("small_kd_vgae", "fusion", "no-kd", "small_kd_vgae"),  # the list says nothing of what can be distilled
+    ("small_kd", "fusion", "no-kd", "small_kd"),
     ("small_nokd,large", "vgae", "no-kd", "large small_nokd"),
 ]
 
@@ -51,7 +51,7 @@ def test_a_variant_that_comes_out_twice_is_made_once():
 def test_what_is_distilled_is_what_is_trained_and_learns_from_a_teacher():
     assert choose(["large", "small_kd_gat"], ALL, None).distilled_models() == {"gat"}
     assert choose(["small_kd_vgae", "tiny_kd_gat"], ALL, None).distilled_models() == {"vgae", "gat"}
-    assert choose(["small_kd"], ["vgae", "dqn"], None).distilled_models() == {"vgae"}
+    assert choose(["small_kd"], ["vgae", "fusion"], None).distilled_models() == {"vgae"}
     assert choose(["small_nokd"], ALL, None).distilled_models() == set()
 
 
@@ -61,7 +61,7 @@ def test_the_default_is_the_student_alone_where_its_distillation_is_listed():
 
 
 def test_a_shorter_list_is_padded_with_one_warning_and_one_note():
-    said = "distillation has 1 of 3 values; gat, dqn taken as no-kd"
+    said = "distillation has 1 of 3 values; gat, fusion taken as no-kd"
     with pytest.warns(UserWarning, match="distillation has 1 of 3 values") as warned:
         choice = choose(["small_kd"], ALL, ["with-kd"])
     assert [str(one.message) for one in warned] == [said]
@@ -69,7 +69,7 @@ def test_a_shorter_list_is_padded_with_one_warning_and_one_note():
 
 
 FUSION = (
-    "dqn + fusion + with-kd: fusion cannot be distilled: it learns from the states of its own base models, "
+    "fusion + with-kd: fusion cannot be distilled: it learns from the states of its own base models, "
     "which a teacher's fusion has never seen."
 )
 NO_STUDENT = (
@@ -80,9 +80,9 @@ REFUSED = [
     (["medium"], ALL, None, f"variant 'medium' is unknown or doubled; there are: {', '.join(VARIANTS)}"),
     (["large", "large", "tiny_kd"], ALL, None, f"variant 'large' is unknown or doubled; there are: {', '.join(VARIANTS)}"),
     ([], ALL, None, f"no variant is given; there are: {', '.join(VARIANTS)}"),
-    (None, [], None, "no model is given; there are: vgae, gat, dqn"),
-    (None, ["gat", "vgea", "gta"], None, "model 'vgea, gta' is unknown or doubled; there are: vgae, gat, dqn"),
-    (None, ALL, [], "no distillation is given; there are: with-kd, no-kd, one for each of vgae,gat,dqn"),
+    (None, [], None, "no model is given; there are: vgae, gat, fusion"),
+    (None, ["gat", "vgea", "gta"], None, "model 'vgea, gta' is unknown or doubled; there are: vgae, gat, fusion"),
+    (None, ALL, [], "no distillation is given; there are: with-kd, no-kd, one for each of vgae,gat,fusion"),
     (
         None,
         ["vgae", "gat"],
@@ -95,13 +95,13 @@ REFUSED = [
         ["with-kd", "no-kd"],
         "2 values of distillation (with-kd,no-kd) for 1 models (gat); give one for each model, in the same order",
     ),
-    (None, ["dqn"], ["with-kd"], f"job 1, {FUSION} Write --models dqn --distillation no-kd"),
+    (None, ["fusion"], ["with-kd"], f"job 1, {FUSION} Write --models fusion --distillation no-kd"),
     (
         None,
-        ["gat", "dqn", "vgae"],
+        ["gat", "fusion", "vgae"],
         ["no-kd", "with-kd", "with-kd"],
         f"job 2, {FUSION} The other jobs are fine as asked (gat no-kd, vgae with-kd). "
-        "Write --models gat,dqn,vgae --distillation no-kd,no-kd,with-kd",
+        "Write --models gat,fusion,vgae --distillation no-kd,no-kd,with-kd",
     ),
     (
         ["small_kd_vgae"],

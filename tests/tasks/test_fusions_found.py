@@ -9,20 +9,20 @@ from tasks.plans.training import plan_evaluation
 
 def trio(root):
     vgae, gat = finished(root, "vgae"), finished(root, "gat")
-    return finished(root, "dqn", inputs={"vgae": vgae.digest, "gat": gat.digest})
+    return finished(root, "fusion", inputs={"vgae": vgae.digest, "gat": gat.digest})
 
 
 def evaluated(root):
     planned = plan_evaluation("demo", Paths(root), variants=["large"])
-    return planned.variants[0].earlier["dqn"], planned.notes
+    return planned.variants[0].earlier["fusion"], planned.notes
 
 
 def test_the_newest_fusion_of_just_these_two_models_is_taken(tmp_path):
     older = trio(tmp_path)
     inputs = {name: one.digest for name, one in zip(("vgae", "gat"), models_of(tmp_path), strict=True)}
-    newer = finished(tmp_path, "dqn", inputs=inputs)
-    finished(tmp_path, "dqn", inputs={**inputs, "gat": "another"})
-    finished(tmp_path, "dqn", inputs={"vgae": inputs["vgae"]})
+    newer = finished(tmp_path, "fusion", inputs=inputs)
+    finished(tmp_path, "fusion", inputs={**inputs, "gat": "another"})
+    finished(tmp_path, "fusion", inputs={"vgae": inputs["vgae"]})
     assert older.path != newer.path
     assert evaluated(tmp_path)[0].path == newer.path
 
@@ -37,7 +37,7 @@ def models_of(root):
 def test_a_fusion_that_cannot_be_read_is_passed_over_and_named(tmp_path, content, published_so):
     older = trio(tmp_path)
     inputs = {name: one.digest for name, one in zip(("vgae", "gat"), models_of(tmp_path), strict=True)}
-    newer = finished(tmp_path, "dqn", inputs=inputs)
+    newer = finished(tmp_path, "fusion", inputs=inputs)
     (newer.path / "checkpoint.json").write_text(content)
     if published_so:
         newer.publish()

@@ -65,8 +65,8 @@ def test_a_teacher_for_a_model_that_has_no_student_is_a_contradiction(tmp_path, 
 
 
 def test_fusion_has_no_teacher(tmp_path):
-    with pytest.raises(ConfigError, match="dqn is never distilled; models that are: vgae, gat"):
-        plan(tmp_path, models=["vgae", "gat", "dqn"], teachers={"dqn": tmp_path})
+    with pytest.raises(ConfigError, match="fusion is never distilled; models that are: vgae, gat"):
+        plan(tmp_path, models=["vgae", "gat", "fusion"], teachers={"fusion": tmp_path})
 
 
 def test_the_vocabulary_of_graphs_that_are_built_is_found(tmp_path, demo_csv, demo_captures, demo_graphs):

@@ -97,8 +97,8 @@ def test_a_fusion_stands_on_the_newest_models_of_its_scale(request_of, gat, publ
     import_model(request_of(gat, {"model": "gat"}), paths)
     newest, _ = import_model(request_of(randomised(LegacyGat(num_ids), 4), {"model": "gat"}), paths)
     q = {"q_network": LegacyQNetwork().state_dict(), "target_network": LegacyQNetwork().state_dict()}
-    fusion, inputs = import_model(request_of(q, {"model": "dqn"}), paths)
-    checkpoint = load_checkpoint(fusion.path, "dqn")
+    fusion, inputs = import_model(request_of(q, {"model": "fusion"}), paths)
+    checkpoint = load_checkpoint(fusion.path, "fusion")
     assert {name: inputs[name].path for name in ("vgae", "gat")} == {"vgae": vgae.path, "gat": newest.path}
     assert checkpoint.provenance["inputs"] == {"graphs": "1", "vgae": vgae.digest, "gat": newest.digest}
     base = load_checkpoint(newest.path)
@@ -114,7 +114,7 @@ def test_a_base_that_is_named_is_taken(request_of, gat, published_dataset, tmp_p
     older, _ = import_model(request_of(gat, {"model": "gat"}), paths)
     import_model(request_of(randomised(LegacyGat(num_ids), 4), {"model": "gat"}), paths)
     q = {"q_network": LegacyQNetwork().state_dict()}
-    _, inputs = import_model(request_of(q, {"model": "dqn"}, bases={"gat": older.path}), paths)
+    _, inputs = import_model(request_of(q, {"model": "fusion"}, bases={"gat": older.path}), paths)
     assert inputs["gat"].path == older.path
 
 
@@ -122,7 +122,7 @@ def test_a_base_that_is_named_is_taken(request_of, gat, published_dataset, tmp_p
     ("config", "more", "error", "message"),
     [
         ({"model": "vgae"}, {}, CheckpointError, r"holds a gat, and .*model\.json says vgae"),
-        ({"model": "gat"}, {"model": "dqn"}, CheckpointError, "holds a gat, and --model says dqn"),
+        ({"model": "gat"}, {"model": "fusion"}, CheckpointError, "holds a gat, and --model says fusion"),
         ({"model": "gat"}, {"dataset": "hcrl"}, ConfigError, "Did you mean hcrl_sa"),
         ({"model": "gat", "dataset": None}, {}, ConfigError, "names no dataset; say which with --dataset"),
         ({"model": "gat", "window_size": 50}, {}, ConfigError, r"preprocessing\.window_size=50, the graphs .* have 100"),
@@ -161,7 +161,7 @@ def test_without_graphs_it_says_how_to_get_thresholds(request_of, gat, tmp_path)
 def test_without_its_base_models_a_fusion_is_refused(request_of, tmp_path):
     q = {"q_network": LegacyQNetwork().state_dict()}
     with pytest.raises(CheckpointError, match=r"not calibrated: a fusion needs the vgae .* --base vgae=FOLDER"):
-        import_model(request_of(q, {"model": "dqn"}), Paths(tmp_path / "root"))
+        import_model(request_of(q, {"model": "fusion"}), Paths(tmp_path / "root"))
 
 
 def test_an_imported_teacher_is_found_and_teaches(request_of, published_dataset, tmp_path):

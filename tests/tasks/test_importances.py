@@ -30,7 +30,7 @@ from kdgat_models.networks.gat import GAT
 from kdgat_models.runs.store import RunStore
 from tasks.artifact import Artifact
 from tasks.hooks import AfterStage, tell
-from tasks.plans.nightly import Watched, changed_features, compare_night
+from tasks.plans.nightly import Outcome, Watched, changed_features, compare_night
 from tasks.records.importances import classifier_of, store_importance
 from tasks.stages.explaining import keep_importance
 from tasks.stages.table import train_gat
@@ -44,7 +44,7 @@ def test_what_a_training_left_is_kept_once(tmp_path, scale, auxiliary, variant):
     folder, store = tmp_path / "20260102T000000-abc", RunStore(tmp_path / "store")
     write_json(folder / IMPORTANCE, REPORT.model_dump(mode="json"))
     config = tiny("gat", scale, auxiliary, seed=7)
-    expected = snapshot_of(Origin(folder.name, "demo", variant, "gat", scale, 7), REPORT)
+    expected = snapshot_of(Origin(folder.name, "demo", None, variant, "gat", scale, 7), REPORT)
     for _ in range(2):
         assert store_importance(store, config, folder) == expected
         assert read_snapshots(store) == [expected]
@@ -98,7 +98,7 @@ def train(store, run_id, order, hours, variant="large"):
     """A training in which 40 features count in this order."""
     features = [Feature("node", f"f{number}") for number in range(40)]
     rows = tuple(ranked(features, -np.array(order, float)))
-    origin = Origin(run_id, "demo", variant, "gat", "large", 0)
+    origin = Origin(run_id, "demo", None, variant, "gat", "large", 0)
     time = datetime(2026, 1, 2, tzinfo=UTC) + timedelta(hours=hours)
     write_snapshot(store, Snapshot(origin, None, "integrated_gradients", 40, time, rows))
 
@@ -110,7 +110,7 @@ def test_the_nightly_points_out_a_champion_whose_retraining_counts_on_other_feat
     watched = [Watched(item, item.dataset, offline="away") for item in (champion(), champion(), champion("demo", "small_kd"))]
 
     def notices():
-        offline = [{}] * len(watched)
+        offline = [Outcome(error="away")] * len(watched)
         return [line for line in compare_night.fn("2026-01-03", watched, 0.02, offline).notices if "offline" not in line]
 
     assert notices() == []

@@ -11,7 +11,7 @@ from tasks.caching import cache_key
 from tasks.plans.training import all_settings, plan_evaluation, plan_pipeline
 from tasks.stages.table import STAGES
 
-ALL = ["vgae", "gat", "dqn"]
+ALL = ["vgae", "gat", "fusion"]
 ALONG = ["large", "small_kd"]  # teachers and students in one run
 
 
@@ -54,9 +54,9 @@ READINGS = [
     ("vgae,gat", "with-kd,no-kd", "small_kd_vgae", {"vgae"}),
     ("vgae,gat", "no-kd,with-kd", "small_kd_gat", {"gat"}),
     ("gat,vgae", "with-kd,no-kd", "small_kd_gat", {"gat"}),
-    ("dqn,gat,vgae", "no-kd,with-kd,no-kd", "small_kd_gat", {"gat"}),
-    ("vgae,gat,dqn", "with-kd,with-kd,no-kd", "small_kd", {"vgae", "gat"}),
-    ("vgae,gat,dqn", "no-kd,no-kd,no-kd", "small_nokd", set()),
+    ("fusion,gat,vgae", "no-kd,with-kd,no-kd", "small_kd_gat", {"gat"}),
+    ("vgae,gat,fusion", "with-kd,with-kd,no-kd", "small_kd", {"vgae", "gat"}),
+    ("vgae,gat,fusion", "no-kd,no-kd,no-kd", "small_nokd", set()),
 ]
 
 
@@ -90,7 +90,7 @@ def test_a_mixed_run_says_what_it_is_called(tmp_path):
 
 @pytest.mark.parametrize(
     ("models", "padded"),
-    [(ALL, "gat, dqn taken as no-kd"), (["vgae", "gat"], "gat taken as no-kd")],
+    [(ALL, "gat, fusion taken as no-kd"), (["vgae", "gat"], "gat taken as no-kd")],
 )
 def test_a_shorter_distillation_is_padded_with_no_kd_and_a_warning(tmp_path, models, padded):
     with pytest.warns(UserWarning, match=padded) as warned:
@@ -113,13 +113,13 @@ def test_with_kd_and_no_variant_that_is_distilled_contradict_each_other(tmp_path
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"models": ["vgea"]}, "'vgea' is unknown.*there are: vgae, gat, dqn"),
+        ({"models": ["vgea"]}, "'vgea' is unknown.*there are: vgae, gat, fusion"),
         ({"variants": ["medium"]}, "there are: large, small_kd"),
-        ({"distillation": ["kd"]}, "there are: with-kd, no-kd, one for each of vgae,gat,dqn"),
-        ({"teachers": {"x": "y"}}, "there are: vgae, gat, dqn"),
+        ({"distillation": ["kd"]}, "there are: with-kd, no-kd, one for each of vgae,gat,fusion"),
+        ({"teachers": {"x": "y"}}, "there are: vgae, gat, fusion"),
         ({"models": ["gat", "gat"]}, "'gat' is unknown or doubled"),
         ({"variants": ["large", "large"]}, "'large' is unknown or doubled"),
-        ({"models": []}, "no model is given; there are: vgae, gat, dqn"),
+        ({"models": []}, "no model is given; there are: vgae, gat, fusion"),
         ({"variants": []}, "no variant is given; there are: large"),
         ({"distillation": []}, "no distillation is given"),
     ],
@@ -177,7 +177,7 @@ def test_an_aimed_setting_changes_the_cache_keys_of_its_variant_alone(tmp_path):
     changed = {
         (one.name, model)
         for one, other in zip(before, after, strict=True)
-        for model, stage in (("vgae", "vgae"), ("gat", "gat"), ("dqn", "fusion"))
+        for model, stage in (("vgae", "vgae"), ("gat", "gat"), ("fusion", "fusion"))
         if cache_key(STAGES[stage], one.configs[model], {}) != cache_key(STAGES[stage], other.configs[model], {})
     }
     assert changed == {("small_kd", "gat")}

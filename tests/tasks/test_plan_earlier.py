@@ -10,14 +10,14 @@ from tasks.plans.training import plan_pipeline
 
 
 def plan(tmp_path, **options):
-    return plan_pipeline("demo", Paths(tmp_path), **{"variants": None, "models": ["vgae", "gat", "dqn"], **options})
+    return plan_pipeline("demo", Paths(tmp_path), **{"variants": None, "models": ["vgae", "gat", "fusion"], **options})
 
 
 def test_fusion_alone_takes_models_that_were_trained_before_or_says_what_is_missing(tmp_path):
     with pytest.raises(ConfigError, match=r"stands on gat.*--models"):
-        plan(tmp_path, variants=["large"], models=["dqn"])
+        plan(tmp_path, variants=["large"], models=["fusion"])
     vgae, gat = finished(tmp_path, "vgae"), finished(tmp_path, "gat")
-    earlier = plan(tmp_path, variants=["large"], models=["dqn"]).variants[0].earlier
+    earlier = plan(tmp_path, variants=["large"], models=["fusion"]).variants[0].earlier
     assert (earlier["vgae"].digest, earlier["gat"].digest) == (vgae.digest, gat.digest)
 
 
@@ -25,7 +25,7 @@ def test_fusion_does_not_stand_on_a_model_that_reads_other_graphs(tmp_path):
     finished(tmp_path, "gat")
     finished(tmp_path, "vgae", method="published")
     with pytest.raises(ConfigError, match=r"stands on vgae.*does not fit:\n.*its method is published"):
-        plan(tmp_path, variants=["large"], models=["dqn"])
+        plan(tmp_path, variants=["large"], models=["fusion"])
 
 
 def test_the_classifier_alone_needs_no_autoencoder_without_a_curriculum(tmp_path):
@@ -35,7 +35,7 @@ def test_the_classifier_alone_needs_no_autoencoder_without_a_curriculum(tmp_path
     for overrides in ({}, {"method": "published", "curriculum.sampling": "normal"}):
         planned = plan(tmp_path, variants=["large"], models=["gat"], overrides=overrides)
         assert planned.variants[0].trains == ("gat",)
-        assert planned.variants[0].earlier == {"vgae": None, "gat": None, "dqn": None}
+        assert planned.variants[0].earlier == {"vgae": None, "gat": None, "fusion": None}
 
 
 def refused(tmp_path, **options):
@@ -47,20 +47,20 @@ def refused(tmp_path, **options):
 def test_what_is_missing_is_named_with_the_ways_out(tmp_path):
     published = {"method": "published"}
     alone = "stands on {}, neither trained now nor before; add it to --models"
-    assert refused(tmp_path, models=["dqn"]) == f"dqn (large) {alone.format('gat')}"
+    assert refused(tmp_path, models=["fusion"]) == f"fusion (large) {alone.format('gat')}"
     normal = f"gat (large) {alone.format('vgae')} or set curriculum.sampling=normal"
     assert refused(tmp_path, models=["gat"], overrides=published) == normal
     folder = finished(tmp_path, "vgae").path
     unfit = ". What was trained before does not fit:\n  {}: its method is relative, this run's is published; it reads"
     assert refused(tmp_path, models=["gat"], overrides=published).startswith(normal + unfit.format(folder))
     gat = finished(tmp_path, "gat", method="published")
-    found = refused(tmp_path, models=["dqn"], overrides=published)
-    assert found.startswith(f"dqn (large) {alone.format('vgae')}" + unfit.format(folder))
-    assert refused(tmp_path, models=["gat", "dqn"], overrides=published) == found.replace("dqn (", "gat, dqn (")
+    found = refused(tmp_path, models=["fusion"], overrides=published)
+    assert found.startswith(f"fusion (large) {alone.format('vgae')}" + unfit.format(folder))
+    assert refused(tmp_path, models=["gat", "fusion"], overrides=published) == found.replace("fusion (", "gat, fusion (")
     newer = finished(tmp_path, "gat", method="published").path
     assert newer != gat.path
     finished(tmp_path, "vgae", method="published")
-    earlier = plan(tmp_path, variants=["large"], models=["dqn"], overrides=published).variants[0].earlier
+    earlier = plan(tmp_path, variants=["large"], models=["fusion"], overrides=published).variants[0].earlier
     assert earlier["gat"].path == newer
 
 
@@ -76,7 +76,7 @@ def test_who_knows_the_ids_of_the_graphs_is_asked_for_all_that_is_not_trained_no
     def others(config):
         return (7,)
 
-    fusion, student = {"variants": ["large"], "models": ["dqn"]}, {"variants": ["small_kd"], "models": ["vgae"]}
+    fusion, student = {"variants": ["large"], "models": ["fusion"]}, {"variants": ["small_kd"], "models": ["vgae"]}
     options = {"overrides": lookup, "known_ids": known}
     plan(tmp_path, **fusion, **options)
     plan(tmp_path, **student, **options)

@@ -10,7 +10,7 @@ from tasks.plans.training import plan_evaluation
 
 def trio(root, scale, auxiliary="none"):
     vgae, gat = finished(root, "vgae", scale, auxiliary), finished(root, "gat", scale, auxiliary)
-    finished(root, "dqn", scale, inputs={"vgae": vgae.digest, "gat": gat.digest})
+    finished(root, "fusion", scale, inputs={"vgae": vgae.digest, "gat": gat.digest})
     return vgae, gat
 
 
@@ -41,12 +41,12 @@ def test_a_variant_that_is_asked_for_and_not_trained_is_an_error(tmp_path):
 
 def test_a_mixed_run_is_evaluated_under_its_own_name_and_under_no_other(tmp_path):
     vgae, gat = finished(tmp_path, "vgae", "small", "kd_standard"), finished(tmp_path, "gat", "small")
-    finished(tmp_path, "dqn", "small", inputs={"vgae": vgae.digest, "gat": gat.digest})
+    finished(tmp_path, "fusion", "small", inputs={"vgae": vgae.digest, "gat": gat.digest})
     by_default = plan_evaluation("demo", Paths(tmp_path), variants=None)
     assert [variant.name for variant in by_default.variants] == ["small_kd_vgae"]
     (named,) = plan_evaluation("demo", Paths(tmp_path), variants=["small_kd_vgae"]).variants
     assert [named.earlier[model].path for model in ("vgae", "gat")] == [vgae.path, gat.path]
-    assert named.earlier["dqn"] is not None
+    assert named.earlier["fusion"] is not None
 
 
 def test_all_three_default_variants_are_evaluated_and_not_the_mixed_ones_that_share_their_models(tmp_path):
@@ -73,7 +73,7 @@ def test_evaluation_takes_the_newest_model_that_reads_these_graphs(tmp_path):
 def test_settings_of_an_evaluation_can_be_aimed(tmp_path):
     trio(tmp_path, "large"), trio(tmp_path, "small")
     planned = plan_evaluation("demo", Paths(tmp_path), variants=None, overrides={"large:decision.rule": "fpr_0.01"})
-    assert [variant.configs["dqn"].decision.rule for variant in planned.variants] == ["fpr_0.01", "f1"]
+    assert [variant.configs["fusion"].decision.rule for variant in planned.variants] == ["fpr_0.01", "f1"]
     with pytest.raises(ConfigError, match="a setting is aimed at small_kd, of which demo has no finished model"):
         plan_evaluation("demo", Paths(tmp_path), variants=None, overrides={"small_kd:decision.rule": "fpr_0.01"})
 
@@ -118,15 +118,15 @@ def test_the_newest_of_several_models_that_fit_is_evaluated(tmp_path):
 
 def test_a_fusion_of_other_models_is_not_that_of_a_variant(tmp_path):
     vgae, gat = finished(tmp_path, "vgae"), finished(tmp_path, "gat")
-    finished(tmp_path, "dqn", inputs={"vgae": vgae.digest, "gat": "another"})
-    finished(tmp_path, "dqn", inputs={"vgae": "another", "gat": gat.digest})
-    finished(tmp_path, "dqn")
+    finished(tmp_path, "fusion", inputs={"vgae": vgae.digest, "gat": "another"})
+    finished(tmp_path, "fusion", inputs={"vgae": "another", "gat": gat.digest})
+    finished(tmp_path, "fusion")
     (variant,) = plan_evaluation("demo", Paths(tmp_path), variants=["large"]).variants
-    assert variant.earlier["dqn"] is None
-    wanted = [finished(tmp_path, "dqn", inputs={"vgae": vgae.digest, "gat": gat.digest}) for _ in range(2)][-1]
-    finished(tmp_path, "dqn")
+    assert variant.earlier["fusion"] is None
+    wanted = [finished(tmp_path, "fusion", inputs={"vgae": vgae.digest, "gat": gat.digest}) for _ in range(2)][-1]
+    finished(tmp_path, "fusion")
     (variant,) = plan_evaluation("demo", Paths(tmp_path), variants=["large"]).variants
-    assert variant.earlier["dqn"] == wanted
+    assert variant.earlier["fusion"] == wanted
 
 
 def test_a_basic_variant_with_a_model_of_its_own_is_trained_and_a_mixed_one_without_a_fusion_is_not(tmp_path):

@@ -36,8 +36,8 @@ class Made(dict):
         return self[name]
 
     def run(self, name):
-        of_protocol = {"dataset": PROTOCOL} if name in OF_PROTOCOL else {}
-        config = tiny(name if name in ("vgae", "gat") else "dqn", **SHORT, **of_protocol)
+        of_protocol = {"protocol": PROTOCOL} if name in OF_PROTOCOL else {}
+        config = tiny(name if name in ("vgae", "gat") else "fusion", **SHORT, **of_protocol)
         return runs(STAGES[name])(config, self.root / name, **INPUTS[name](self))
 
     def raw(self):
@@ -101,13 +101,13 @@ def test_what_a_stage_makes_lies_below_its_dataset_by_model_scale_and_auxiliary(
     assert train_gat.family(paths, resolve("gat", "tiny", "kd_standard")).name == "gat_tiny_balanced_kd_standard"
     published = resolve("gat", "small", "kd_standard", method="published")
     assert train_gat.family(paths, published).name == "gat_small_curriculum_kd_standard"
-    assert train_fusion.family(paths, resolve("dqn", "large")).name == "dqn_large_fusion_dqn"
+    assert train_fusion.family(paths, resolve("fusion", "large")).name == "fusion_large_dqn"
 
 
 def test_the_run_store_calls_a_stage_by_what_it_does():
     config = resolve("gat", "large", **{"fusion.method": "mlp"})
     labels = {name: stage.label(config) for name, stage in STAGES.items()}
-    assert labels == {name: name for name in STAGES} | {"vgae": "autoencoder", "gat": "balanced", "fusion": "fusion_mlp"}
+    assert labels == {name: name for name in STAGES} | {"vgae": "autoencoder", "gat": "balanced", "fusion": "mlp"}
 
 
 def test_a_stage_asks_for_the_memory_that_the_config_says_or_for_its_own():
@@ -132,7 +132,7 @@ class Keeper:
 
 
 def test_a_stage_is_submitted_with_the_names_and_defaults_of_its_body():
-    keeper, config = Keeper(), tiny("dqn")
+    keeper, config = Keeper(), tiny("fusion")
     artifact = Artifact(kind="graphs", path="/somewhere", digest="d")
     with submitting_to(keeper):
         future = evaluate_models.submit(config, "large", label="large", graphs=artifact, vgae=None, gat=None, fusion=None)

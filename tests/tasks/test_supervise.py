@@ -17,6 +17,7 @@ from kdgat_models.runs.memory import lesson
 from kdgat_models.runs.store import RunStore
 from tasks.artifact import Artifact, read_artifact
 from tasks.caching import cache_key
+from tasks.events import EpochEnded
 from tasks.execution import supervise as supervision
 from tasks.execution.cache import cached
 from tasks.execution.child import StageOutcome
@@ -25,17 +26,9 @@ from tasks.records.damage import pointer
 from tasks.seals import damages
 from tasks.stages.table import measure_drift
 
-EPOCH = {
-    "event": "epoch",
-    "epoch": 1,
-    "max_epochs": 9,
-    "steps": 1,
-    "train": {"total": 0.5},
-    "validation": {"value": 0.5},
-    "best": True,
-    "seconds": 0.1,
-    "parts": 1,
-}
+EPOCH = EpochEnded(
+    epoch=1, max_epochs=9, steps=1, train={"total": 0.5}, validation={"value": 0.5}, best=True, seconds=0.1, parts=1
+)
 
 NOW: list["Here"] = []  # where stages run
 
@@ -46,7 +39,7 @@ class Here:
     def __init__(self, end=lambda call: None, epochs=0, cap_mb=1e9):
         self.end, self.epochs, self.closed = end, epochs, False
         self.calls, self.needs = [], []
-        self.runner = SimpleNamespace(cap_mb=lambda pool: cap_mb, threads=lambda pool: 3)
+        self.runner = SimpleNamespace(cap_mb=lambda processor: cap_mb, threads=lambda processor: 3)
 
     def run(self, call, needs, on_event):
         self.calls.append(call)
@@ -55,7 +48,7 @@ class Here:
             on_event(EPOCH)
         self.end(call)
         made = Artifact(kind="drift", path=call.folder, digest="made")
-        return StageOutcome(made.model_dump(mode="json"), 1000.0, 2.5)
+        return StageOutcome(made, 1000.0, 2.5)
 
 
 def raising(error):

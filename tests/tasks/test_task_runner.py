@@ -19,6 +19,7 @@ from prefect.testing.utilities import prefect_test_harness
 from config.errors import ConfigError
 from kdgat_models.errors import KdgatError, StageInterrupted
 from kdgat_models.files import is_left
+from tasks.events import Started
 from tasks.execution.child import StageCall
 from tasks.execution.runner import Needs
 from tasks.execution.task_runner import StageTaskRunner, current_runner, on_workers
@@ -45,8 +46,8 @@ def stage(folder: Path, name: str, kills: str = "nobody") -> str:
     """A supervisor whose worker is killed when the stage has started, or which comes to an end itself."""
 
     def on_event(event):
-        if event["event"] == "started" and kills == "worker":
-            port = int(event["worker"].rpartition(":")[2])
+        if isinstance(event, Started) and kills == "worker":
+            port = int(event.worker.rpartition(":")[2])
             for process in psutil.Process().children(recursive=True):
                 if any(connection.laddr.port == port for connection in process.net_connections("inet")):
                     os.kill(process.pid, signal.SIGKILL)
@@ -57,7 +58,7 @@ def stage(folder: Path, name: str, kills: str = "nobody") -> str:
     folder.mkdir(parents=True, exist_ok=True)
     arguments = {"given": {"kind": "x", "path": "/", "digest": "made"}} if name == "good" else {}
     call = StageCall(f"child_stages:{name}", arguments, str(folder), 500.0, 1)
-    return current_runner().compute.run(call, NEEDS, on_event).artifact["digest"]
+    return current_runner().compute.run(call, NEEDS, on_event).artifact.digest
 
 
 def state_of(future):

@@ -202,7 +202,7 @@ def test_a_folder_with_the_files_of_another_model_is_no_candidate(tmp_path):
     with pytest.raises(CheckpointError, match=rf"^{vgae.path} holds a gat, not a vgae$"):
         read_candidate(vgae.path, "vgae")
     with pytest.raises(CheckpointError, match=rf"^{gat.path} holds a gat, not a fusion$"):
-        read_candidate(gat.path, "dqn")
+        read_candidate(gat.path, "fusion")
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ def test_untrained_detectors_score_each_capture_by_itself(scored):
 
 @pytest.mark.parametrize("rule", ["f1", "fpr_0.05"])
 def test_a_report_decides_by_the_rule_of_the_config_at_thresholds_of_calibration_windows(scored, tmp_path, rule):
-    config = tiny("gat", **{**SETTINGS, "dataset": "official", "decision.rule": rule})
+    config = tiny("gat", **{**SETTINGS, "protocol": "official", "decision.rule": rule})
     with put_in_place() as put:
         report = json.loads((protocol(config, tmp_path, scored.pool, [scored.trial]).path / REPORT).read_text())
     assert written_in_pieces(tmp_path, put) == []

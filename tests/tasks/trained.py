@@ -20,8 +20,7 @@ THRESHOLDS = {"f1": 0.5, "fpr_0.05": 0.5, "fpr_0.01": 0.5, "fpr_0.001": 0.5}
 def finished(root, model, scale="large", auxiliary="none", ids=IDS, inputs=None, **settings):
     """A model with fresh weights, in the folder that a run with these settings leaves behind."""
     config = tiny(model, scale, auxiliary, **settings)
-    stage = {"dqn": "fusion"}.get(model, model)
-    family = STAGES[stage].family(Paths(Path(root)), config)
+    family = STAGES[model].family(Paths(Path(root)), config)
     folder = Paths(Path(root)).run_folder(family, f"{model}{len(list(Path(root).rglob('artifact.json'))):010d}").path
     schema = feature_schema(config.preprocessing.feature_schema).describe()
     vocabulary = Vocabulary.seen_through(Vocabulary(tuple(ids)), config.identity)
@@ -29,7 +28,7 @@ def finished(root, model, scale="large", auxiliary="none", ids=IDS, inputs=None,
     provenance = {"inputs": inputs or {}, "best_epoch": 1}
     digest = save_checkpoint(folder, Checkpoint(config, schema, vocabulary, THRESHOLDS, network.state_dict(), provenance))
     (folder / "config.json").write_text(config.model_dump_json())
-    artifact = Artifact(kind=stage, path=folder, digest=digest, summary={"parameters": 1})
+    artifact = Artifact(kind=model, path=folder, digest=digest, summary={"parameters": 1})
     artifact.publish()
     return artifact
 

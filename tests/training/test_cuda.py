@@ -128,7 +128,7 @@ def test_a_base_model_learns_on_a_gpu_in_half_precision_and_in_single(dataset, m
 @pytest.mark.parametrize("method", names("fusion"))
 def test_every_fusion_method_learns_on_a_gpu_and_scores_as_on_the_cpu(method, amp):
     options = {"training.amp": amp, "training.lr": 0.01, "training.max_epochs": 6, "fusion.steps_per_epoch": 100}
-    config = on_gpu("dqn", **{**options, "dqn.epsilon_decay_steps": 200})
+    config = on_gpu("fusion", **{**options, "dqn.epsilon_decay_steps": 200})
     objective = fusion_objective(method, config)
     assert finite(fit(objective, config.training, 0).history)
     assert next(objective.network.parameters()).device.type == "cuda"
@@ -176,7 +176,7 @@ def test_a_network_of_the_gpu_gives_the_same_scores_on_the_cpu_from_its_checkpoi
         assert (suspects(network, data) == suspects(loaded, data)).mean() > 0.99
 
 
-@pytest.mark.parametrize("model", [*BASE, "dqn"])
+@pytest.mark.parametrize("model", [*BASE, "fusion"])
 @pytest.mark.parametrize(("begun", "resumed"), [("cuda", "cuda"), ("cuda", "cpu"), ("cpu", "cuda")])
 def test_a_training_that_was_killed_goes_on_after_its_last_epoch_also_on_the_other_device(
     dataset, tmp_path, model, begun, resumed
@@ -190,7 +190,7 @@ def test_a_training_that_was_killed_goes_on_after_its_last_epoch_also_on_the_oth
 
     def make(device):
         config = on_gpu(model, **{"training.device": device, "training.min_steps_per_epoch": 5})
-        return fusion_objective("dqn", config) if model == "dqn" else objective_of(config, dataset), config.training
+        return fusion_objective("dqn", config) if model == "fusion" else objective_of(config, dataset), config.training
 
     file = tmp_path / "state.safetensors"
     with pytest.raises(Killed):
@@ -343,9 +343,9 @@ def test_the_stages_of_a_run_train_on_the_gpu_and_are_evaluated(dataset, demo_gr
     autoencoder = vgae(on_gpu("vgae", **settings), folder("vgae"), demo_graphs, None)
     classifier = gat(on_gpu("gat", **settings), folder("gat"), demo_graphs, autoencoder, None)
     student = gat(on_gpu("gat", "small", "kd_standard", **settings), folder("student"), demo_graphs, autoencoder, classifier)
-    agent = fusion(on_gpu("dqn", **settings), folder("fusion"), demo_graphs, autoencoder, classifier)
+    agent = fusion(on_gpu("fusion", **settings), folder("fusion"), demo_graphs, autoencoder, classifier)
     for made in (autoencoder, classifier, student):
         assert made.summary["peak_gpu_memory_mb"] > 0
     assert agent.summary["peak_gpu_memory_mb"] == 0  # fusion is faster on the CPU
-    result = evaluation(on_gpu("dqn"), folder("evaluation"), "large", demo_graphs, autoencoder, classifier, agent)
+    result = evaluation(on_gpu("fusion"), folder("evaluation"), "large", demo_graphs, autoencoder, classifier, agent)
     assert 0 < result.summary["mean_f1"] <= 1

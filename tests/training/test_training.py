@@ -109,7 +109,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(dataset):
     assert not equal(results[0], results[2])
 
 
-@pytest.mark.parametrize("model", ["vgae", "gat", "dqn"])
+@pytest.mark.parametrize("model", ["vgae", "gat", "fusion"])
 def test_a_run_that_was_killed_goes_on_to_the_same_weights(dataset, tmp_path, model):
     def make():
         if model == "vgae":
@@ -436,5 +436,5 @@ def dqn_objective(dataset):
     networks = {"vgae": new(tiny("vgae"), dataset).eval(), "gat": new(tiny("gat"), dataset).eval()}
     base = BaseModels.of(dataset, networks, {"vgae": 0.5, "gat": 0.0})
     train, held_out = (fusion_data(base, dataset, dataset.train.windows(role)) for role in (VALIDATION, CALIBRATION))
-    config = tiny("dqn")
+    config = tiny("fusion")
     return fusion_method("dqn").objective(new(config, dataset), train, held_out, config)

@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from kdgat_models.evaluation.adaptation import Adaptation, Source, from_capture, from_normal
 from kdgat_models.evaluation.bootstrap import ScoredWindows, interval, time_blocks
-from kdgat_models.evaluation.episodes import CaptureWindows, EventMetrics, Events, capture_events, pool
+from kdgat_models.evaluation.episodes import CaptureWindows, EventMetrics, Events, capture_events, total
 from kdgat_models.evaluation.metrics import window_metrics
 from kdgat_models.evaluation.protocols.protocol import CaptureFacts
 from kdgat_models.evaluation.protocols.rows import CaptureRow, FoldRow, MacroRow
@@ -183,7 +183,9 @@ def _pooled(trial: Trial, margin: Scores, judged: NDArray[np.bool_], captures: C
     flagged[rows] = margin >= 0
     numbers = trial.windows.captures[rows]
     parts = [rows[numbers == capture] for capture in np.unique(numbers)]
-    return pool(_events(trial, part, flagged[part], captures, int(trial.windows.captures[part[0]])) for part in parts).metrics()
+    return total(
+        _events(trial, part, flagged[part], captures, int(trial.windows.captures[part[0]])) for part in parts
+    ).metrics()
 
 
 def _auc(labels: NDArray[np.integer[Any]], scores: Scores) -> float | None:

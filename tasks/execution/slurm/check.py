@@ -34,11 +34,26 @@ PENDING_FOREVER = (
 )
 
 
+class FoundNode(NamedTuple):
+    """What a node has, as a probe on it says."""
+
+    node: str
+    job: str | None
+    python: str
+    executable: str
+    packages: dict[str, str | None]  # versions of PACKAGES; None: not installed
+    our_code: str  # folder
+    sees_the_root_folder: bool
+    gpus_given: str | None  # by SLURM
+    gpu_that_torch_sees: str | None
+    seconds_until_the_answer: float = 0.0  # since the job was asked for
+
+
 class ClusterReport(NamedTuple):
-    """What a probe found on a node."""
+    """What a profile is worth."""
 
     profile: str
-    found: dict[str, Any]
+    found: FoundNode | None  # None: no answer came
     problems: list[str]
 
 
@@ -54,16 +69,15 @@ def check_profile(name: str, paths: Paths, wait_s: float) -> ClusterReport:
     try:
         with SlurmRung(profile, memory, RunPlace(folder, "kdgat-check"), new_security(private_folder(folder / "tls"))) as rung:
             started = time.monotonic()
-            found = _probe(rung, mark, wait_s)
-            found["seconds until the answer"] = round(time.monotonic() - started, 1)
+            found = _probe(rung, mark, wait_s)._replace(seconds_until_the_answer=round(time.monotonic() - started, 1))
     except ClusterError as error:
-        return ClusterReport(name, {}, [str(error)])
+        return ClusterReport(name, None, [str(error)])
     finally:
         shutil.rmtree(folder / "tls", ignore_errors=True)
     return ClusterReport(name, found, _problems(profile, found))
 
 
-def _probe(rung: SlurmRung, mark: Path, wait_s: float) -> dict[str, Any]:
+def _probe(rung: SlurmRung, mark: Path, wait_s: float) -> FoundNode:
     future: Any = rung.client.submit(probe, str(mark), pure=False, retries=0)
     deadline = time.monotonic() + wait_s
     while not future.done():
@@ -83,19 +97,19 @@ def _probe(rung: SlurmRung, mark: Path, wait_s: float) -> dict[str, Any]:
     return future.result()
 
 
-def probe(mark: str) -> dict[str, Any]:
+def probe(mark: str) -> FoundNode:
     """Runs in the job: what this node has."""
-    return {
-        "node": platform.node(),
-        "job": os.environ.get("SLURM_JOB_ID"),
-        "python": platform.python_version(),
-        "executable": sys.executable,
-        "packages": {name: _version(name) for name in PACKAGES},
-        "our code": str(Path(importlib.import_module("tasks").__path__[0]).parent),
-        "sees the root folder": Path(mark).is_file(),
-        "GPUs given": os.environ.get("CUDA_VISIBLE_DEVICES") or os.environ.get("SLURM_JOB_GPUS"),
-        "GPU that torch sees": _gpu(),
-    }
+    return FoundNode(
+        node=platform.node(),
+        job=os.environ.get("SLURM_JOB_ID"),
+        python=platform.python_version(),
+        executable=sys.executable,
+        packages={name: _version(name) for name in PACKAGES},
+        our_code=str(Path(importlib.import_module("tasks").__path__[0]).parent),
+        sees_the_root_folder=Path(mark).is_file(),
+        gpus_given=os.environ.get("CUDA_VISIBLE_DEVICES") or os.environ.get("SLURM_JOB_GPUS"),
+        gpu_that_torch_sees=_gpu(),
+    )
 
 
 def _version(name: str) -> str | None:
@@ -112,20 +126,20 @@ def _gpu() -> str | None:
     return done.stdout.strip() or None
 
 
-def _problems(profile: SlurmProfile, found: dict[str, Any]) -> list[str]:
+def _problems(profile: SlurmProfile, found: FoundNode) -> list[str]:
     problems = []
-    if found["python"].rpartition(".")[0] != platform.python_version().rpartition(".")[0]:
+    if found.python.rpartition(".")[0] != platform.python_version().rpartition(".")[0]:
         problems.append(
-            f"another Python: {found['python']} on the node, {platform.python_version()} here; set `python` in the profile"
+            f"another Python: {found.python} on the node, {platform.python_version()} here; set `python` in the profile"
         )
     here = {name: _version(name) for name in PACKAGES}
-    other = [f"{name} {found['packages'][name]} (here {own})" for name, own in here.items() if found["packages"][name] != own]
+    other = [f"{name} {found.packages[name]} (here {own})" for name, own in here.items() if found.packages[name] != own]
     if other:
         problems.append(f"other packages on the node: {', '.join(other)}; install the same versions or set `python`")
-    if not found["sees the root folder"]:
+    if not found.sees_the_root_folder:
         problems.append("the node does not see the root folder; put --root on a file system that all nodes share")
-    if profile.gres and not found["GPU that torch sees"]:
-        given = found["GPUs given"]
+    if profile.gres and not found.gpu_that_torch_sees:
+        given = found.gpus_given
         problems.append(
             f"missing GPU: the profile asks for {profile.gres}, SLURM gave {given or 'none'}, torch sees none; "
             "check `gres`, the driver (nvidia-smi) and that torch is a CUDA build"

@@ -1,4 +1,4 @@
-"""Workers that are SLURM jobs: one adaptive cluster of dask-jobqueue per pool and size of job."""
+"""Workers that are SLURM jobs: one adaptive cluster of dask-jobqueue per processor and size of job."""
 
 import asyncio
 import importlib
@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from config.cluster import SlurmProfile, load_profile
 from kdgat_models.errors import ClusterError, KdgatError, StageError, StageInterrupted, StageKilled, StageOutOfMemory
+from tasks.events import Started
 from tasks.execution.dask_nodes import EndsWhatIsStarting, Scheduler
 from tasks.execution.rung import Rung
-from tasks.execution.runner import Needs, Placement, Runner, RunPlace
+from tasks.execution.runner import Needs, Runner, RunPlace
 from tasks.execution.slurm.jobs import ControllerAwayError, advice, cancel, end_of, in_queue, job_state
 from tasks.execution.slurm.script import Submissions, job_class, job_options
-from tasks.stage import Pool
+from tasks.stage import Processor
 
 if TYPE_CHECKING:
     from distributed.security import Security
@@ -36,7 +37,7 @@ def job_memory_mb(stage_mb: float, cap_mb: float) -> int:
 class JobSize(NamedTuple):
     """Of the jobs of one rung."""
 
-    pool: Pool
+    processor: Processor
     memory_mb: int
 
 
@@ -46,43 +47,43 @@ class SlurmRunner(Runner):
     def __init__(self, profile: str, place: RunPlace) -> None:
         self._profiles = profiles_of(profile)
         self._place = place
-        self.slots = {pool: threading.BoundedSemaphore(own.max_jobs) for pool, own in self._profiles.items()}
+        self.slots = {processor: threading.BoundedSemaphore(own.max_jobs) for processor, own in self._profiles.items()}
         if self._profiles["cpu"] is self._profiles["gpu"]:
             self.slots["cpu"] = self.slots["gpu"]
 
     def size(self, needs: Needs) -> JobSize:
-        profile = self._profiles[needs.pool]
-        pool: Pool = "gpu" if profile is self._profiles["gpu"] else "cpu"
-        return JobSize(pool, job_memory_mb(needs.memory_mb, profile.max_memory_gb * 1024))
+        profile = self._profiles[needs.processor]
+        processor: Processor = "gpu" if profile is self._profiles["gpu"] else "cpu"
+        return JobSize(processor, job_memory_mb(needs.memory_mb, profile.max_memory_gb * 1024))
 
     def new_rung(self, needs: Needs, security: "Security") -> "SlurmRung":
-        return SlurmRung(self._profiles[needs.pool], self.size(needs).memory_mb, self._place, security)
+        return SlurmRung(self._profiles[needs.processor], self.size(needs).memory_mb, self._place, security)
 
-    def threads(self, pool: Pool) -> int:
-        return self._profiles[pool].cores
+    def threads(self, processor: Processor) -> int:
+        return self._profiles[processor].cores
 
-    def cap_mb(self, pool: Pool) -> float:
-        return self._profiles[pool].max_memory_gb * 1024 - OVERHEAD_MB
+    def cap_mb(self, processor: Processor) -> float:
+        return self._profiles[processor].max_memory_gb * 1024 - OVERHEAD_MB
 
-    def explain(self, placement: Placement, error: StageError) -> StageError:
+    def explain(self, started: Started, error: StageError) -> StageError:
         """What SLURM says of the job.
 
         A stage that ran out of memory, or was killed, in a job that goes on is what its worker says: the job is left alone,
         for it does the work of other stages. If the job has ended, SLURM knows better. A stage whose worker is gone, or that
         was told to end, was ended with its job.
         """
-        if placement.job is None:
+        if started.job is None:
             return error
         if isinstance(error, StageOutOfMemory | StageKilled):
             time.sleep(1)  # SLURM kills all processes of a job; the worker may have outlived its child by a moment
-            state = job_state(placement.job)
+            state = job_state(started.job)
             if state is None or state.ended in (None, "lost"):
                 return error
-        return self._interrupted(placement, error)
+        return self._interrupted(started, error)
 
-    def _interrupted(self, placement: Placement, error: StageError) -> StageError:
-        reason = end_of(placement.job or "")
-        said = f"SLURM job {placement.job} on {placement.host}: {reason.replace('_', ' ')}"
+    def _interrupted(self, started: Started, error: StageError) -> StageError:
+        reason = end_of(started.job or "")
+        said = f"SLURM job {started.job} on {started.host}: {reason.replace('_', ' ')}"
         if reason == "out_of_memory":
             found: StageError = StageOutOfMemory(f"{error} ({said})")
         else:
@@ -102,8 +103,8 @@ def import_jobqueue() -> None:
     signal.signal(signal.SIGINT, handler)
 
 
-def profiles_of(name: str) -> dict[Pool, SlurmProfile]:
-    """The profile of each pool: preprocessing may have one of its own."""
+def profiles_of(name: str) -> dict[Processor, SlurmProfile]:
+    """The profile of each processor: preprocessing may have one of its own."""
     profile = load_profile(name)
     return {"gpu": profile, "cpu": load_profile(profile.preprocessing) if profile.preprocessing else profile}
 
