@@ -11,7 +11,7 @@ from kdgat_models.errors import ConfigError
 from kdgat_models.evaluation.ablation.effects import ablation_rows, effect
 from kdgat_models.evaluation.ablation.rows import Effect, LevelRow, Score, Spread
 from kdgat_models.evaluation.adaptation import Source, from_capture, from_normal
-from kdgat_models.evaluation.episodes import CaptureWindows, Events, capture_events, pool
+from kdgat_models.evaluation.episodes import CaptureWindows, Events, capture_events, total
 from kdgat_models.evaluation.nightly import drift as drifting
 from kdgat_models.evaluation.nightly.drift import Reference, drift
 from kdgat_models.evaluation.protocols import audit as auditing
@@ -163,7 +163,7 @@ def test_two_thousand_frames_stand_for_a_second_where_there_is_no_time(gap, coun
 
 def test_all_that_is_counted_adds_up():
     one, two = Events(1, 2, 3, (4.0,), 5, 6, 7.0), Events(10, 20, 30, (40.0, 41.0), 50, 60, 70.0)
-    assert pool(iter([one, two])) == Events(11, 22, 33, (4.0, 40.0, 41.0), 55, 66, 77.0)
+    assert total(iter([one, two])) == Events(11, 22, 33, (4.0, 40.0, 41.0), 55, 66, 77.0)
     assert two.metrics()._asdict() == {
         **{"episodes": 10, "episodes_detected": 20, "episodes_unobserved": 30, "episode_recall": 2.0, "false_alarms": 50},
         **{"time_to_detection_median_ms": 40.5, "time_to_detection_p95_ms": pytest.approx(40.95), "normal_hours": 70.0},

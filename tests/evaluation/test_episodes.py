@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kdgat_models.errors import SchemaError
-from kdgat_models.evaluation.episodes import CaptureWindows, EpisodeRules, Events, capture_events, pool
+from kdgat_models.evaluation.episodes import CaptureWindows, EpisodeRules, Events, capture_events, total
 
 
 def events(frames, attack=(), flagged=(), *, stride=5, size=5, timestamps=None, rules=None):
@@ -133,7 +133,7 @@ def test_the_order_of_windows_does_not_matter():
 
 def test_captures_pool_as_sums_not_as_means_of_means():
     short, long = events(50, attack=[12], flagged=[2, 5]), events(1000, attack=[2, 102, 302], flagged=[0])
-    metrics = pool([short, long]).metrics()
+    metrics = total([short, long]).metrics()
     assert metrics.episode_recall == 2 / 4
     assert metrics.time_to_detection_median_ms == pytest.approx(200)
     assert metrics.false_alarms_per_hour == pytest.approx(1 / (short.normal_hours + long.normal_hours))
@@ -141,13 +141,13 @@ def test_captures_pool_as_sums_not_as_means_of_means():
 
 def test_false_alarms_without_hours_count_but_raise_no_rate():
     timed, untimed = events(50, flagged=[1]), events(50, flagged=[1], timestamps=np.zeros(50))
-    metrics = pool([timed, untimed]).metrics()
+    metrics = total([timed, untimed]).metrics()
     assert metrics.false_alarms == 2
     assert metrics.false_alarms_per_hour == timed.metrics().false_alarms_per_hour
 
 
 def test_nothing_pools_to_nothing():
-    assert pool([]) == events(0) == Events(0, 0, 0, (), 0, 0, 0.0)
+    assert total([]) == events(0) == Events(0, 0, 0, (), 0, 0, 0.0)
 
 
 @pytest.mark.parametrize(
