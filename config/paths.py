@@ -67,10 +67,12 @@ class Paths(NamedTuple):
 
     @property
     def store(self) -> Path:
+        """Tables of runs, metrics and champions: Parquet."""
         return self.root / "store"
 
     @property
     def cache(self) -> Path:
+        """Results of tasks by cache key, and their locks."""
         return self.root / "cache"
 
     @property
@@ -80,6 +82,7 @@ class Paths(NamedTuple):
 
     @property
     def mlflow(self) -> Path:
+        """Files of experiment tracking, unless MLFLOW_TRACKING_URI says where they go."""
         return self.root / "mlflow"
 
     def pipeline(self, pipeline_run: str) -> Path:
@@ -87,6 +90,7 @@ class Paths(NamedTuple):
         return self.root / "runs" / _safe(pipeline_run)
 
     def raw(self, dataset: str) -> Path:
+        """Captures of a dataset that were simulated by us."""
         return self.of(dataset) / "raw"
 
     def of(self, name: str) -> Path:

@@ -30,6 +30,7 @@ class Artifact(BaseModel):
 
     @property
     def exists(self) -> bool:
+        """Whether it was published here and is still in its folder."""
         return (self.path / COMPLETE).is_file()
 
 

@@ -31,7 +31,7 @@ from tasks.stage import Stage
 CATALOG = "config.catalog"
 MODELS = ("vgae", "gat", "fusion")  # kinds of artifacts that are made anew from what a section of their config says
 CONFIG = "config.json"  # of a run folder
-IDLE = {"source", "licence", "resources"}  # fields of a catalogue entry on which no result depends
+WITHOUT_EFFECT = {"source", "licence", "resources"}  # fields of a catalogue entry on which no result depends
 LIBRARIES = ("torch", "torch-geometric", "numba", "polars", "scikit-learn")
 CODE = ("kdgat_models", "tasks.stages", "tasks.artifact", CATALOG)
 PARSER = threading.Lock()  # Python 3.11's parser keeps its recursion depth for all threads in one place (gh-106905)
@@ -56,7 +56,7 @@ def _catalogue(stage: Stage[Any, ...], datasets: list[str]) -> dict[str, Any]:
     if CATALOG not in sources(stage.module):
         return {}
     known = catalog()  # without the joined names of a pool, whose datasets are an input
-    return {name: known[name].model_dump(mode="json", exclude=IDLE) for name in datasets if name in known}
+    return {name: known[name].model_dump(mode="json", exclude=WITHOUT_EFFECT) for name in datasets if name in known}
 
 
 def _datasets(config: PipelineConfig, inputs: Inputs) -> list[str]:

@@ -16,11 +16,11 @@ from config.paths import COMPLETE, DAMAGED
 from kdgat_models.errors import CheckpointError
 from kdgat_models.files import digest_json, read_record, write_json
 
-SEAL = "seal.json"
+SEAL = "seal.json"  # beside what it seals
 UNSEALED = (".log", ".out", ".err")  # of batch systems and of the stage itself: they may still grow
-SMALL = 2**20  # bytes; up to that a file is always compared whole
-WHOLE = (".json", ".safetensors")
-BLOCK, BLOCKS = 4096, 64
+SMALL_BYTES = 2**20  # bytes; up to that a file is always compared whole
+COMPARED_WHOLE = (".json", ".safetensors")  # whatever their size
+BLOCK, BLOCKS = 4096, 64  # bytes of a block, and how many of a larger file are compared
 
 
 class FileSeal(BaseModel):
@@ -59,6 +59,7 @@ def seal(folder: Path) -> None:
 
 
 def is_sealed(folder: Path) -> bool:
+    """Whether the folder has a seal; those of older versions have none."""
     return (folder / SEAL).exists()
 
 
@@ -91,7 +92,7 @@ def _damage(path: Path, was: FileSeal, full: bool) -> str:
         stat = path.stat()
         if stat.st_size != was.size:
             return f"has {stat.st_size} bytes, had {was.size}"
-        whole = full or was.size <= SMALL or path.suffix in WHOLE or stat.st_mtime_ns != was.mtime_ns
+        whole = full or was.size <= SMALL_BYTES or path.suffix in COMPARED_WHOLE or stat.st_mtime_ns != was.mtime_ns
         same = _digest(path) == was.digest if whole else _sample(path, was.size) == was.sample
     except FileNotFoundError:
         return "is missing"

@@ -49,6 +49,7 @@ class Frames(NamedTuple):
 
     @property
     def size(self) -> int:
+        """Number of frames."""
         return len(self.timestamp)
 
 

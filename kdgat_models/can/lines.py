@@ -29,6 +29,7 @@ class Lines(NamedTuple):
 
     @property
     def last(self) -> int:
+        """Number of the last line, from 1."""
         return self.first + len(self.text) - 1
 
 

@@ -30,6 +30,8 @@ class Message(NamedTuple):
 
 
 class Vehicle(NamedTuple):
+    """A simulated car: its name and all messages that its units send."""
+
     name: str
     messages: tuple[Message, ...]
 
@@ -44,6 +46,7 @@ class Traffic(NamedTuple):
     label: NDArray[np.uint8]  # [n]
 
     def take(self, rows: NDArray[np.bool_] | NDArray[np.int64]) -> "Traffic":
+        """The frames of these rows: indices, in their order, or a mask [n]."""
         return Traffic(self.time[rows], self.arbitration_id[rows], self.dlc[rows], self.payload[rows], self.label[rows])
 
 

@@ -27,6 +27,7 @@ class Source(NamedTuple):
 
     @classmethod
     def of(cls, threshold: float, normal: Scores) -> "Source":
+        """From the training's threshold and the scores [n] of the training vehicles' normal calibration windows."""
         return cls(threshold, float(np.quantile(normal, UPPER_QUANTILE)))
 
 

@@ -18,7 +18,7 @@ from kdgat_models.explanation.stability import (
 )
 
 By = Literal["seed", "fold", "retraining", "night"]
-TOP = 10
+TOP_FEATURES = 10  # of a ranking, that are compared as a set
 CHANCE = 0.05  # how rarely unrelated rankings may look as alike as two that are said to agree
 
 
@@ -100,7 +100,7 @@ class Agreement(NamedTuple):
         return [(self.group.features[feature], share) for feature, share in self.stability.sometimes]
 
 
-def agreements(snapshots: Iterable[Snapshot], by: By, top: int = TOP) -> list[Agreement]:
+def agreements(snapshots: Iterable[Snapshot], by: By, top: int = TOP_FEATURES) -> list[Agreement]:
     """Each group that has at least two snapshots, and how alike they are.
 
     Raises:
@@ -131,7 +131,7 @@ class Disagreement(NamedTuple):
         least = "" if self.least_jaccard is None else f", by chance below {self.least_jaccard:.2f}"
         return (
             f"the newest classifier of {of.dataset}/{of.variant} ({of.run_id}) counts on other features than the "
-            f"{self.earlier} before it: Jaccard index of the top {TOP} {self.jaccard:.2f}{least}; Kendall's tau "
+            f"{self.earlier} before it: Jaccard index of the top {TOP_FEATURES} {self.jaccard:.2f}{least}; Kendall's tau "
             f"{self.kendall:.2f}, by chance below {self.least_kendall:.2f}. "
             f"`kdgat stability --dataset {of.dataset} --variant {of.variant} --by retraining` compares them"
         )
@@ -140,8 +140,8 @@ class Disagreement(NamedTuple):
 def disagreement(snapshots: Iterable[Snapshot], dataset: str, variant: str) -> Disagreement | None:
     """Whether the newest training of a variant on a dataset disagrees with those before it; None: no, or nothing to compare.
 
-    It does if its mean Jaccard index of the top TOP or its mean tau with them is below what two unrelated rankings reach in
-    CHANCE of all cases (hypergeometric, and Kendall 1938): then nothing tells its features from a draw. Both limits follow
+    It does if its mean Jaccard index of the TOP_FEATURES or its mean tau with them is below what two unrelated rankings reach
+    in CHANCE of all cases (hypergeometric, and Kendall 1938): then nothing tells its features from a draw. Both limits follow
     from the number of features alone.
     """
     known = [item for item in snapshots if item.origin[1:4] == (dataset, None, variant)]
@@ -151,16 +151,16 @@ def disagreement(snapshots: Iterable[Snapshot], dataset: str, variant: str) -> D
     alike = (newest.method, newest.features, newest.fold)
     earlier = [item for item in known if item is not newest and (item.method, item.features, item.fold) == alike]
     d = len(newest.features)
-    if not earlier or d <= TOP:
+    if not earlier or d <= TOP_FEATURES:
         return None
     jaccards, taus = zip(*(_likeness(newest, other) for other in earlier), strict=True)
     means = sum(jaccards) / len(earlier), sum(taus) / len(earlier)
-    found = Disagreement(newest, len(earlier), *means, chance_jaccard(d, TOP, CHANCE), chance_kendall(d, CHANCE))
+    found = Disagreement(newest, len(earlier), *means, chance_jaccard(d, TOP_FEATURES, CHANCE), chance_kendall(d, CHANCE))
     apart = found.least_jaccard is not None and found.jaccard < found.least_jaccard
     return found if apart or found.kendall < found.least_kendall else None
 
 
 def _likeness(first: Snapshot, second: Snapshot) -> tuple[float, float]:
-    """Jaccard index of the top TOP and tau of two snapshots; where one is undefined, nothing is alike: 0."""
+    """Jaccard index of the TOP_FEATURES and tau of two snapshots; where one is undefined, nothing is alike: 0."""
     a, b = (np.array([row.importance for row in snapshot.importances]) for snapshot in (first, second))
-    return jaccard(top_features(a, TOP), top_features(b, TOP)) or 0.0, kendall_tau(a, b) or 0.0
+    return jaccard(top_features(a, TOP_FEATURES), top_features(b, TOP_FEATURES)) or 0.0, kendall_tau(a, b) or 0.0

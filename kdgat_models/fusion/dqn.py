@@ -27,9 +27,11 @@ class DqnFusion(FusionMethod):
         self.register_buffer("alphas", torch.linspace(0, 1, arch.actions), persistent=False)
 
     def forward(self, inputs: FusionInputs) -> Float[Tensor, "windows"]:
+        """Attack score in [0, 1] of each window, at the action of the highest value (no exploration)."""
         return self.blend(inputs, self.q(self.scaled(inputs.states)).argmax(1))
 
     def blend(self, inputs: FusionInputs, actions: Int[Tensor, "windows"]) -> Float[Tensor, "windows"]:
+        """(1 - alpha) * anomaly + alpha * classifier, with the alpha of each window's action (its index in `alphas`)."""
         alpha = self.alphas[actions]
         return (1 - alpha) * inputs.anomaly + alpha * inputs.classifier
 
@@ -69,9 +71,15 @@ class DqnObjective(FusionObjective[DqnFusion]):
         return self.arch.epsilon_start + done * (self.arch.epsilon_end - self.arch.epsilon_start)
 
     def batches(self, epoch: int, draws: Draws) -> Iterator[Tensor]:
+        """Rows to act on, drawn at random: `dqn.batch_size` in each of `fusion.steps_per_epoch` batches."""
         return self.random_rows(self.arch.batch_size, draws)
 
     def loss(self, batch: Int[Tensor, "batch"], draws: Draws) -> dict[str, Tensor]:
+        """Act on the rows `batch`, remember what came of it, and learn from as many memories.
+
+        Returns:
+            `total`: the loss of the memories. `reward`: mean of this batch, in [-1, 1]. `epsilon`: share of random actions.
+        """
         reward = self._act_and_remember(batch, draws)
         filled = min(int(self.written), self.arch.replay_size)
         memory = torch.randint(filled, (self.arch.batch_size,), generator=draws.torch)
@@ -79,6 +87,7 @@ class DqnObjective(FusionObjective[DqnFusion]):
         return {"total": loss, "reward": reward, "epsilon": torch.tensor(self.epsilon)}
 
     def after_step(self) -> None:
+        """Count the step; every `dqn.target_sync` steps the target network becomes the online one (Mnih et al. 2015)."""
         self.steps += 1
         if int(self.steps) % self.arch.target_sync == 0:
             self.target.load_state_dict(self.network.state_dict())

@@ -24,9 +24,11 @@ class FusionInputs(NamedTuple):
     classifier: Float[Tensor, "windows"]
 
     def take(self, rows: Tensor) -> "FusionInputs":
+        """The windows of these rows: indices, or a mask [windows]."""
         return FusionInputs(*(tensor[rows] for tensor in self))
 
     def to(self, device: torch.device) -> "FusionInputs":
+        """The same on `device`."""
         return FusionInputs(*(tensor.to(device) for tensor in self))
 
 

@@ -19,6 +19,7 @@ class MlpFusion(FusionMethod):
         )
 
     def forward(self, inputs: FusionInputs) -> Float[Tensor, "windows"]:
+        """Attack score in [0, 1] of each window."""
         views = torch.stack([inputs.anomaly, inputs.classifier], 1)
         logit = self.layers(torch.cat([self.scaled(inputs.states), views], 1))[:, 0]
         return torch.sigmoid(logit.float())  # half precision has no number between 0.9995 and 1

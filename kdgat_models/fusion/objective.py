@@ -57,10 +57,12 @@ class FusionObjective(Objective[Method]):
 
     @property
     def train_data(self) -> FusionData:
+        """What is learnt from, on the device of the network."""
         return self._train.data()
 
     @property
     def validation_data(self) -> FusionData:
+        """What is validated on, on the device of the network."""
         return self._validation.data()
 
     def random_rows(self, size: int, draws: Draws) -> Iterator[Tensor]:
@@ -70,9 +72,11 @@ class FusionObjective(Objective[Method]):
             yield rows.to(self.class_weight.device)
 
     def batches(self, epoch: int, draws: Draws) -> Iterator[Tensor]:
+        """Rows of the training data, drawn at random: `training.batch_size` in each batch."""
         return self.random_rows(self.config.training.batch_size, draws)
 
     def loss(self, batch: Tensor, draws: Draws) -> dict[str, Tensor]:
+        """`total`: binary cross-entropy of the fused scores of the rows `batch`, each class with the same weight, in nats."""
         label = self.train_data.label[batch]
         score = self.network(self.train_data.inputs.take(batch)).clamp(1e-6, 1 - 1e-6)
         with torch.autocast(score.device.type, enabled=False):  # CUDA refuses this loss in half precision

@@ -17,6 +17,7 @@ class WeightedAverage(FusionMethod):
         self.weight = nn.Parameter(torch.zeros(()))
 
     def forward(self, inputs: FusionInputs) -> Float[Tensor, "windows"]:
+        """Attack score in [0, 1] of each window."""
         alpha = torch.sigmoid(self.weight)
         return (1 - alpha) * inputs.anomaly + alpha * inputs.classifier
 

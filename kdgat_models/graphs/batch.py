@@ -27,9 +27,11 @@ class GraphBatch(NamedTuple):
 
     @property
     def num_graphs(self) -> int:
+        """Number of graphs G."""
         return len(self.label)
 
     def to(self, device: torch.device) -> "GraphBatch":
+        """The same batch on `device`; copied while the CPU goes on where memory is pinned."""
         return GraphBatch(*(tensor.to(device, non_blocking=True) for tensor in self))
 
 

@@ -41,6 +41,7 @@ class GraphDataset:
         return self.train.schema
 
     def train_data(self) -> GraphData:
+        """All windows of the training captures, of every role, as a model of the dataset's own vocabulary sees them."""
         return GraphData(self.train, self.vocabulary)
 
     def seen_through(self, vocabulary: Vocabulary) -> GraphData:

@@ -11,6 +11,8 @@ MANIFEST = "manifest.json"
 
 
 class Column(NamedTuple):
+    """How a column lies on disk, and what it has a row of."""
+
     dtype: str
     per: str  # graph, node, edge or frame
 

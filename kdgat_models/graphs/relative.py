@@ -44,7 +44,7 @@ OF_ID = (
 OF_BUS = (
     "age",  # log2(1 + s since the capture began), at most 5, / 5
     "load",  # log2(frames per second of this window / of the windows so far), within +-6
-    "silent",  # log2(1 + IDs that are overdue by more than SILENT periods)
+    "silent",  # log2(1 + IDs that are overdue by more than 2**SILENT periods)
     "silence",  # log2 of the longest of these in periods, 0 if none is
     "newcomers",  # log2(1 + frames of this window whose ID was never seen before)
 )
@@ -70,9 +70,9 @@ MATURITY, SURPLUS, MISSED = range(_END, _END + len(OF_ID))
 AGE, LOAD, SILENT_IDS, SILENCE, NEWCOMERS = range(MISSED + 1, MISSED + 1 + len(OF_BUS))
 # Columns of an edge's features.
 TRANSITION_MEAN, TRANSITION_MAX, COUNT, GAP, SELF_LOOP = range(len(EDGE_FEATURES))
-SILENT, GONE = 3.0, 10.0  # log2 of periods: from 8 on an ID is silent, from 1024 on its unit is off
-COHORT = 1.0  # s; IDs that are first seen together belong to a unit that woke up
-MOST_COHORT = 64
+SILENT, SWITCHED_OFF = 3.0, 10.0  # log2 of periods: from 8 on an ID is silent, from 1024 on its unit is off
+COHORT_S = 1.0  # s; IDs that are first seen together belong to a unit that woke up
+COHORT_SLOTS = 64  # IDs before and after one that are looked at, at most
 
 
 def compute(frames: Frames, topology: Topology, state: RelativeState | None = None) -> tuple[Features, RelativeState]:
@@ -167,14 +167,14 @@ def _describe_ids(
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _cohort(k: int, norms: Norms, slots: int) -> int:
-    """Number of other IDs that were first seen within COHORT s of slot `k`, at most MOST_COHORT each way."""
+    """Number of other IDs that were first seen within COHORT_S s of slot `k`, at most COHORT_SLOTS each way."""
     others = 0
-    for j in range(k + 1, min(slots, k + 1 + MOST_COHORT)):
-        if norms[j].count == 0 or norms[j].born - norms[k].born > COHORT:
+    for j in range(k + 1, min(slots, k + 1 + COHORT_SLOTS)):
+        if norms[j].count == 0 or norms[j].born - norms[k].born > COHORT_S:
             break
         others += 1
-    for j in range(k - 1, max(k - 1 - MOST_COHORT, -1), -1):
-        if norms[k].born - norms[j].born > COHORT:
+    for j in range(k - 1, max(k - 1 - COHORT_SLOTS, -1), -1):
+        if norms[k].born - norms[j].born > COHORT_S:
             break
         others += 1
     return others
@@ -190,7 +190,7 @@ def _describe_bus(
         norm = norms[k]
         if norm.trust >= 20:
             overdue = math.log2(max(now - norm.last, TINY_GAP)) - norm.period - 2 * norm.jitter
-            if SILENT < overdue < GONE:
+            if SILENT < overdue < SWITCHED_OFF:
                 silent += 1
                 silence = max(silence, overdue)
     load = min(max(math.log2(bus.window_span / bus.windows / span), -6.0), 6.0) if bus.windows > 0 else 0.0

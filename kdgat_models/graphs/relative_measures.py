@@ -35,8 +35,8 @@ EARLY, LATE, DEVIATION, EARLY_SURPRISE, HAMMING, FLIPS, NOVELTY, SUCCESSOR, RECO
 CLIP = 8.0  # log2: a frame that is 256 times too early says no more than this
 TINY_GAP = 1e-6  # s; timestamps of some recorders step back inside a burst
 LEARNING_FRAMES = 200.0  # frames of an ID until its norms are only moved slowly
-MEMORY = 60.0  # s in which mature norms follow a change: bounded by time, so that a flood cannot teach them quickly
-HABIT = 0.5  # share of early frames from which being early is how an ID behaves
+FOLLOWING_S = 60.0  # s in which mature norms follow a change: bounded by time, so that a flood cannot teach them quickly
+HABITUALLY_EARLY = 0.5  # share of early frames from which being early is how an ID behaves
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
@@ -75,7 +75,7 @@ def observe(
         return
     gap = max(now - norm.last, TINY_GAP)
     trust = norm.trust
-    rate = np.float64(1.0 / (trust + 1.0) if trust < LEARNING_FRAMES else min(gap / MEMORY, 1.0 / LEARNING_FRAMES))
+    rate = np.float64(1.0 / (trust + 1.0) if trust < LEARNING_FRAMES else min(gap / FOLLOWING_S, 1.0 / LEARNING_FRAMES))
     on_time = _timing(norm, now, gap, rate, f, int(bus.frames) - 1, measures)
     norm.last = now
     _payload(norm, payload[f], dlc[f], rate, on_time, out)
@@ -128,7 +128,7 @@ def _timing(norm: Norm, now: float, gap: float, rate: float, row: int, frame: in
     unlike = abs(ratio) / (3.0 * jitter + 0.15)
     out[DEVIATION] = math.log2(unlike) if unlike > 1.0 else 0.0
     norm.early = share + rate * ((1.0 if early else 0.0) - share)
-    if early and share < HABIT:
+    if early and share < HABITUALLY_EARLY:
         return False
     bounded = min(max(ratio, -1.0), 1.0)  # one gap moves the period by a bounded step, as a median does
     norm.period += rate * bounded
@@ -139,7 +139,7 @@ def _timing(norm: Norm, now: float, gap: float, rate: float, row: int, frame: in
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _payload(norm: Norm, payload: NDArray[np.uint8], dlc: int, rate: float, on_time: bool, out: NDArray[np.float32]) -> None:
     """Measure a payload against the last one that was on time, and learn it if it is on time itself."""
-    T = np.float64(min(norm.trust, MEMORY * 100.0))
+    T = np.float64(min(norm.trust, FOLLOWING_S * 100.0))
     hamming, surprisal = _flips(norm, payload, rate, T, on_time)
     novelty = _novelty(norm, payload, rate, T, on_time)
     misses = _successors(norm, norm.payload, payload, rate, T, on_time)

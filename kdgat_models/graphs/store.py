@@ -56,9 +56,11 @@ class StoreWriter:
             self._rows[name] += len(data)
 
     def rows(self, column: str) -> int:
+        """Number of rows that were appended to a column so far."""
         return self._rows[column]
 
     def attack_index(self, attack: str) -> int:
+        """Index of an attack type in the manifest; a new one is added at the end."""
         if attack not in self.attack_types:
             self.attack_types.append(attack)
         return self.attack_types.index(attack)

@@ -49,6 +49,7 @@ class Vocabulary(NamedTuple):
 
     @classmethod
     def of(cls, ids: Iterable[int]) -> "Vocabulary":
+        """The vocabulary of these arbitration IDs, in whatever order and however often."""
         return cls(tuple(sorted({int(identifier) for identifier in ids})))
 
     def encode(self, arbitration_ids: NDArray[np.uint32]) -> NDArray[np.int64]:

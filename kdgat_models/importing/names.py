@@ -25,7 +25,7 @@ VGAE_LAYERS = {
     "neighborhood_decoder.6": "neighborhood_head.4",
 }
 # A layer that only one kind of model has, and the model type.
-TOLD_BY = {"z_mean": "vgae", "convs.0": "gat", "q_network.net.0": "fusion"}
+MODEL_OF_LAYER = {"z_mean": "vgae", "convs.0": "gat", "q_network.net.0": "fusion"}
 
 
 class Named(NamedTuple):
@@ -42,11 +42,13 @@ def model_type_of(state: State) -> str:
     Raises:
         CheckpointError: they are the names of none.
     """
-    for layer, model_type in TOLD_BY.items():
+    for layer, model_type in MODEL_OF_LAYER.items():
         if any(name.startswith(f"{layer}.") for name in state):
             return model_type
     shown = ", ".join(list(state)[:5])
-    raise CheckpointError(f"these are the names of no known model: {shown}, ...; one of {', '.join(TOLD_BY)} is expected")
+    raise CheckpointError(
+        f"these are the names of no known model: {shown}, ...; one of {', '.join(MODEL_OF_LAYER)} is expected"
+    )
 
 
 def renamed(state: State, model_type: str) -> Named:

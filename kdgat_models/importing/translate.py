@@ -25,10 +25,10 @@ SUPPORTED = {
     "net.{1,5,...}",
 }
 # Not in older dicts: figures that older agents did without, and counters that nothing reads in use.
-FILLED = {"state_mean": 0.0, "state_std": 1.0}
-COUNTER = "num_batches_tracked"
+UNKNOWN_TO_OLDER_AGENTS = {"state_mean": 0.0, "state_std": 1.0}
+BATCH_COUNTER = "num_batches_tracked"
 # How the older networks compute, whatever their sizes.
-AS_THEN: dict[str, dict[str, Any]] = {
+OLDER_BEHAVIOUR: dict[str, dict[str, Any]] = {
     "vgae": {"vgae.self_loops": "replace"},
     "gat": {"gat.self_loops": "replace", "gat.conv": "gat"},
     "fusion": {"dqn.state_clip": None, "fusion.method": "dqn"},
@@ -64,7 +64,7 @@ def translate(
         sizes = sizes_of(named.tensors, model_type)
     except UnreadableShape as error:
         raise _refusal(model_type, [*problems, f"{named.origin.get(error.name, _as_here(error.name))} {error.why}"]) from error
-    settings = sizes.settings | AS_THEN[model_type]
+    settings = sizes.settings | OLDER_BEHAVIOUR[model_type]
     problems += _contradictions(stated, settings)
     for name, value in settings.items():
         values = merged(values, nested(name, value))
@@ -101,7 +101,7 @@ def _differences(named: Named, expected: Mapping[str, Tensor]) -> Iterator[str]:
         elif tensor.shape != expected[name].shape:
             yield f"{named.origin[name]}: shape {list(tensor.shape)}, expected {list(expected[name].shape)}"
     for name in expected:
-        if name not in named.tensors and name not in FILLED and not name.endswith(COUNTER):
+        if name not in named.tensors and name not in UNKNOWN_TO_OLDER_AGENTS and not name.endswith(BATCH_COUNTER):
             yield f"{_as_here(name)}: missing"
 
 
@@ -118,7 +118,9 @@ def _filled(tensors: State, expected: Mapping[str, Tensor]) -> State:
     result = {}
     for name, wanted in expected.items():
         given = tensors.get(name)
-        result[name] = torch.full(wanted.shape, FILLED.get(name, 0), dtype=wanted.dtype) if given is None else given
+        result[name] = (
+            torch.full(wanted.shape, UNKNOWN_TO_OLDER_AGENTS.get(name, 0), dtype=wanted.dtype) if given is None else given
+        )
     return {name: tensor.to(expected[name].dtype).contiguous() for name, tensor in result.items()}
 
 

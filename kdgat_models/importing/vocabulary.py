@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import torch
 
+from kdgat_models.can.frames import MAX_EXTENDED_ID
 from kdgat_models.errors import CheckpointError
 from kdgat_models.graphs.vocabulary import Vocabulary
 from kdgat_models.importing.pickles import State
 
-OTHERS = ("oov", "unk", "unknown")  # what the row of all other IDs is called in a mapping
-BY_ID = ("embedding.weight", "id_head.weight", "id_head.bias", "neighborhood_head.4.weight", "neighborhood_head.4.bias")
-HIGHEST = 0x1FFFFFFF  # of an extended ID
+NAMES_OF_OTHER_IDS = ("oov", "unk", "unknown")  # what the row of all other IDs is called in a mapping
+TENSORS_BY_ID = ("embedding.weight", "id_head.weight", "id_head.bias", "neighborhood_head.4.weight", "neighborhood_head.4.bias")
 
 
 class EmbeddingRows(NamedTuple):
@@ -26,7 +26,7 @@ class EmbeddingRows(NamedTuple):
         if self.rows is None:
             return state
         order = torch.tensor(self.rows)
-        return {name: tensor[order] if name in BY_ID else tensor for name, tensor in state.items()}
+        return {name: tensor[order] if name in TENSORS_BY_ID else tensor for name, tensor in state.items()}
 
 
 def read_vocabulary(file: Path) -> EmbeddingRows:
@@ -53,8 +53,8 @@ def read_vocabulary(file: Path) -> EmbeddingRows:
 
 
 def _mapped(file: Path, content: dict[str, object]) -> EmbeddingRows:
-    row_of = {_identifier(file, name): row for name, row in content.items() if name.lower() not in OTHERS}
-    others = [row for name, row in content.items() if name.lower() in OTHERS]
+    row_of = {_identifier(file, name): row for name, row in content.items() if name.lower() not in NAMES_OF_OTHER_IDS}
+    others = [row for name, row in content.items() if name.lower() in NAMES_OF_OTHER_IDS]
     doubled = len(row_of) + len(others) < len(content)
     taken = [*row_of.values(), *others]
     rest = set(range(len(row_of) + 1)) - {row for row in taken if isinstance(row, int)}
@@ -79,7 +79,7 @@ def _identifier(file: Path, value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int | str):
             raise ValueError("no number")
         number = value if isinstance(value, int) else int(value, 16 if value.lower().startswith("0x") else 10)
-        if not 0 <= number <= HIGHEST:
+        if not 0 <= number <= MAX_EXTENDED_ID:
             raise ValueError("no arbitration ID")
     except ValueError as error:
         raise CheckpointError(f'{file}: {value!r} is no arbitration ID; write 416 or "0x1A0"') from error

@@ -52,6 +52,7 @@ class GAT(Classifier):
         graph: Int[Tensor, "nodes"],
         num_graphs: int,
     ) -> ClassifierOutput:
+        """The arguments are the fields of a `GraphBatch`. Without a node head, `node_logit` is all zeros."""
         edge_index, edge_attr = with_self_loops(edge_index, edge_attr, len(x), self.self_loops)
         h = torch.cat([self.embedding(id_index), self.norm(x)], 1)
         layers, entry = [], h

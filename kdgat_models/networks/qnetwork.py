@@ -23,4 +23,5 @@ class QNetwork(nn.Module):
         return cls(config.dqn, state_dim)
 
     def forward(self, state: Float[Tensor, "windows state"]) -> Float[Tensor, "windows actions"]:
+        """Q(s, a) of each action in each state; an action is an index of `DqnFusion.alphas`."""
         return self.layers(state)

@@ -48,6 +48,7 @@ class AllWindows(Sampler):
     """Every window in every epoch."""
 
     def chosen(self, epoch: int, generator: np.random.Generator) -> NDArray[np.int64]:
+        """All of them, whatever the epoch."""
         return np.concatenate([self.normal, self.attack])
 
 
@@ -59,6 +60,7 @@ class Balanced(Sampler):
         self.each = max(min(config.windows_per_epoch // 2, max(len(normal), len(attack))), 1)
 
     def chosen(self, epoch: int, generator: np.random.Generator) -> NDArray[np.int64]:
+        """As many of each side; with repetition of the side that has too few."""
         sides = (self.normal, self.attack)
         return np.concatenate([generator.choice(side, self.each, replace=len(side) < self.each) for side in sides])
 
@@ -83,6 +85,7 @@ class Curriculum(Sampler):
         )
 
     def chosen(self, epoch: int, generator: np.random.Generator) -> NDArray[np.int64]:
+        """Normal windows of this epoch's percentile at its ratio, at random, and all attacks."""
         ratio, percentile = self.stage(epoch)
         allowed = self.ranked[: int(np.ceil(len(self.ranked) * percentile / 100))]
         wanted = min(round(ratio * len(self.attack)), len(allowed))
@@ -100,6 +103,7 @@ class HardUndersample(Sampler):
         self.hardest = np.concatenate([normal[np.argsort(-difficulty, kind="stable")][:wanted], attack])
 
     def chosen(self, epoch: int, generator: np.random.Generator) -> NDArray[np.int64]:
+        """The same in every epoch."""
         return self.hardest
 
 

@@ -60,11 +60,18 @@ class GatObjective(Objective[nn.Module]):
             )
 
     def batches(self, epoch: int, draws: Draws) -> Iterator[NDArray[np.int64]]:
+        """The windows that the sampler chooses for `epoch`, shuffled; arrays of at most `training.batch_size` store indices."""
         training = self.config.training
         windows = self.sampler.windows(epoch, draws.numpy)
         return shuffled_batches(windows, training.batch_size, training.min_steps_per_epoch, draws)
 
     def loss(self, batch: NDArray[np.int64], draws: Draws) -> dict[str, Tensor]:
+        """Loss of the windows `batch` of the store.
+
+        Returns:
+            `total`, which is minimised; its terms `window` and, with a node head, `node`; with a teacher, `task`, their
+            weighted sum, and `distillation`, of both of which `total` is a blend. Means over windows or nodes, in nats.
+        """
         graphs = self._graphs(batch)
         output = classify(self.network, graphs)
         terms = {"window": self.window_loss(output.logits, graphs.label, self.config.loss, self.attack_share)}
@@ -80,6 +87,7 @@ class GatObjective(Objective[nn.Module]):
         return {"total": total, "task": task, "distillation": distillation, **terms}
 
     def parts(self, batch: NDArray[np.int64], count: int) -> list[tuple[NDArray[np.int64], float]]:
+        """`batch` in `count` parts, each with its share of the windows: the weight of its loss."""
         return window_parts(batch, count, np.ones_like(batch))
 
     def validate(self) -> dict[str, float]:

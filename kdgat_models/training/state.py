@@ -47,6 +47,7 @@ class LoopState(NamedTuple):
 
     @classmethod
     def fresh(cls) -> "LoopState":
+        """Before the first epoch."""
         return cls(0, float("inf"), {}, ())
 
     def after_epoch(self, report: EpochReport, network: nn.Module) -> "LoopState":

@@ -39,6 +39,7 @@ class VgaeObjective(Objective[Autoencoder]):
         self.projection = nn.Linear(network.latent, teacher.latent) if teacher else nn.Identity()
 
     def batches(self, epoch: int, draws: Draws) -> Iterator[NDArray[np.int64]]:
+        """Normal training windows, shuffled; arrays of at most `training.batch_size` store indices."""
         training = self.config.training
         windows, most = self.train_windows, self.config.curriculum.windows_per_epoch
         if len(windows) > most:  # what bounds an epoch of the classifier bounds this one
@@ -46,6 +47,12 @@ class VgaeObjective(Objective[Autoencoder]):
         return shuffled_batches(windows, training.batch_size, training.min_steps_per_epoch, draws)
 
     def loss(self, batch: NDArray[np.int64], draws: Draws) -> dict[str, Tensor]:
+        """Loss of the windows `batch` of the store, with z = mu + sigma * noise.
+
+        Returns:
+            `total`, which is minimised; the four terms of `AutoencoderErrors`; with a teacher, `task`, their weighted sum, and
+            `distillation`, of both of which `total` is a blend. Means over nodes.
+        """
         graphs = self._graphs(batch)
         noise = torch.randn(len(graphs.x), self.network.latent, generator=draws.torch).to(graphs.x.device)
         output = self.network(graphs.id_index, graphs.x, graphs.edge_index, noise)
@@ -61,6 +68,7 @@ class VgaeObjective(Objective[Autoencoder]):
         return {"total": total, "task": task, "distillation": distillation, **terms}
 
     def parts(self, batch: NDArray[np.int64], count: int) -> list[tuple[NDArray[np.int64], float]]:
+        """`batch` in `count` parts, each with its share of the nodes: the weight of its loss."""
         offsets = self.data.store.node_offsets
         return window_parts(batch, count, offsets[batch + 1] - offsets[batch])
 

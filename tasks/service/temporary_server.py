@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 START_S, STOP_S = 600.0, 5.0  # the first only guards against hanging: a busy machine takes minutes
 LOG = "temporary_server.log"
-DEAF_TO = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+IGNORED_SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
 class TemporaryServer:
@@ -78,7 +78,7 @@ class TemporaryServer:
 
 
 def _main(descriptor: int) -> None:
-    signal.pthread_sigmask(signal.SIG_BLOCK, DEAF_TO)
+    signal.pthread_sigmask(signal.SIG_BLOCK, IGNORED_SIGNALS)
     serving: list[Server] = []
     threading.Thread(target=_end_with_parent, args=(serving,), daemon=True).start()
     import uvicorn

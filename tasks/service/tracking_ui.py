@@ -17,7 +17,7 @@ from config.paths import Paths
 HOST = "127.0.0.1"
 KEY = "KDGAT_ACCESS_KEY"
 PROBE = "/health"
-READING = ("GET", "HEAD")
+READING_METHODS = ("GET", "HEAD")
 
 Scope = MutableMapping[str, Any]
 Application = Callable[[Scope, Any, Any], Awaitable[None]]
@@ -57,7 +57,7 @@ class Guard:
         headers = {name.lower().decode(): value for name, value in scope["headers"]}
         if headers.get("host", b"").decode("latin-1") not in self._hosts:
             return Refusal(403, f"this is not the host that was asked for; there are: {', '.join(sorted(self._hosts))}")
-        if scope["path"] == PROBE and scope.get("method") in READING:
+        if scope["path"] == PROBE and scope.get("method") in READING_METHODS:
             return None
         if not hmac.compare_digest(headers.get("authorization", b""), self._credentials):
             return Refusal(401, "user kdgat and the key of this root are needed; `kdgat serve --print-env` shows it")
@@ -72,7 +72,7 @@ class Guard:
         if headers.get("sec-fetch-site", b"none") in (b"none", b"same-origin"):
             return True
         # A link on another page may be followed.
-        return scope.get("method") in READING and headers.get("sec-fetch-dest") == b"document"
+        return scope.get("method") in READING_METHODS and headers.get("sec-fetch-dest") == b"document"
 
 
 def application(paths: Paths) -> Application:

@@ -104,10 +104,12 @@ class ScoreRecord(Report):
 
 
 def read_metrics(folder: Path) -> EvaluationReport:
+    """What an evaluation came to; raises a CheckpointError that names file and field."""
     return read_record(folder / METRICS, EvaluationReport)
 
 
 def read_epochs(folder: Path) -> tuple[EpochRow, ...]:
+    """The epochs of a training, the first one first; raises as `read_metrics`."""
     return read_record(folder / HISTORY, RootModel[tuple[EpochRow, ...]]).root
 
 
@@ -117,10 +119,12 @@ def read_drift(folder: Path) -> dict[str, dict[str, float]]:
 
 
 def read_ingest(folder: Path) -> IngestReport:
+    """What ingest did with each capture; raises as `read_metrics`."""
     return read_record(folder / INGEST, IngestReport)
 
 
 def read_pool(folder: Path) -> tuple[PooledCapture, ...]:
+    """The captures of a pool, in the order of its store; raises as `read_metrics`."""
     return read_record(folder / CAPTURES, RootModel[tuple[PooledCapture, ...]]).root
 
 
@@ -130,10 +134,12 @@ def capture_facts(folder: Path) -> list[CaptureFacts]:
 
 
 def read_audit(folder: Path) -> Audit:
+    """Which captures of a pool share content; raises as `read_metrics`."""
     return read_record(folder / AUDIT, Audit)
 
 
 def read_trial(folder: Path) -> TrialRecord:
+    """Whose scores a trial holds; raises as `read_metrics`."""
     return read_record(folder / TRIAL, TrialRecord)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kdgat_models.errors import ConfigError
-from kdgat_models.explanation.agreement import CHANCE, TOP, agreements, disagreement, grouped
+from kdgat_models.explanation.agreement import CHANCE, TOP_FEATURES, agreements, disagreement, grouped
 from kdgat_models.explanation.importance import Feature, ranked
 from kdgat_models.explanation.snapshots import Origin, Snapshot
 from kdgat_models.explanation.stability import chance_jaccard, chance_kendall
@@ -113,7 +113,7 @@ def test_one_that_counts_on_others_disagrees_and_says_how_much():
     found = disagreement([*past, snapshot("c", ORDER[::-1], hours=2)], "demo", "large")
     assert (found.newest.origin.run_id, found.earlier, found.jaccard) == ("c", 2, 0)
     assert found.kendall == pytest.approx(-1)
-    assert (found.least_jaccard, found.least_kendall) == (chance_jaccard(40, TOP, CHANCE), chance_kendall(40, CHANCE))
+    assert (found.least_jaccard, found.least_kendall) == (chance_jaccard(40, TOP_FEATURES, CHANCE), chance_kendall(40, CHANCE))
     assert "demo/large (c) counts on other features than the 2 before it" in found.sentence
     assert f"0.00, by chance below {found.least_jaccard:.2f}" in found.sentence
 

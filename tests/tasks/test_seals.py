@@ -10,10 +10,10 @@ from config.paths import COMPLETE, DAMAGED
 from kdgat_models.errors import CaptureError, CheckpointError
 from tasks.artifact import Artifact, read_artifact
 from tasks.raw import raw_artifact
-from tasks.seals import BLOCK, SEAL, SMALL, damages, renew, sampled_places, seal
+from tasks.seals import BLOCK, SEAL, SMALL_BYTES, damages, renew, sampled_places, seal
 from tasks.stages.ingest import ingest
 
-LARGE = 3 * SMALL
+LARGE = 3 * SMALL_BYTES
 
 
 @pytest.fixture
@@ -114,8 +114,8 @@ def test_a_copy_with_other_times_is_whole_and_then_no_longer_compared_whole(arti
     os.utime(copy / "train" / "x.bin", (1, 1))
     assert damages(copy) == []
     renew(copy)
-    monkeypatch.setattr("tasks.seals.WHOLE", ())
-    monkeypatch.setattr("tasks.seals.SMALL", 0)
+    monkeypatch.setattr("tasks.seals.COMPARED_WHOLE", ())
+    monkeypatch.setattr("tasks.seals.SMALL_BYTES", 0)
     monkeypatch.setattr("tasks.seals._digest", lambda path: pytest.fail(f"{path} was compared whole"))
     assert damages(copy) == []
 

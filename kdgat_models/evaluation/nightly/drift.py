@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from kdgat_models.graphs.store import GraphStore
 from kdgat_models.graphs.vocabulary import UNKNOWN, Vocabulary
 
-BINS = 10
-FLOOR = 1e-4  # share of an empty bin: the index stays finite
+BINS = 10  # of a feature
+LEAST_SHARE = 1e-4  # share of an empty bin: the index stays finite
 MOST_NODES = 1_000_000  # of a store; more do not change a share to three digits
 
 
@@ -53,4 +53,4 @@ def _sample(store: GraphStore) -> NDArray[np.float32]:
 
 def _shares(values: NDArray[np.floating], edges: NDArray[np.floating]) -> NDArray[np.floating]:
     counts = np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
-    return np.maximum(counts / len(values), FLOOR)
+    return np.maximum(counts / len(values), LEAST_SHARE)
