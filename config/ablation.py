@@ -5,11 +5,11 @@ A level is overrides by dotted name. The first level of each factor is the base:
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from config.errors import ConfigError
+from config.settings import Settings
 
-Level = dict[str, Any]
+Level = Settings
 
 BASE = "base"  # name of the run that all factors share
 FACTORS: dict[str, dict[str, Level]] = {

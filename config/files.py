@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from config.errors import ConfigError
 from config.legacy import as_published, is_legacy, migrate, with_current_names
 from config.resolver import validated
 from config.schema import PipelineConfig
+from config.settings import Setting, Settings
 from config.strict_json import load_json
 
 
@@ -20,7 +20,7 @@ def load_config(path: Path) -> PipelineConfig:
     return PipelineConfig.model_validate(current_values(read_settings(path)))
 
 
-def read_settings(path: Path) -> dict[str, Any]:
+def read_settings(path: Path) -> Settings:
     """What a config file states, by sections; raises ConfigError as `load_config`."""
     try:
         values = load_json(path)
@@ -34,7 +34,7 @@ def read_settings(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: a setting has a value of another kind than any version wrote: {error}") from error
 
 
-def current_values(values: Mapping[str, Any]) -> dict[str, Any]:
+def current_values(values: Mapping[str, Setting]) -> Settings:
     """All settings that `values`, of this version or one before, stand for; raises ConfigError as `load_config`."""
     try:
         values = _by_sections(values)
@@ -43,5 +43,5 @@ def current_values(values: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(f"a setting has a value of another kind than any version wrote: {error}") from error
 
 
-def _by_sections(values: Mapping[str, Any]) -> Mapping[str, Any]:
+def _by_sections(values: Mapping[str, Setting]) -> Mapping[str, Setting]:
     return migrate(values) if is_legacy(values) else with_current_names(values)

@@ -1,12 +1,12 @@
 """Flat JSON configs of older versions: `vgae_*`, `gat_*`, `dqn_*`, `kd_*`, `fusion_*` keys, teacher/student scales."""
 
 import warnings
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from config.resolver import check_key, config_keys, merged, method_settings, nested
 from config.schema import PipelineConfig
 from config.sections import CurriculumConfig, PreprocessingConfig, TrainingConfig
+from config.settings import Setting, Settings, section
 
 SECTIONS = {"vgae": "vgae", "gat": "gat", "dqn": "dqn", "kd": "auxiliary", "fusion": "fusion"}
 SCALES = {"teacher": "large", "student": "small"}
@@ -35,13 +35,13 @@ NOT_OF_STAGES = ("memory_gb", "cap_gb")
 RENAMED_TRAINING = {"learning_rate": "lr", "epochs": "max_epochs", "gradient_clip_val": "gradient_clip", "use_amp": "amp"}
 
 
-def is_legacy(values: Mapping[str, Any]) -> bool:
+def is_legacy(values: Mapping[str, Setting]) -> bool:
     """Whether `values` are flat: an older key, or a current field outside its section."""
     current = set(PipelineConfig.model_fields)
     return not any(isinstance(value, Mapping) for value in values.values()) and bool(set(values) - current)
 
 
-def migrate(values: Mapping[str, Any]) -> dict[str, Any]:
+def migrate(values: Mapping[str, Setting]) -> Settings:
     """Translate a flat config into sections.
 
     Raises:
@@ -49,16 +49,16 @@ def migrate(values: Mapping[str, Any]) -> dict[str, Any]:
     """
     rest = dict(values)
     latent = rest.pop("vgae_latent_dim", None)
-    result: dict[str, Any] = {}
+    result: Settings = {}
     if rest.pop("use_kd", False):
         result = {"auxiliary": {"name": "kd_standard"}}
-    model_type = current_model_type(rest.get("model_type", rest.get("model", "vgae")))
+    model_type = current_model_type(str(rest.get("model_type", rest.get("model", "vgae"))))
     for key, value in rest.items():
         name = _current_name(key, model_type)
         if name is None:
             warnings.warn(f"legacy setting {key!r} belongs to another model than {model_type!r} and is left out", stacklevel=2)
             continue
-        result = merged(result, nested(name, SCALES.get(value, value) if name == "scale" else value))
+        result = merged(result, nested(name, SCALES.get(value, value) if name == "scale" and isinstance(value, str) else value))
     if "model_type" in result:
         result["model_type"] = model_type
     return _with_latent(result, latent)
@@ -69,7 +69,7 @@ def current_model_type(name: str) -> str:
     return MODEL_TYPES.get(name, name)
 
 
-def with_current_names(values: Mapping[str, Any]) -> Mapping[str, Any]:
+def with_current_names(values: Mapping[str, Setting]) -> Mapping[str, Setting]:
     """`values` of an earlier version with what it called otherwise in today's words: a model type, memory of stages."""
     model_type = values.get("model_type")
     if isinstance(model_type, str) and model_type in MODEL_TYPES:
@@ -77,12 +77,12 @@ def with_current_names(values: Mapping[str, Any]) -> Mapping[str, Any]:
     return _with_memory_by_stage(values)
 
 
-def as_published(values: Mapping[str, Any]) -> dict[str, Any]:
+def as_published(values: Mapping[str, Setting]) -> Settings:
     """`values` of a version that knew no method but the published one, with what that one leaves to later settings."""
     return merged({"method": "published", **method_settings("published").everywhere}, values)
 
 
-def _with_memory_by_stage(values: Mapping[str, Any]) -> Mapping[str, Any]:
+def _with_memory_by_stage(values: Mapping[str, Setting]) -> Mapping[str, Setting]:
     """`values` with the memory of stages in one mapping; earlier versions had a setting for each, `resources.vgae_gb`."""
     resources = values.get("resources")
     if not isinstance(resources, Mapping):
@@ -112,19 +112,20 @@ def _current_name(key: str, model_type: str) -> str | None:
 
 
 def _unprefixed(field: str) -> str:
-    for section, model in (
+    for name, model in (
         ("training", TrainingConfig),
         ("preprocessing", PreprocessingConfig),
         ("curriculum", CurriculumConfig),
     ):
         if field in model.model_fields:
-            return f"{section}.{field}"
+            return f"{name}.{field}"
     return field
 
 
-def _with_latent(result: dict[str, Any], latent: int | None) -> dict[str, Any]:
+def _with_latent(result: Settings, latent: Setting) -> Settings:
     """Older versions kept the latent width apart; now it is the last of `vgae.hidden`."""
     if latent is None:
         return result
-    hidden = result.get("vgae", {}).get("hidden") or PipelineConfig().vgae.hidden
-    return merged(result, {"vgae": {"hidden": [*hidden[:2], latent]}})
+    hidden = section(result, "vgae").get("hidden") or PipelineConfig().vgae.hidden
+    first = list(hidden)[:2] if isinstance(hidden, Sequence) else [hidden]
+    return merged(result, {"vgae": {"hidden": [*first, latent]}})

@@ -5,10 +5,10 @@ The graphs are shared by all variants, so what they are made of cannot be aimed.
 
 import difflib
 from collections.abc import Collection, Mapping
-from typing import Any
 
 from config.errors import ConfigError
 from config.resolver import check_key
+from config.settings import Setting, Settings
 from config.variants import VARIANTS
 
 # What all variants of a run share, and with it every section and setting that decides on it.
@@ -38,7 +38,7 @@ def parse_overrides(assignments: list[str], aimed: bool = False) -> dict[str, st
     return pairs
 
 
-def overrides_of(overrides: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+def overrides_of(overrides: Mapping[str, Setting], names: Collection[str]) -> Settings:
     """The settings of one variant that is known by `names`: those of all, and over them those that are aimed at it."""
     parts = [(*aim(name), value) for name, value in overrides.items()]
     own = {setting: value for variant, setting, value in parts if variant in names}
@@ -52,7 +52,7 @@ def aim(name: str) -> tuple[str, str]:
     return variant, setting
 
 
-def check_overrides(overrides: Mapping[str, Any], part_of_run: Collection[str]) -> None:
+def check_overrides(overrides: Mapping[str, Setting], part_of_run: Collection[str]) -> None:
     """Raise a ConfigError unless every setting is known and has an effect in a run of the variants `part_of_run`."""
     for name in overrides:
         _check_name(name, aimed=True)

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from config.catalog import catalog
 from config.errors import ConfigError
 from config.schema import PipelineConfig
+from config.settings import Setting, Settings, section
 
 FOLDER = Path(__file__).resolve().parent
 OF_A_STAGE = re.compile(r"resources\.(\w+)_gb")  # what memory of a stage was called in earlier versions
@@ -39,14 +40,15 @@ def list_methods() -> list[str]:
 class MethodSettings(NamedTuple):
     """What `methods/{method}.yaml` says."""
 
-    everywhere: dict[str, Any]
-    of_models: dict[str, dict[str, dict[str, Any]]]  # by model and scale: where the method differs from the scale's own file
+    everywhere: Settings
+    of_models: Mapping[str, Setting]  # by model and scale: where the method differs from the scale's own file
 
 
 def method_settings(method: str) -> MethodSettings:
     """The settings of one of `list_methods()`."""
     settings = _read(f"methods/{method}")
-    return MethodSettings(settings, settings.pop("models", {}))
+    of_models = section(settings, "models")
+    return MethodSettings({name: value for name, value in settings.items() if name != "models"}, of_models)
 
 
 def resolve(model_type: str, scale: str, auxiliaries: str = "none", /, **overrides: Any) -> PipelineConfig:
@@ -69,14 +71,14 @@ def resolve(model_type: str, scale: str, auxiliaries: str = "none", /, **overrid
     model_file = _choice("model", model_type, list(models))
     scale_file = _choice(f"scale of {model_type}", scale, models[model_file])
     auxiliary_file = _choice("auxiliary", auxiliaries, list_auxiliaries())
-    values: dict[str, Any] = {"model_type": model_type, "scale": scale}
+    values: Settings = {"model_type": model_type, "scale": scale}
     method_file = _choice("method", overrides.get("method", PipelineConfig.model_fields["method"].default), list_methods())
     method = method_settings(method_file)
     for settings in (
         _read("defaults"),
         method.everywhere,
         _read(f"models/{model_file}/{scale_file}"),
-        method.of_models.get(model_file, {}).get(scale_file, {}),
+        section(section(method.of_models, model_file), scale_file),
         _read(f"auxiliaries/{auxiliary_file}"),
     ):
         values = merged(values, settings)
@@ -86,7 +88,7 @@ def resolve(model_type: str, scale: str, auxiliaries: str = "none", /, **overrid
     return PipelineConfig.model_validate(validated(values))
 
 
-def with_overrides(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+def with_overrides(values: Mapping[str, Setting], overrides: Mapping[str, Setting]) -> Settings:
     """`values` with settings by dotted name laid over them; texts are read as YAML.
 
     Raises:
@@ -97,7 +99,7 @@ def with_overrides(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> d
     return dict(values)
 
 
-def validated(values: Mapping[str, Any]) -> dict[str, Any]:
+def validated(values: Mapping[str, Setting]) -> Settings:
     """Return `values` if they make a valid PipelineConfig, else raise a ConfigError that names each wrong field."""
     for name in _flat_keys(values):
         check_key(name)
@@ -142,32 +144,31 @@ def config_keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
             yield from config_keys(field.annotation, f"{prefix}{name}.")
 
 
-def merged(base: Mapping[str, Any], update: Mapping[str, Any]) -> dict[str, Any]:
+def merged(base: Mapping[str, Setting], update: Mapping[str, Setting]) -> Settings:
     """`base` with `update` laid over it, section by section."""
     result = dict(base)
     for key, value in update.items():
-        both = isinstance(value, Mapping) and isinstance(result.get(key), Mapping)
-        result[key] = merged(result[key], value) if both else value
+        known = result.get(key)
+        result[key] = merged(known, value) if isinstance(known, Mapping) and isinstance(value, Mapping) else value
     return result
 
 
-def _read(file: str) -> dict[str, Any]:
+def _read(file: str) -> Settings:
     return yaml.safe_load((FOLDER / f"{file}.yaml").read_text()) or {}
 
 
-def _nested(name: str, value: Any) -> dict[str, Any]:
+def _nested(name: str, value: Setting) -> Settings:
     check_key(name)
     return nested(name, yaml.safe_load(value) if isinstance(value, str) else value)
 
 
-def nested(name: str, value: Any) -> dict[str, Any]:
+def nested(name: str, value: Setting) -> Settings:
     """`{"training": {"lr": 0.1}}` for `("training.lr", 0.1)`."""
-    for part in reversed(name.split(".")):
-        value = {part: value}
-    return value
+    outer, *inner = name.split(".")
+    return {outer: nested(".".join(inner), value) if inner else value}
 
 
-def _flat_keys(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def _flat_keys(values: Mapping[str, Setting], prefix: str = "") -> Iterator[str]:
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from _flat_keys(value, f"{prefix}{key}.")

@@ -9,6 +9,7 @@ from config.errors import ConfigError
 from config.paths import Paths
 from config.resolver import resolve
 from config.schema import PipelineConfig
+from config.settings import Settings
 from kdgat_models.evaluation.protocols.registry import make_folds
 from tasks.artifact import Artifact
 from tasks.plans.protocol import ProtocolPlan, fold_artifact, plan_protocol
@@ -88,7 +89,7 @@ def plan_ablation(
     data_dir: Path | None,
     datasets: Sequence[str] | None,
     factors: Sequence[str] | None,
-    overrides: dict[str, Any],
+    overrides: Settings,
     paths: Paths,
 ) -> AblationPlan:
     """Find the datasets as the evaluation of a protocol does, and resolve the configs of all levels.
@@ -130,7 +131,7 @@ def chosen_folds(
     ]
 
 
-def _refuse_clash(factor: str, overrides: dict[str, Any]) -> None:
+def _refuse_clash(factor: str, overrides: Settings) -> None:
     """A setting that a factor varies cannot be set too; nor can `method`, which sets them all."""
     varied = {name for level in FACTORS[factor].values() for name in level}
     clash = [

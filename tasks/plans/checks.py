@@ -4,7 +4,7 @@ import shutil
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from config.catalog import FoundCaptures, dataset_entry, dataset_folder, find_captures
 from config.choices import chosen
@@ -12,6 +12,7 @@ from config.errors import ConfigError
 from config.paths import Paths
 from config.plugins import load_entry
 from config.schema import PipelineConfig
+from config.settings import Settings
 from tasks.parameters import ALL_MODELS
 from tasks.plans.training import PipelinePlan, plan_pipeline
 
@@ -30,7 +31,7 @@ class RunRequest(NamedTuple):
     models: Sequence[str] = ALL_MODELS
     distillation: Sequence[str] | None = None
     teachers: dict[str, Path] | None = None
-    overrides: dict[str, Any] | None = None
+    overrides: Settings | None = None
     on_bad_rows: str = "error"
     runner: str = "local"
 

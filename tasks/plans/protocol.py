@@ -9,6 +9,7 @@ from config.paths import Paths
 from config.plugins import find
 from config.resolver import resolve
 from config.schema import PipelineConfig
+from config.settings import Settings
 from kdgat_models.evaluation.protocols.protocol import Fold
 from kdgat_models.evaluation.protocols.registry import make_folds, protocol_named
 from kdgat_models.files import digest_json, write_json
@@ -35,7 +36,7 @@ class ProtocolPlan(NamedTuple):
     protocol: str
     datasets: tuple[str, ...]
     data_dir: Path | None
-    overrides: dict[str, Any]
+    overrides: Settings
 
     @property
     def about(self) -> dict[str, str]:
@@ -64,7 +65,7 @@ class ProtocolPlan(NamedTuple):
 
 
 def plan_protocol(
-    protocol: str, data_dir: Path | None, datasets: tuple[str, ...] | None, overrides: dict[str, Any], paths: Paths
+    protocol: str, data_dir: Path | None, datasets: tuple[str, ...] | None, overrides: Settings, paths: Paths
 ) -> ProtocolPlan:
     """Find the datasets: those named, or all of the catalogue that lie below `data_dir`; without one, the demo.
 

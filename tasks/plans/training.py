@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from config.catalog import dataset_entry
 from config.errors import ConfigError
@@ -11,6 +11,7 @@ from config.paths import Paths, versions
 from config.resolver import resolve
 from config.schema import PipelineConfig
 from config.sections import ResourcesConfig
+from config.settings import Setting, Settings
 from config.variants import DISTILLABLE, VARIANTS, Variant
 from kdgat_models.errors import CheckpointError
 from tasks.artifact import Artifact
@@ -69,7 +70,7 @@ def plan_pipeline(  # noqa: PLR0913  all of them by name
     models: Sequence[str],
     distillation: Sequence[str] | None = None,
     teachers: dict[str, Path] | None = None,
-    overrides: dict[str, Any] | None = None,
+    overrides: Mapping[str, Setting] | None = None,
     known_ids: KnownIds = nobody_knows,
 ) -> PipelinePlan:
     """Resolve all configs and find all teachers.
@@ -130,13 +131,13 @@ def _check_ranking(plans: Sequence[VariantPlan], steps: Steps) -> None:
             )
 
 
-def all_settings(overrides: Mapping[str, Any] | None, seed: int, resources: ResourcesConfig | None) -> dict[str, Any]:
+def all_settings(overrides: Mapping[str, Setting] | None, seed: int, resources: ResourcesConfig | None) -> Settings:
     """Settings by dotted name: those that have parameters of their own, and `overrides`, which win."""
     own = {f"resources.{name}": value for name, value in resources.model_dump(exclude_unset=True).items()} if resources else {}
     return {"seed": seed, **own, **(overrides or {})}
 
 
-def _configs(dataset: str, chosen: ChosenVariant, settings: Mapping[str, Any]) -> dict[str, PipelineConfig]:
+def _configs(dataset: str, chosen: ChosenVariant, settings: Mapping[str, Setting]) -> dict[str, PipelineConfig]:
     """Configs of a variant's models.
 
     Raises:
@@ -154,7 +155,7 @@ def _configs(dataset: str, chosen: ChosenVariant, settings: Mapping[str, Any]) -
     return configs
 
 
-def _shared_config(dataset: str, settings: Mapping[str, Any]) -> PipelineConfig:
+def _shared_config(dataset: str, settings: Mapping[str, Setting]) -> PipelineConfig:
     return resolve("vgae", "large", "none", **{**overrides_of(settings, ()), "dataset": dataset})
 
 
@@ -218,7 +219,7 @@ def _latest(config: PipelineConfig, paths: Paths, objections: Callable[[Candidat
 
 
 def plan_evaluation(
-    dataset: str, paths: Paths, *, variants: Sequence[str] | None, overrides: dict[str, Any] | None = None
+    dataset: str, paths: Paths, *, variants: Sequence[str] | None, overrides: Mapping[str, Setting] | None = None
 ) -> PipelinePlan:
     """Find the newest models of each variant; nothing is trained.
 
@@ -252,7 +253,9 @@ def plan_evaluation(
     return PipelinePlan(dataset, tuple(chosen), tuple(dict.fromkeys(notes)), shared, steps_of(shared.pipeline))
 
 
-def _trained_before(dataset: str, variant: Variant, settings: Mapping[str, Any], paths: Paths, notes: list[str]) -> VariantPlan:
+def _trained_before(
+    dataset: str, variant: Variant, settings: Mapping[str, Setting], paths: Paths, notes: list[str]
+) -> VariantPlan:
     configs = _configs(dataset, ChosenVariant(variant, variant.name), settings)
     found: dict[str, Artifact | None] = dict.fromkeys(MODELS)
     for model in ("vgae", "gat"):

@@ -6,7 +6,7 @@ calibration windows of those graphs, as for every model. A fusion has no scales 
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from config.catalog import dataset_entry
 from config.errors import ConfigError
@@ -15,6 +15,7 @@ from config.paths import Paths, versions
 from config.resolver import merged, with_overrides
 from config.schema import PipelineConfig
 from config.sections import AuxiliaryConfig
+from config.settings import Setting, Settings, section
 from kdgat_models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from kdgat_models.errors import CheckpointError, SchemaError
 from kdgat_models.evaluation.calibration import calibrated_thresholds, calibration_windows
@@ -43,7 +44,7 @@ class ImportRequest(NamedTuple):
     config: Path
     dataset: str | None = None
     model: str | None = None
-    overrides: Mapping[str, Any] = {}
+    overrides: Mapping[str, Setting] = {}
     vocabulary: Path | None = None
     graphs: Path | None = None
     bases: Mapping[str, Path] = {}
@@ -75,7 +76,7 @@ def import_model(request: ImportRequest, paths: Paths) -> Imported:
     return Imported(_publish(request, checkpoint, inputs, paths), inputs)
 
 
-def _stated(request: ImportRequest, found: str) -> dict[str, Any]:
+def _stated(request: ImportRequest, found: str) -> Settings:
     """What the config file and the request state, by sections."""
     stated = dict(with_overrides(read_settings(request.config), request.overrides))
     told = request.model or stated.get("model_type", found)
@@ -84,16 +85,16 @@ def _stated(request: ImportRequest, found: str) -> dict[str, Any]:
             f"{request.file} holds a {found}, and {'--model' if request.model else request.config} says {told}"
         )
     dataset = request.dataset or stated.get("dataset")
-    if dataset is None:
+    if not isinstance(dataset, str):
         raise ConfigError(f"{request.config} names no dataset; say which with --dataset NAME (`kdgat datasets` lists them)")
     dataset_entry(dataset)
-    schema = stated.get("preprocessing", {}).get("feature_schema", REFERENCE.name)
+    schema = section(stated, "preprocessing").get("feature_schema", REFERENCE.name)
     if stated.pop("method", "published") != "published" or schema != REFERENCE.name:
         raise ConfigError(f"{request.config} is no config of older code: they knew one method, and the schema {REFERENCE.name}")
     return stated | {"model_type": found, "dataset": dataset}
 
 
-def _graphs(request: ImportRequest, stated: Mapping[str, Any], paths: Paths) -> Artifact:
+def _graphs(request: ImportRequest, stated: Mapping[str, Setting], paths: Paths) -> Artifact:
     """The graphs that thresholds are chosen on: those named, or the newest of the dataset that such a model reads."""
     if request.graphs is not None:
         named = read_artifact(request.graphs, "graphs")
@@ -116,12 +117,12 @@ def _is_reference(folder: Path) -> bool:
     return GraphDataset(folder).schema == REFERENCE.describe()
 
 
-def _on_graphs(stated: Mapping[str, Any], graphs: Artifact) -> dict[str, Any]:
+def _on_graphs(stated: Mapping[str, Setting], graphs: Artifact) -> Settings:
     """`stated` with how the graphs were made; a ConfigError if the model's config says otherwise."""
     if not (graphs.path / "config.json").is_file():
         return dict(stated)
     made = load_config(graphs.path / "config.json").preprocessing.model_dump()
-    for name, value in stated.get("preprocessing", {}).items():
+    for name, value in section(stated, "preprocessing").items():
         if name in made and value != made[name]:
             raise ConfigError(
                 f"the model was made for preprocessing.{name}={value}, the graphs in {graphs.path} have {made[name]}; build "
@@ -131,11 +132,11 @@ def _on_graphs(stated: Mapping[str, Any], graphs: Artifact) -> dict[str, Any]:
     return merged(stated, {"preprocessing": made})
 
 
-def _base(request: ImportRequest, state: State, stated: Mapping[str, Any], graphs: Artifact) -> Checkpoint:
+def _base(request: ImportRequest, state: State, stated: Mapping[str, Setting], graphs: Artifact) -> Checkpoint:
     """An autoencoder or a classifier."""
     dataset = GraphDataset(graphs.path)
     known = read_vocabulary(request.vocabulary) if request.vocabulary else EmbeddingRows(dataset.known)
-    config, tensors = translate(state, stated["model_type"], current_values(stated), stated, known)
+    config, tensors = translate(state, model_type_of(state), current_values(stated), stated, known)
     made = Checkpoint(config, dataset.schema, known.vocabulary, {}, tensors, {})
     extractor = REGISTRY[config.model_type].extractor
     assert extractor is not None
@@ -144,7 +145,7 @@ def _base(request: ImportRequest, state: State, stated: Mapping[str, Any], graph
 
 
 def _fusion(
-    request: ImportRequest, state: State, stated: Mapping[str, Any], graphs: Artifact, paths: Paths
+    request: ImportRequest, state: State, stated: Mapping[str, Setting], graphs: Artifact, paths: Paths
 ) -> tuple[Checkpoint, dict[str, Artifact]]:
     """A fusion, on its two base models."""
     if request.vocabulary is not None:
@@ -170,7 +171,7 @@ def _fusion(
     return made._replace(thresholds=thresholds), {"graphs": graphs, **artifacts}
 
 
-def _base_of_fusion(name: str, request: ImportRequest, stated: Mapping[str, Any], paths: Paths) -> Artifact:
+def _base_of_fusion(name: str, request: ImportRequest, stated: Mapping[str, Setting], paths: Paths) -> Artifact:
     """The model that was named, or the newest of the dataset and scale that reads such graphs."""
     if name in request.bases:
         return read_artifact(request.bases[name], name)
