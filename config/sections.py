@@ -182,6 +182,7 @@ class AuxiliaryConfig(Section):
 
     @property
     def distils(self) -> bool:
+        """Whether there is a teacher."""
         return self.name != "none"
 
 

@@ -75,6 +75,7 @@ def common(
         ),
     ] = None,
 ) -> None:
+    """Options of all commands; the catalogue is passed on in the environment, to the stages' processes too."""
     if catalogue is not None:
         os.environ[NAMED] = str(catalogue.expanduser().resolve())
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 
 class OnBadRows(StrEnum):
+    """What becomes of rows that are no frames."""
+
     error = "error"
     quarantine = "quarantine"
 

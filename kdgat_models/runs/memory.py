@@ -30,6 +30,7 @@ class StageKey(NamedTuple):
 
     @property
     def file_pattern(self) -> str:
+        """What the files of its rows begin with; other keys may begin alike, so that rows are compared, too."""
         return f"{self.dataset}-{self.model_type}-{self.scale}-{self.stage}-{'kd' if self.distilled else 'no'}"
 
 

@@ -78,6 +78,7 @@ class KernelLockManager(LockManager):
     def acquire_lock(
         self, key: str, holder: str, acquire_timeout: float | None = None, hold_timeout: float | None = None
     ) -> bool:
+        """Wait at most `acquire_timeout` s, or for ever; returns whether `holder` has the lock. It holds until released."""
         if self.is_lock_holder(key, holder):
             return True
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -93,9 +94,11 @@ class KernelLockManager(LockManager):
     async def aacquire_lock(
         self, key: str, holder: str, acquire_timeout: float | None = None, hold_timeout: float | None = None
     ) -> bool:
+        """As `acquire_lock`, in a thread."""
         return await anyio.to_thread.run_sync(self.acquire_lock, key, holder, acquire_timeout, hold_timeout)
 
     def release_lock(self, key: str, holder: str) -> None:
+        """Give it back; a ValueError if `holder` does not have it."""
         if not self.is_lock_holder(key, holder):
             raise ValueError(f"{holder} does not hold the lock of {key}")
         with self._guard:
@@ -103,6 +106,7 @@ class KernelLockManager(LockManager):
         lock.release()
 
     def is_locked(self, key: str) -> bool:
+        """Whether any process has the lock of `key`."""
         if not self._file(key).exists():
             return False
         try:
@@ -112,9 +116,11 @@ class KernelLockManager(LockManager):
             return True
 
     def is_lock_holder(self, key: str, holder: str) -> bool:
+        """Whether `holder`, in this process, has the lock of `key`."""
         return key in self._held and self._held[key][0] == holder
 
     def wait_for_lock(self, key: str, timeout: float | None = None) -> bool:
+        """Wait at most `timeout` s, or for ever, until nobody has the lock; returns whether that came."""
         try:
             with FileLock(self._file(key)).acquire(timeout=timeout):
                 return True
@@ -122,4 +128,5 @@ class KernelLockManager(LockManager):
             return False
 
     async def await_for_lock(self, key: str, timeout: float | None = None) -> bool:
+        """As `wait_for_lock`, in a thread."""
         return await anyio.to_thread.run_sync(self.wait_for_lock, key, timeout)

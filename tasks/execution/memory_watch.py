@@ -28,6 +28,7 @@ class MemoryWatch:
         self._thread.start()
 
     def stop(self) -> None:
+        """Measure no longer; `peak_mb` and `exceeded` are final then."""
         self._stopped.set()
         self._thread.join()
 

@@ -35,6 +35,7 @@ class AblationPlan(NamedTuple):
         return self.config("gat", "tiny", seed, run)
 
     def teacher(self, seed: int) -> PipelineConfig:
+        """The teacher of levels that distil: large, and taught by nobody."""
         return self.config("gat", "large", seed, **{"auxiliary.name": "none"})
 
     def autoencoder(self, seed: int) -> PipelineConfig:
@@ -42,12 +43,15 @@ class AblationPlan(NamedTuple):
         return self.config("vgae", "small", seed, **{"auxiliary.name": "none"})
 
     def fusion(self, run: str, seed: int) -> PipelineConfig:
+        """The fusion of a level that fuses."""
         return self.config("fusion", "small", seed, run)
 
     def fused(self, run: str) -> bool:
+        """Whether a level is scored by a fusion."""
         return fuses(self.levels[run])
 
     def needs_teacher(self, run: str) -> bool:
+        """Whether the classifier of a level is distilled."""
         return self.classifier(run, 0).auxiliary.distils
 
     def ranked(self, run: str) -> bool:
@@ -55,6 +59,7 @@ class AblationPlan(NamedTuple):
         return self.classifier(run, 0).curriculum.ranked
 
     def needs_autoencoder(self, run: str) -> bool:
+        """Whether a level fuses, or ranks windows."""
         return self.fused(run) or self.ranked(run)
 
     def pool_of(self, run: str) -> str:

@@ -61,6 +61,7 @@ class ProtocolPlan(NamedTuple):
         return self.config("gat", "large", 0)
 
     def ingest(self, dataset: str) -> PipelineConfig:
+        """Config of the ingest of a dataset."""
         return resolve("vgae", "large", **{**self.overrides, "dataset": dataset})
 
 

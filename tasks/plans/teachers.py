@@ -43,6 +43,7 @@ class Candidate(NamedTuple):
 
     @property
     def what(self) -> str:
+        """As messages call it: `large gat`."""
         return f"{self.config.scale} {self.config.model_type}"
 
 

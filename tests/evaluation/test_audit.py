@@ -4,7 +4,7 @@ import pytest
 from kdgat_models.can.frames import Frames
 from kdgat_models.can.simulate import ATTACKS, Traffic, arbitrate, drive, make_vehicle
 from kdgat_models.errors import ConfigError
-from kdgat_models.evaluation.protocols.audit import FLOOR, KEPT, NGRAM, THRESHOLD, audit, fingerprint
+from kdgat_models.evaluation.protocols.audit import HASHES_KEPT, JOINED_SHARE, LISTED_SHARE, NGRAM_FRAMES, audit, fingerprint
 
 ALPHA, BRAVO = make_vehicle("alpha", 0), make_vehicle("bravo", 1)
 
@@ -37,7 +37,7 @@ def test_a_drive_and_the_same_with_an_attack_are_one_group(attack):
     report = audited(base=recorded(base), attacked=recorded(attacked), other=recorded(traffic(3)))
     assert report.groups == {"attacked": "attacked", "base": "attacked", "other": "other"}
     assert [(overlap.first, overlap.second) for overlap in report.overlaps] == [("attacked", "base")]
-    assert THRESHOLD < report.overlaps[0].share < 1
+    assert JOINED_SHARE < report.overlaps[0].share < 1
 
 
 def test_two_attacks_on_one_drive_are_one_group_without_the_drive():
@@ -101,8 +101,8 @@ def test_what_is_in_a_frame_matters(field):
 
 def test_a_long_capture_keeps_a_sample_in_which_a_piece_of_it_is_found():
     long = recorded(traffic(1, seconds=90))
-    assert long.size > 1.5 * KEPT
-    assert len(fingerprint(long)) == KEPT
+    assert long.size > 1.5 * HASHES_KEPT
+    assert len(fingerprint(long)) == HASHES_KEPT
     report = audited(long=long, piece=piece(long, 20_000, 24_000), other=recorded(traffic(2)))
     assert report.groups == {"long": "long", "other": "other", "piece": "long"}
     assert report.overlaps == [("long", "piece", pytest.approx(1, abs=0.01))]
@@ -115,7 +115,7 @@ def test_the_share_of_long_captures_is_estimated_from_their_samples():
     assert overlap.share == pytest.approx(0.5, abs=0.02)
 
 
-@pytest.mark.parametrize("size", [1, NGRAM - 1])
+@pytest.mark.parametrize("size", [1, NGRAM_FRAMES - 1])
 def test_captures_shorter_than_an_ngram_equal_their_duplicates_alone(size):
     long = recorded(traffic(1))
     report = audited(a=piece(long, 0, size), b=piece(long, 0, size), c=piece(long, 50, 50 + size), long=long)
@@ -150,8 +150,8 @@ def test_the_threshold_decides_on_groups_and_the_floor_on_what_is_reported():
 
 
 def test_settings_that_make_no_sense_are_refused_with_those_that_do():
-    with pytest.raises(ConfigError, match=f"at least 1, and {NGRAM}"):
+    with pytest.raises(ConfigError, match=f"at least 1, and {NGRAM_FRAMES}"):
         fingerprint(recorded(traffic(1)), n=0)
-    for threshold, floor in ((0, FLOOR), (1.1, FLOOR), (THRESHOLD, 0)):
+    for threshold, floor in ((0, LISTED_SHARE), (1.1, LISTED_SHARE), (JOINED_SHARE, 0)):
         with pytest.raises(ConfigError, match="set threshold above 0"):
             audit({}, threshold, floor)

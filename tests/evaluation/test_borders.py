@@ -218,7 +218,7 @@ def test_a_threshold_of_one_joins_duplicates_and_beyond_it_there_is_none():
     ],
 )
 def test_a_share_is_of_the_smaller_and_of_what_both_can_know(monkeypatch, first, second, share):
-    monkeypatch.setattr(auditing, "KEPT", 4)
+    monkeypatch.setattr(auditing, "HASHES_KEPT", 4)
     assert shared(first, second) == shared(second, first) == pytest.approx(share)
 
 

@@ -27,10 +27,12 @@ class Champion(NamedTuple):
 
     @property
     def name(self) -> str:
+        """As tables show it: `dataset/variant`."""
         return f"{self.dataset}/{self.variant}"
 
     @property
     def slug(self) -> str:
+        """As names of files and folders have it."""
         return f"{self.dataset}-{self.variant}"
 
 

@@ -21,22 +21,24 @@ from kdgat_models.evaluation.protocols.protocol import Overlap
 
 # Of the 595 pairs of 35 recordings, unrelated ones reach 0.009 at n = 8 and those that share a drive start at 0.51. Pieces of
 # 1000 frames of unrelated drives reach 0.045. A drive still has 0.12 of its n-grams when every fourth frame is an inserted one.
-# The threshold lies low: a pair that is joined for nothing costs some data, a pair that is missed costs the result.
-NGRAM = 8  # frames
-THRESHOLD = 0.05
-FLOOR = 0.01
-KEPT = 2**15  # hashes of a capture, 256 KiB; the standard error of a share is below 0.003 for two large captures
+# JOINED_SHARE lies low: a pair that is joined for nothing costs some data, a pair that is missed costs the result.
+NGRAM_FRAMES = 8
+JOINED_SHARE = 0.05  # of n-grams in common, from which two captures are of one group
+LISTED_SHARE = 0.01  # from which a pair is in the report
+HASHES_KEPT = 2**15  # hashes of a capture, 256 KiB; the standard error of a share is below 0.003 for two large captures
 
-_GOLDEN = np.uint64(0x9E37_79B9_7F4A_7C15)
+_GOLDEN_RATIO = np.uint64(0x9E37_79B9_7F4A_7C15)  # 2**64 divided by it, an odd number (Knuth 1973, section 6.4)
 
 
 class Audit(NamedTuple):
+    """What an audit found: pairs of captures that share content, and the groups that they make."""
+
     overlaps: list[Overlap]  # the largest first
     groups: dict[str, str]  # every capture -> its group, which is named after the first of its captures by name
 
 
-def fingerprint(frames: Frames, n: int = NGRAM) -> NDArray[np.uint64]:
-    """Hashes of the n-grams that occur once in a capture: the lowest `KEPT` of them, ascending.
+def fingerprint(frames: Frames, n: int = NGRAM_FRAMES) -> NDArray[np.uint64]:
+    """Hashes of the n-grams that occur once in a capture: the lowest `HASHES_KEPT` of them, ascending.
 
     A capture that has none, as it repeats itself or is shorter than n frames, has the hash of all its frames: it equals its
     exact duplicates and nothing else. An empty capture has no hash. Labels are not used, as they may be what is wrong.
@@ -49,16 +51,18 @@ def fingerprint(frames: Frames, n: int = NGRAM) -> NDArray[np.uint64]:
         ConfigError: n is below 1.
     """
     if n < 1:
-        raise ConfigError(f"an n-gram of {n} frames: it needs at least 1, and {NGRAM} tells drives of one vehicle apart")
+        raise ConfigError(f"an n-gram of {n} frames: it needs at least 1, and {NGRAM_FRAMES} tells drives of one vehicle apart")
     hashes = _frame_hashes(frames)
     # No list of all distinct n-grams with their counts: two neighbours of the sorted ones say as much.
     ordered = np.sort(_ngram_hashes(hashes, n))
     differs = np.concatenate([[True], ordered[1:] != ordered[:-1], [True]])
     once = ordered[differs[1:] & differs[:-1]] if ordered.size else ordered
-    return once[:KEPT].copy() if once.size else _whole(hashes)
+    return once[:HASHES_KEPT].copy() if once.size else _whole(hashes)
 
 
-def audit(fingerprints: Mapping[str, NDArray[np.uint64]], threshold: float = THRESHOLD, floor: float = FLOOR) -> Audit:
+def audit(
+    fingerprints: Mapping[str, NDArray[np.uint64]], threshold: float = JOINED_SHARE, floor: float = LISTED_SHARE
+) -> Audit:
     """Compare all pairs of captures and group those that share content, directly or through others.
 
     Take fingerprints in a comprehension over captures that are read one by one, so that one at a time is in memory:
@@ -75,7 +79,7 @@ def audit(fingerprints: Mapping[str, NDArray[np.uint64]], threshold: float = THR
     if not 0 < threshold <= 1 or floor <= 0:
         raise ConfigError(
             f"threshold {threshold}, floor {floor}: set threshold above 0 and at most 1, and floor above 0;"
-            f" {THRESHOLD} and {FLOOR} suit recordings"
+            f" {JOINED_SHARE} and {LISTED_SHARE} suit recordings"
         )
     names = sorted(fingerprints)
     overlaps = [Overlap(a, b, shared(fingerprints[a], fingerprints[b])) for a, b in combinations(names, 2)]
@@ -87,7 +91,7 @@ def audit(fingerprints: Mapping[str, NDArray[np.uint64]], threshold: float = THR
 def shared(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> float:
     """Share of the smaller of two fingerprints that is in the larger; 0 if one is empty."""
     # A full fingerprint knows nothing of hashes above its last, so that neither side may count them.
-    last = min((hashes[-1] for hashes in (first, second) if len(hashes) == KEPT), default=None)
+    last = min((hashes[-1] for hashes in (first, second) if len(hashes) == HASHES_KEPT), default=None)
     if last is not None:
         first, second = (hashes[: np.searchsorted(hashes, last, side="right")] for hashes in (first, second))
     few, many = sorted((first, second), key=len)
@@ -110,7 +114,7 @@ def _frame_hashes(frames: Frames) -> NDArray[np.uint64]:
     """[n] hashes of arbitration ID, DLC and payload."""
     header = frames.arbitration_id.astype(np.uint64) << np.uint64(8) | frames.dlc.astype(np.uint64)
     payload = np.ascontiguousarray(frames.payload).view("<u8").reshape(-1).astype(np.uint64)
-    return _mixed(_mixed(header + _GOLDEN) ^ payload)
+    return _mixed(_mixed(header + _GOLDEN_RATIO) ^ payload)
 
 
 def _ngram_hashes(hashes: NDArray[np.uint64], n: int) -> NDArray[np.uint64]:
@@ -118,13 +122,13 @@ def _ngram_hashes(hashes: NDArray[np.uint64], n: int) -> NDArray[np.uint64]:
     count = max(len(hashes) - n + 1, 0)
     polynomial = np.zeros(count, np.uint64)
     for place in range(n):
-        polynomial = polynomial * _GOLDEN + hashes[place : place + count]
+        polynomial = polynomial * _GOLDEN_RATIO + hashes[place : place + count]
     return _mixed(polynomial)
 
 
 def _whole(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """[1] hash of a capture's frames in their order; [0] of an empty one."""
-    powers = np.cumprod(np.full(len(hashes), _GOLDEN))
+    powers = np.cumprod(np.full(len(hashes), _GOLDEN_RATIO))
     return _mixed(np.cumsum(hashes * powers)[-1:])
 
 

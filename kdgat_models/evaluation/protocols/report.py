@@ -49,6 +49,7 @@ class JudgedWindows(NamedTuple):
     first_frame: NDArray[np.int64]  # [G]
 
     def of(self, capture: int) -> NDArray[np.int64]:
+        """Rows of the windows of one capture, by its number; in time order."""
         return np.flatnonzero(self.captures == capture)
 
 

@@ -42,6 +42,7 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
 
 
 def figure(value: float | None, digits: int = 4) -> str:
+    """A figure as tables show it; a dash where it is undefined."""
     return "-" if value is None else f"{value:.{digits}f}"
 
 
