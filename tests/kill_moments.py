@@ -9,6 +9,7 @@ from pipeline_runs import Started
 from processes import descendants, words_of
 
 from kdgat_models.runs.store import RunStore
+from kdgat_models.runs.tables import RunRow
 
 STAGES = ["ingest", "graphs", "autoencoder", "balanced", "dqn", "evaluation"]
 
@@ -59,4 +60,4 @@ def is_newer(file: Path, since: float) -> bool:
 
 
 def completed(root: Path) -> set[str]:
-    return {row["stage"] for row in RunStore(root / "store").rows("runs", "*-end") if row["status"] == "completed"}
+    return {row.stage or "" for row in RunStore(root / "store").rows(RunRow, "*-end") if row.status == "completed"}

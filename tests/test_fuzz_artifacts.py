@@ -35,7 +35,7 @@ from kdgat_models.npz import read_npz, write_npz
 from kdgat_models.registry import build, restore
 from kdgat_models.runs.memory import lessons
 from kdgat_models.runs.store import RunStore, leaderboard
-from kdgat_models.runs.tables import TABLES
+from kdgat_models.runs.tables import RECORDS, TABLES
 from kdgat_models.training.loop import fit
 from kdgat_models.training.memory import peak_memory_mb
 from kdgat_models.training.objective import Objective
@@ -202,10 +202,10 @@ TEXTS = {
 
 def make_run_store(folder):
     store = RunStore(folder)
-    for table, schema in TABLES.items():
-        values = {field.name: _value(field.name, str(field.type)) for field in schema}
+    for record in RECORDS:
+        row = record(**{field.name: _value(field.name, str(field.type)) for field in TABLES[record.table]})
         for name in ("1", "2"):
-            store.write(table, name, [values, values])
+            store.write(record, name, [row, row])
 
 
 def _value(name, kind):
@@ -218,8 +218,8 @@ def _value(name, kind):
 
 def open_run_store(folder):
     store = RunStore(folder)
-    for table in TABLES:
-        store.rows(table)
+    for record in RECORDS:
+        store.rows(record)
     champions(store)
     lessons(store)
     leaderboard(store)

@@ -45,7 +45,7 @@ def leaderboard(
 
     store = RunStore(existing(root).store)
     _check_dataset(store, "metrics", dataset)
-    rows = best(store, dataset, top)
+    rows = [row._asdict() for row in best(store, dataset, top)]
     if as_json:
         print(json.dumps(rows, indent=2))
     elif rows:
@@ -79,7 +79,7 @@ def memory(root: Root = Path("experiments"), as_json: Json = False) -> None:
     from kdgat_models.runs.store import RunStore
 
     store = RunStore(existing(root).store)
-    rows = lessons(store)
+    rows = [learnt.as_json() for learnt in lessons(store)]
     if as_json:
         print(json.dumps(rows, indent=2))
     elif rows:

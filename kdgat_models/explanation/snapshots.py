@@ -1,21 +1,22 @@
 """Snapshots of importance: what each feature counted for after one training; beside the model, and in the run store."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any, NamedTuple, get_args
+from typing import Annotated, NamedTuple, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from kdgat_models.explanation.importance import (
     Feature,
     FeatureImportance,
+    FeatureKind,
     ImportanceMethod,
 )
 from kdgat_models.runs.store import RunStore
+from kdgat_models.runs.tables import ImportanceRow
 
 IMPORTANCE = "importance.json"  # in the run folder of a classifier
-TABLE = "importances"
 
 
 class ImportanceReport(BaseModel):
@@ -75,47 +76,50 @@ def snapshot_of(origin: Origin, report: ImportanceReport) -> Snapshot:
 
 def write_snapshot(store: RunStore, snapshot: Snapshot) -> None:
     """Keep a snapshot; the same one again changes nothing."""
-    common = {
-        "snapshot_id": snapshot.snapshot_id,
-        **snapshot.origin._asdict(),
-        "fold": snapshot.fold,
-        "method": snapshot.method,
-        "windows": snapshot.windows,
-        "trained_at": snapshot.trained_at,
-        "written_at": snapshot.trained_at,
-    }
     rows = [
-        {**common, **row.feature._asdict(), "importance": row.importance, "rank": row.rank, "position": position}
+        ImportanceRow(
+            snapshot_id=snapshot.snapshot_id,
+            **snapshot.origin._asdict(),
+            fold=snapshot.fold,
+            method=snapshot.method,
+            windows=snapshot.windows,
+            trained_at=snapshot.trained_at,
+            **row.feature._asdict(),
+            position=position,
+            importance=row.importance,
+            rank=row.rank,
+            written_at=snapshot.trained_at,
+        )
         for position, row in enumerate(snapshot.importances)
     ]
-    store.write(TABLE, snapshot.snapshot_id, rows)
+    store.write(ImportanceRow, snapshot.snapshot_id, rows)
 
 
 def read_snapshots(store: RunStore) -> list[Snapshot]:
     """All snapshots, oldest first. What cannot be one is left out and noted in `store.broken`."""
-    rows: dict[str, dict[Feature, dict[str, Any]]] = {}
-    for row in store.rows(TABLE):
-        rows.setdefault(row["snapshot_id"], {})[Feature(row["kind"], row["name"])] = row
+    rows: dict[str, dict[tuple[str, str], ImportanceRow]] = {}
+    for row in store.rows(ImportanceRow):
+        rows.setdefault(row.snapshot_id, {})[row.kind, row.name] = row
     found = []
     for snapshot_id, of_features in rows.items():
         try:
-            found.append(_snapshot(sorted(of_features.values(), key=lambda row: row["position"])))
+            found.append(_snapshot(sorted(of_features.values(), key=lambda row: row.position)))
         except ValueError as error:
-            store.broken[store.folder / TABLE / f"{snapshot_id}.parquet"] = str(error)
+            store.broken[store.folder / ImportanceRow.table / f"{snapshot_id}.parquet"] = str(error)
     return sorted(found, key=lambda snapshot: (snapshot.trained_at, snapshot.snapshot_id))
 
 
-def _snapshot(rows: Sequence[Mapping[str, Any]]) -> Snapshot:
+def _snapshot(rows: Sequence[ImportanceRow]) -> Snapshot:
     first = rows[0]
     for row in rows:
-        if not math.isfinite(row["importance"]):
-            raise ValueError(f"the importance of {row['name']} is {row['importance']}")
-    if first["method"] not in get_args(ImportanceMethod):
-        raise ValueError(f"importance by {first['method']!r} is not known")
-    origin = Origin(**{name: first[name] for name in Origin._fields})
-    importances = tuple(_importance(row) for row in rows)
-    return Snapshot(origin, first["fold"], first["method"], first["windows"], first["trained_at"], importances)
+        if not math.isfinite(row.importance):
+            raise ValueError(f"the importance of {row.name} is {row.importance}")
+    if first.method not in get_args(ImportanceMethod):
+        raise ValueError(f"importance by {first.method!r} is not known")
+    origin = Origin(first.run_id, first.dataset, first.protocol, first.variant, first.model, first.scale, first.seed)
+    method, importances = cast(ImportanceMethod, first.method), tuple(_importance(row) for row in rows)
+    return Snapshot(origin, first.fold, method, first.windows, first.trained_at, importances)
 
 
-def _importance(row: Mapping[str, Any]) -> FeatureImportance:
-    return FeatureImportance(Feature(row["kind"], row["name"]), row["importance"], row["rank"])
+def _importance(row: ImportanceRow) -> FeatureImportance:
+    return FeatureImportance(Feature(cast(FeatureKind, row.kind), row.name), row.importance, row.rank)

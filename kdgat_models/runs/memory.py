@@ -6,11 +6,12 @@ slowly with each that did not. On a GPU the same factor is the share of the batc
 distillation.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from kdgat_models.runs.store import RunStore
+from kdgat_models.runs.tables import MemoryRow, RunRow
 
 START, START_DISTILLED = 0.85, 0.75
 LOWEST, HIGHEST = 0.4, 0.95
@@ -27,6 +28,10 @@ class StageKey(NamedTuple):
     stage: str
     dataset: str
     distilled: bool
+
+    @classmethod
+    def of(cls, row: MemoryRow) -> "StageKey":
+        return cls(row.model_type, row.scale, row.stage, row.dataset, row.distilled)
 
     @property
     def file_pattern(self) -> str:
@@ -46,45 +51,62 @@ class Lesson(NamedTuple):
         return None if self.peak_mb is None else max(self.peak_mb / self.factor, self.peak_mb + MARGIN_MB)
 
 
+class LearntOfKey(NamedTuple):
+    """What was learnt about one key, and of how many attempts."""
+
+    key: StageKey
+    attempts: int
+    out_of_memory: int  # of the attempts
+    lesson: Lesson
+
+    def as_json(self) -> dict[str, str | bool | int | float | None]:
+        """As `kdgat memory` prints it."""
+        return {
+            **self.key._asdict(),
+            "attempts": self.attempts,
+            "out_of_memory": self.out_of_memory,
+            "peak_mb": self.lesson.peak_mb,
+            "factor": self.lesson.factor,
+            "next_request_mb": self.lesson.request_mb,
+        }
+
+
 def lesson(store: RunStore, key: StageKey) -> Lesson:
     """What earlier attempts at stages of this key teach."""
-    rows = store.rows("memory", f"{key.file_pattern}-*")
-    return _lesson([row for row in rows if all(row[name] == value for name, value in key._asdict().items())], key.distilled)
+    rows = store.rows(MemoryRow, f"{key.file_pattern}-*")
+    return _lesson([row for row in rows if StageKey.of(row) == key], key.distilled)
 
 
-def learn(store: RunStore, key: StageKey, run: Mapping[str, Any], peak_mb: float, out_of_memory: bool) -> Lesson:
+def learn(store: RunStore, key: StageKey, run: RunRow, peak_mb: float, out_of_memory: bool) -> Lesson:
     """Note what an attempt used; `run` is its row in the table of runs."""
     factor = lesson(store, key).factor
     factor = max(factor * AFTER_OUT_OF_MEMORY, LOWEST) if out_of_memory else min(factor + AFTER_SUCCESS, HIGHEST)
-    row = {
+    row = MemoryRow(
         **key._asdict(),
-        "run_id": run["run_id"],
-        "pipeline_run": run["pipeline_run"],
-        "requested_mb": run["memory_requested_mb"],
-        "peak_mb": peak_mb,
-        "outcome": "out_of_memory" if out_of_memory else "completed",
-        "factor": round(factor, 4),
-        "written_at": datetime.now(UTC),
-    }
-    store.write("memory", f"{key.file_pattern}-{run['run_id']}-{run['attempt']}", [row])
+        run_id=run.run_id,
+        pipeline_run=run.pipeline_run,
+        requested_mb=run.memory_requested_mb,
+        peak_mb=peak_mb,
+        outcome="out_of_memory" if out_of_memory else "completed",
+        factor=round(factor, 4),
+        written_at=datetime.now(UTC),
+    )
+    store.write(MemoryRow, f"{key.file_pattern}-{run.run_id}-{run.attempt}", [row])
     return lesson(store, key)
 
 
-def lessons(store: RunStore) -> list[dict[str, Any]]:
-    """One row per key: attempts, highest peak, factor and the next request."""
-    by_key: dict[StageKey, list[dict[str, Any]]] = {}
-    for row in store.rows("memory"):
-        by_key.setdefault(StageKey(*(row[name] for name in StageKey._fields)), []).append(row)
-    found = []
-    for key, rows in sorted(by_key.items()):
-        learnt = _lesson(rows, key.distilled)
-        failed = sum(row["outcome"] == "out_of_memory" for row in rows)
-        figures = {"attempts": len(rows), "out_of_memory": failed, "peak_mb": learnt.peak_mb}
-        found.append({**key._asdict(), **figures, "factor": learnt.factor, "next_request_mb": learnt.request_mb})
-    return found
+def lessons(store: RunStore) -> list[LearntOfKey]:
+    """What was learnt about each key, in their order."""
+    by_key: dict[StageKey, list[MemoryRow]] = {}
+    for row in store.rows(MemoryRow):
+        by_key.setdefault(StageKey.of(row), []).append(row)
+    return [
+        LearntOfKey(key, len(rows), sum(row.outcome == "out_of_memory" for row in rows), _lesson(rows, key.distilled))
+        for key, rows in sorted(by_key.items())
+    ]
 
 
-def _lesson(rows: list[dict[str, Any]], distilled: bool) -> Lesson:
+def _lesson(rows: Sequence[MemoryRow], distilled: bool) -> Lesson:
     start = START_DISTILLED if distilled else START
-    peaks = [row["peak_mb"] for row in rows if row["outcome"] == "completed"][-REMEMBERED:]
-    return Lesson(max(peaks, default=None), rows[-1]["factor"] if rows else start)
+    peaks = [row.peak_mb for row in rows if row.outcome == "completed"][-REMEMBERED:]
+    return Lesson(max(peaks, default=None), rows[-1].factor if rows else start)

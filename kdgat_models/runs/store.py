@@ -1,17 +1,18 @@
 """The run store: runs write Parquet files of their own, DuckDB reads them all. Writers need no lock; readers write nothing."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from glob import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kdgat_models.files import atomic_path
-from kdgat_models.runs.tables import TABLES
+from kdgat_models.runs.tables import RECORDS, TABLES, Row, RunRow, never_null
 
 if TYPE_CHECKING:
     import duckdb
@@ -21,13 +22,10 @@ Parameters = Sequence[Any] | Mapping[str, Any]  # of a query, in the order of th
 EMPTY = "_schema.parquet"  # that older versions wrote for tables without rows
 
 UNREADABLE = (pa.ArrowException, OSError, ValueError, OverflowError, MemoryError)
-NEVER_NULL = {
-    "memory": ("run_id", "stage", "peak_mb", "outcome", "factor", "written_at"),
-    "champions": ("dataset", "variant", "written_at"),
-    "importances": tuple(name for name in TABLES["importances"].names if name not in ("fold", "protocol")),
-}
 MOST_ROWS = 10_000_000  # of one file: one run writes no thousandth of it
 UNDATED = datetime.min.replace(tzinfo=UTC)
+
+R = TypeVar("R", bound=Row)
 
 # A run is known by its last row; a pipeline that is killed leaves its start row, which says so.
 LAST = (
@@ -52,27 +50,18 @@ class RunStore:
         self.folder = folder
         self.broken: dict[Path, str] = {}  # files that were found broken and left out, and why
 
-    def write(self, table: str, name: str, rows: Sequence[Mapping[str, Any]]) -> Path:
-        """Write `rows` as the file `{name}.parquet` of `table`, atomically; a file of that name is replaced.
-
-        Raises:
-            ValueError: a row has a column that the table does not have.
-        """
-        schema = TABLES[table]
-        unknown = {column for row in rows for column in row} - set(schema.names)
-        if unknown:
-            raise ValueError(f"table {table} has no column {sorted(unknown)}")
-        path = self.folder / table / f"{name}.parquet"
+    def write(self, record: type[R], name: str, rows: Sequence[R]) -> Path:
+        """Write `rows` as the file `{name}.parquet` of their table, atomically; a file of that name is replaced."""
+        path = self.folder / record.table / f"{name}.parquet"
         with atomic_path(path) as temporary:
-            table_of_rows = pa.Table.from_pylist([dict(row) for row in rows], schema)
-            pq.write_table(table_of_rows, temporary, write_page_checksum=True)
+            columns = pa.Table.from_pylist([asdict(row) for row in rows], TABLES[record.table])
+            pq.write_table(columns, temporary, write_page_checksum=True)
         return path
 
-    def write_run(self, phase: str, row: Mapping[str, Any]) -> Path:
+    def write_run(self, phase: str, row: RunRow) -> Path:
         """Write one row of `runs`; `phase` is `start` or `end`."""
-        stamped = {**row, "written_at": datetime.now(UTC)}
-        name = f"{row['run_id']}-{row['pipeline_run'][:8]}-{row['attempt']}-{phase}"
-        return self.write("runs", name, [stamped])
+        name = f"{row.run_id}-{(row.pipeline_run or '')[:8]}-{row.attempt}-{phase}"
+        return self.write(RunRow, name, [replace(row, written_at=datetime.now(UTC))])
 
     def files(self, table: str, pattern: str = "*") -> list[Path]:
         """Files of `table` whose names, without suffix, match `pattern`; none if nothing was ever written, no broken ones."""
@@ -85,10 +74,10 @@ class RunStore:
         named = [path for path in folder.iterdir() if path.suffix == ".parquet" and not path.name.startswith((".", EMPTY))]
         return sorted(path for path in named if fnmatchcase(path.stem, pattern) and path not in self.broken)
 
-    def rows(self, table: str, pattern: str = "*") -> list[dict[str, Any]]:
-        """Rows of the files of `table` whose names match, oldest first; needs no database. Broken files are left out."""
-        found = [row for file in self.files(table, pattern) for row in self._rows_of(table, file)]
-        return sorted(found, key=lambda row: row.get("written_at") or UNDATED)
+    def rows(self, record: type[R], pattern: str = "*") -> list[R]:
+        """Rows of the files of a table whose names match, oldest first; needs no database. Broken files are left out."""
+        found = [row for file in self.files(record.table, pattern) for row in self._rows_of(record, file)]
+        return sorted(found, key=lambda row: getattr(row, "written_at", None) or UNDATED)
 
     def connect(self) -> "duckdb.DuckDBPyConnection":
         """An in-process DuckDB with one read-only view per table; tables without files are empty.
@@ -119,9 +108,9 @@ class RunStore:
             return self._query(sql, parameters)
         except (duckdb.Error, ValueError, OverflowError):  # a file may be torn behind a head that is whole
             before = len(self.broken)
-            for table in TABLES:
-                for file in self.files(table):
-                    self._rows_of(table, file)
+            for record in RECORDS:
+                for file in self.files(record.table):
+                    self._rows_of(record, file)
             if len(self.broken) == before:
                 raise
             return self._query(sql, parameters)
@@ -140,20 +129,20 @@ class RunStore:
             self.broken[file] = str(error)
         return file not in self.broken
 
-    def _rows_of(self, table: str, file: Path) -> list[dict[str, Any]]:
+    def _rows_of(self, record: type[R], file: Path) -> list[R]:
         """All rows of a file; none if it is broken."""
         try:
             with pq.ParquetFile(file, page_checksum_verification=True) as parquet:
-                _check_columns(table, parquet.schema_arrow)
+                _check_columns(record.table, parquet.schema_arrow)
                 if parquet.metadata.num_rows > MOST_ROWS:
                     raise ValueError(f"it claims {parquet.metadata.num_rows} rows")
                 rows = parquet.read().to_pylist()
-            if any(row.get(name) is None for row in rows for name in NEVER_NULL.get(table, (TABLES[table].names[0],))):
+            if any(row.get(name) is None for row in rows for name in never_null(record)):
                 raise ValueError("it has rows without a key")
         except UNREADABLE as error:
             self.broken[file] = str(error)
             return []
-        return [{name: row.get(name) for name in TABLES[table].names} for row in rows]
+        return [record(**{name: row.get(name) for name in TABLES[record.table].names}) for row in rows]
 
     def warnings(self) -> list[str]:
         """One sentence for each file that was left out."""
@@ -192,6 +181,23 @@ select * from ranked where rank <= ? and (? is null or dataset = ?) order by dat
 """
 
 
-def leaderboard(store: RunStore, dataset: str | None = None, top: int = 1) -> list[dict[str, Any]]:
+class LeaderboardRow(NamedTuple):
+    """A model on a test split, as it was evaluated last."""
+
+    dataset: str
+    split: str
+    variant: str
+    model: str
+    run_id: str
+    f1: float | None
+    roc_auc: float | None
+    precision: float | None
+    recall: float | None
+    fpr: float | None
+    windows: int | None
+    rank: int  # by F1, from 1
+
+
+def leaderboard(store: RunStore, dataset: str | None = None, top: int = 1) -> list[LeaderboardRow]:
     """The `top` models by F1 for each dataset and test split, from the last evaluation of each variant."""
-    return store.query(LEADERBOARD, (top, dataset, dataset))
+    return [LeaderboardRow(**row) for row in store.query(LEADERBOARD, (top, dataset, dataset))]

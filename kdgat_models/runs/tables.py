@@ -1,116 +1,202 @@
-"""Tables of the run store. Arrow schemas are fixed, so that no column drifts to another type between two files."""
+"""Tables of the run store: a record for the rows of each, from which its columns follow.
+
+The types of columns are fixed, so that no column drifts to another type between two files. A field that may be None is a
+column that may be null: files of versions that had no such column lack it, too.
+"""
+
+import types
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 
-_RUN_KEY = [("run_id", pa.string()), ("pipeline_run", pa.string())]
+Small = Annotated[int, pa.int32()]  # a whole number that takes 32 bits on disk
+ARROW = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_(), datetime: pa.timestamp("us", "UTC")}
 
-TABLES: dict[str, pa.Schema] = {
-    # One row when a run starts and one when it ends; the view keeps the later.
-    "runs": pa.schema(
-        [
-            *_RUN_KEY,
-            ("dataset", pa.string()),  # of a protocol all that it pools, with + between them
-            ("protocol", pa.string()),  # null: the splits of the dataset
-            ("variant", pa.string()),
-            ("model_type", pa.string()),
-            ("scale", pa.string()),
-            ("stage", pa.string()),
-            ("auxiliary", pa.string()),
-            ("seed", pa.int64()),
-            ("status", pa.string()),  # running, completed, failed
-            # completed, error, out_of_memory, walltime, preempted, cancelled, node_failure, lost; stopped, killed: its flow
-            ("reason", pa.string()),
-            ("epochs", pa.int32()),  # that this attempt trained
-            ("job", pa.string()),  # of SLURM
-            ("host", pa.string()),
-            ("queue_seconds", pa.float64()),  # from submission to the start on a worker
-            ("setup_seconds", pa.float64()),  # from there to the first training step
-            ("started_at", pa.timestamp("us", "UTC")),
-            ("seconds", pa.float64()),
-            ("attempt", pa.int32()),
-            ("memory_requested_mb", pa.float64()),
-            ("peak_memory_mb", pa.float64()),
-            ("peak_gpu_memory_mb", pa.float64()),
-            ("path", pa.string()),
-            ("digest", pa.string()),
-            ("error", pa.string()),
-            ("config", pa.string()),  # JSON
-            ("written_at", pa.timestamp("us", "UTC")),
-        ]
-    ),
-    # What each attempt used, and the safety factor that follows from it (kdgat_models.runs.memory).
-    "memory": pa.schema(
-        [
-            *_RUN_KEY,
-            *[(name, pa.string()) for name in ("model_type", "scale", "stage", "dataset")],
-            ("distilled", pa.bool_()),
-            ("requested_mb", pa.float64()),
-            ("peak_mb", pa.float64()),  # of an attempt that ran out: at least so much
-            ("outcome", pa.string()),  # completed or out_of_memory
-            ("factor", pa.float64()),  # after this attempt
-            ("written_at", pa.timestamp("us", "UTC")),
-        ]
-    ),
-    "epochs": pa.schema(
-        [
-            *_RUN_KEY,
-            ("epoch", pa.int32()),  # from 1
-            ("part", pa.string()),  # train or validation
-            ("name", pa.string()),
-            ("value", pa.float64()),
-            ("seconds", pa.float64()),  # of the whole epoch
-        ]
-    ),
-    "metrics": pa.schema(
-        [
-            *_RUN_KEY,
-            ("dataset", pa.string()),
-            ("variant", pa.string()),
-            ("occasion", pa.string()),  # training, or the night
-            ("model", pa.string()),  # vgae, gat or fusion
-            ("split", pa.string()),
-            ("attack", pa.string()),  # all, or one attack type
-            ("threshold", pa.float64()),
-            ("name", pa.string()),
-            ("value", pa.float64()),  # null: undefined on this data
-        ]
-    ),
-    # Registered detectors; the last row of a dataset and variant holds.
-    "champions": pa.schema(
-        [
-            ("dataset", pa.string()),
-            ("variant", pa.string()),
-            *[(name, pa.string()) for name in ("models", "graphs", "config", "rows")],  # JSON
-            ("raw", pa.string()),
-            ("registered_at", pa.timestamp("us", "UTC")),
-            ("removed", pa.bool_()),
-            ("written_at", pa.timestamp("us", "UTC")),
-        ]
-    ),
-    # One row per champion, dataset, split, model and metric of a night; the model `input` has figures of drift.
-    "nights": pa.schema(
-        [
-            *[(name, pa.string()) for name in ("night", "champion", "dataset", "split", "model", "metric")],
-            *[(name, pa.float64()) for name in ("value", "at_registration", "last_night", "loss")],
-            ("regression", pa.bool_()),
-            ("written_at", pa.timestamp("us", "UTC")),
-        ]
-    ),
-    # What each feature counted for after a classifier was trained: one file per snapshot (kdgat_models.explanation.snapshots).
-    "importances": pa.schema(
-        [
-            *[(name, pa.string()) for name in ("snapshot_id", "run_id", "dataset", "protocol", "variant", "model", "scale")],
-            ("seed", pa.int64()),
-            ("fold", pa.string()),  # of a protocol
-            ("method", pa.string()),  # integrated_gradients or permutation
-            ("windows", pa.int32()),  # that were explained
-            ("trained_at", pa.timestamp("us", "UTC")),
-            ("kind", pa.string()),  # node or edge
-            ("name", pa.string()),  # of the feature
-            ("position", pa.int32()),  # in the schema, from 0: node features, then edge features
-            ("importance", pa.float64()),
-            ("rank", pa.float64()),  # 1: counts most; equal ones share the mean of their ranks
-            ("written_at", pa.timestamp("us", "UTC")),
-        ]
-    ),
-}
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A row of a table; its fields are the columns, in their order."""
+
+    table: ClassVar[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRow(Row):
+    """An attempt at a stage, as it starts and as it ends; the later row holds."""
+
+    table = "runs"
+
+    run_id: str
+    pipeline_run: str | None = None
+    dataset: str | None = None  # of a protocol all that it pools, with + between them
+    protocol: str | None = None  # None: the splits of the dataset
+    variant: str | None = None
+    model_type: str | None = None  # None: of a stage that all variants share
+    scale: str | None = None
+    stage: str | None = None
+    auxiliary: str | None = None
+    seed: int | None = None
+    status: str | None = None  # running, completed, failed
+    # completed, error, out_of_memory, walltime, preempted, cancelled, node_failure, lost; stopped, killed: its flow
+    reason: str | None = None
+    epochs: Small | None = None  # that this attempt trained
+    job: str | None = None  # of SLURM
+    host: str | None = None
+    queue_seconds: float | None = None  # from submission to the start on a worker
+    setup_seconds: float | None = None  # from there to the first training step
+    started_at: datetime | None = None
+    seconds: float | None = None
+    attempt: Small | None = None
+    memory_requested_mb: float | None = None
+    peak_memory_mb: float | None = None
+    peak_gpu_memory_mb: float | None = None
+    path: str | None = None
+    digest: str | None = None
+    error: str | None = None
+    config: str | None = None  # JSON
+    written_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryRow(Row):
+    """What an attempt used, and the safety factor that follows from it (kdgat_models.runs.memory)."""
+
+    table = "memory"
+
+    run_id: str
+    pipeline_run: str | None = None
+    model_type: str
+    scale: str
+    stage: str
+    dataset: str
+    distilled: bool
+    requested_mb: float | None = None
+    peak_mb: float  # of an attempt that ran out: at least so much
+    outcome: str  # completed or out_of_memory
+    factor: float  # after this attempt
+    written_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRow(Row):
+    """A figure of an epoch."""
+
+    table = "epochs"
+
+    run_id: str
+    pipeline_run: str | None = None
+    epoch: Small  # from 1
+    part: str  # train or validation
+    name: str
+    value: float | None = None
+    seconds: float | None = None  # of the whole epoch
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricRow(Row):
+    """A metric of a model on the windows of a split."""
+
+    table = "metrics"
+
+    run_id: str
+    pipeline_run: str | None = None
+    dataset: str | None = None
+    variant: str | None = None
+    occasion: str | None = None  # training, or the night; None: of before there were nights, after training
+    model: str | None = None  # vgae, gat or fusion
+    split: str | None = None
+    attack: str | None = None  # all, or one attack type
+    threshold: float | None = None
+    name: str
+    value: float | None = None  # None: undefined on this data
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChampionRow(Row):
+    """A registered detector, or its removal; the last row of a dataset and variant holds."""
+
+    table = "champions"
+
+    dataset: str
+    variant: str
+    models: str | None = None  # JSON, as the next three
+    graphs: str | None = None
+    config: str | None = None
+    rows: str | None = None
+    raw: str | None = None
+    registered_at: datetime | None = None
+    removed: bool | None = None
+    written_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class NightRow(Row):
+    """A metric of a champion on a split in a night; the model `input` has figures of drift."""
+
+    table = "nights"
+
+    night: str
+    champion: str
+    dataset: str
+    split: str
+    model: str
+    metric: str
+    value: float | None
+    at_registration: float | None
+    last_night: float | None
+    loss: float
+    regression: bool
+    written_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportanceRow(Row):
+    """What a feature counted for after a classifier was trained: one file per snapshot (kdgat_models.explanation.snapshots)."""
+
+    table = "importances"
+
+    snapshot_id: str
+    run_id: str
+    dataset: str
+    protocol: str | None
+    variant: str
+    model: str
+    scale: str
+    seed: int
+    fold: str | None  # of a protocol
+    method: str  # integrated_gradients or permutation
+    windows: Small  # that were explained
+    trained_at: datetime
+    kind: str  # node or edge
+    name: str  # of the feature
+    position: Small  # in the schema, from 0: node features, then edge features
+    importance: float
+    rank: float  # 1: counts most; equal ones share the mean of their ranks
+    written_at: datetime
+
+
+def schema_of(record: type[Row]) -> pa.Schema:
+    """The columns of a table, as its record says them."""
+    return pa.schema([(name, _arrow_type(hint)) for name, hint in _hints(record).items()])
+
+
+def never_null(record: type[Row]) -> tuple[str, ...]:
+    """The columns without which a row says nothing: fields that may not be None."""
+    return tuple(name for name, hint in _hints(record).items() if type(None) not in get_args(hint))
+
+
+def _hints(record: type[Row]) -> dict[str, Any]:
+    hints = get_type_hints(record, include_extras=True)
+    return {field.name: hints[field.name] for field in fields(record)}
+
+
+def _arrow_type(hint: Any) -> pa.DataType:
+    if get_origin(hint) in (Union, types.UnionType):
+        (hint,) = (part for part in get_args(hint) if part is not type(None))
+    return hint.__metadata__[0] if get_origin(hint) is Annotated else ARROW[hint]
+
+
+RECORDS: tuple[type[Row], ...] = (RunRow, MemoryRow, EpochRow, MetricRow, ChampionRow, NightRow, ImportanceRow)
+TABLES: dict[str, pa.Schema] = {record.table: schema_of(record) for record in RECORDS}

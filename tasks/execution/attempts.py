@@ -1,10 +1,11 @@
 """Attempts at a stage: how much memory the next one asks for, and whether there is a next one."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from config.sections import ResourcesConfig
 from kdgat_models.errors import StageError
+from kdgat_models.runs.tables import RunRow
 
 TAKEN_AWAY = ("preempted", "cancelled", "node_failure", "lost")
 FRUITLESS_WALLTIMES = 2  # attempts that may end at the walltime without having finished an epoch
@@ -13,25 +14,25 @@ FRUITLESS_WALLTIMES = 2  # attempts that may end at the walltime without having 
 class Past(NamedTuple):
     """How earlier attempts at the same run ended, oldest first, of this pipeline run and of others."""
 
-    rows: Sequence[dict[str, Any]]  # of the table of runs: one per attempt
+    rows: Sequence[RunRow]  # one per attempt
     pipeline_run: str
 
     @property
     def number(self) -> int:
         """Number of the next attempt."""
-        return max((row["attempt"] for row in self.rows), default=0) + 1
+        return max((row.attempt or 0 for row in self.rows), default=0) + 1
 
     def count(self, *reasons: str, epochs: int | None = None) -> int:
         """Attempts of this pipeline run that ended for one of `reasons`."""
         return sum(
-            row["pipeline_run"] == self.pipeline_run and row["reason"] in reasons and epochs in (None, row["epochs"])
+            row.pipeline_run == self.pipeline_run and row.reason in reasons and epochs in (None, row.epochs)
             for row in self.rows
         )
 
     @property
     def multiple(self) -> int:
         """1 + attempts that ran out of memory, whichever pipeline run they were of."""
-        return 1 + sum(row["reason"] == "out_of_memory" for row in self.rows)
+        return 1 + sum(row.reason == "out_of_memory" for row in self.rows)
 
 
 class Request(NamedTuple):

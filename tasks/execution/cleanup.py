@@ -8,16 +8,16 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import timedelta
 from fnmatch import filter as matching
 from glob import escape
 from pathlib import Path
-from typing import Any
 
 from config.paths import COMPLETE, Paths
 from kdgat_models.files import hold, is_left, is_temporary, remove_if_left
 from kdgat_models.runs.store import RunStore
-from kdgat_models.runs.tables import TABLES
+from kdgat_models.runs.tables import TABLES, RunRow
 
 ALIVE = "alive.lock"
 SCRATCH = ("dask", "tls")  # of a flow run: of no use to anybody else, and the certificates let one in
@@ -83,15 +83,15 @@ def _end_rows(store: RunStore, living: set[str]) -> None:
         if ended in names:
             continue
         with suppress(OSError, ValueError):
-            for row in store.rows("runs", escape(name)):
-                if row["pipeline_run"] not in (None, OUTSIDE, *living):
-                    store.write("runs", ended, [_killed(row)])
+            for row in store.rows(RunRow, escape(name)):
+                if row.pipeline_run not in (None, OUTSIDE, *living):
+                    store.write(RunRow, ended, [_killed(row)])
 
 
-def _killed(row: dict[str, Any]) -> dict[str, Any]:
+def _killed(row: RunRow) -> RunRow:
     said = "it was killed together with its flow"
-    written = row["written_at"] + timedelta(microseconds=1)
-    return {**row, "status": "failed", "reason": "killed", "error": said, "written_at": written}
+    written = row.written_at and row.written_at + timedelta(microseconds=1)
+    return replace(row, status="failed", reason="killed", error=said, written_at=written)
 
 
 def _unfinished(paths: Paths) -> Iterator[Path]:

@@ -11,6 +11,7 @@ from config.paths import Paths
 from config.schema import PipelineConfig
 from kdgat_models.runs.memory import lesson
 from kdgat_models.runs.store import RunStore
+from kdgat_models.runs.tables import RunRow
 from tasks.artifact import Artifact, Inputs
 from tasks.caching import cache_key
 from tasks.execution.attempts import Request, request
@@ -44,7 +45,7 @@ class Preview:
     def __init__(self, paths: Paths, caps_mb: dict[Processor, float]) -> None:
         self._paths, self._caps = paths, caps_mb
         self._store = RunStore(paths.store)
-        self._runs = self._store.rows("runs", "*-end")
+        self._runs = self._store.rows(RunRow, "*-end")
         self.stages: list[PlannedStage] = []
 
     def submit(self, stage: Stage[Any, ...], config: PipelineConfig, variant: str | None, inputs: Inputs) -> Any:
@@ -71,8 +72,9 @@ class Preview:
         wanted = {"stage": stage.label(config), "dataset": config.dataset, "protocol": config.protocol, "status": "completed"}
         if not stage.shared:
             wanted |= {"model_type": config.model_type, "scale": config.scale, "auxiliary": config.auxiliary.name}
-        alike = [row["seconds"] for row in self._runs if all(row[name] == value for name, value in wanted.items())]
-        return median(alike) if alike else None
+        alike = [row for row in self._runs if all(getattr(row, name) == value for name, value in wanted.items())]
+        seconds = [row.seconds for row in alike if row.seconds is not None]
+        return median(seconds) if seconds else None
 
 
 def _unknown(value: Any) -> bool:

@@ -1,6 +1,7 @@
 """The life of one attempt at a stage: run folder, memory request, run store, worker, tracking, publication."""
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from kdgat_models.errors import StageError
 from kdgat_models.files import write_json, write_text
 from kdgat_models.runs.memory import Lesson, StageKey, learn, lesson
 from kdgat_models.runs.store import RunStore
+from kdgat_models.runs.tables import RunRow
 from tasks import hooks
 from tasks.artifact import Artifact, Input, Inputs
 from tasks.caching import cache_key
@@ -38,7 +40,7 @@ class Execution(NamedTuple):
     past: Past
     asked: Request
     learnt: Lesson
-    row: dict[str, Any]  # what the run store says of it before it ends
+    row: RunRow  # what the run store says of it before it ends
 
 
 def supervise(stage: Stage[Any, ...], config: PipelineConfig, variant: str | None, inputs: Inputs) -> Artifact:
@@ -55,7 +57,7 @@ def supervise(stage: Stage[Any, ...], config: PipelineConfig, variant: str | Non
     for sentence in store.warnings():
         logger.warning("%s", sentence)
     write_json(execution.folder.path / INPUTS, {name: _jsonable(value) for name, value in inputs.items()})
-    store.write_run("start", {**execution.row, "status": "running"})
+    store.write_run("start", replace(execution.row, status="running"))
     tell_epoch = _epochs_to_hooks(execution, variant, logger)
     progress = reporting.Progress(reporting.listener(stage.name, variant, logger, tell_epoch), time.time())
     before = BeforeStage(stage.name, variant, execution.config, execution.folder.path, execution.past.number)
@@ -66,7 +68,7 @@ def supervise(stage: Stage[Any, ...], config: PipelineConfig, variant: str | Non
     except BaseException as error:
         _note_end(store, execution, error, "stopped" if compute.closed else None, progress, logger)
         raise
-    artifact = _publish(paths, execution, key, {**execution.row, **progress.figures()}, outcome)
+    artifact = _publish(paths, execution, key, progress.on(execution.row), outcome)
     after = AfterStage(stage.name, variant, execution.config, artifact, execution.folder.run_id, execution.past.pipeline_run)
     hooks.tell(after, config, logger.warning)
     return artifact
@@ -106,31 +108,31 @@ def _begin(store: RunStore, stage: Stage[Any, ...], config: PipelineConfig, vari
     return Execution(stage, config, folder, past, asked, learnt, row)
 
 
-def _attempts(store: RunStore, run_id: str) -> list[dict[str, Any]]:
+def _attempts(store: RunStore, run_id: str) -> list[RunRow]:
     """The last row of each attempt at a run; one that was killed with its pipeline has only a first row."""
-    last = {(row["pipeline_run"], row["attempt"]): row for row in store.rows("runs", f"{run_id}-*")}
+    last = {(row.pipeline_run, row.attempt): row for row in store.rows(RunRow, f"{run_id}-*")}
     return list(last.values())
 
 
 def _row(
     config: PipelineConfig, stage: Stage[Any, ...], variant: str | None, run_id: str, past: Past, asked: Request
-) -> dict[str, Any]:
-    return {
-        "run_id": run_id,
-        "pipeline_run": past.pipeline_run,
-        "dataset": config.dataset,
-        "protocol": config.protocol,
-        "variant": variant,
-        "model_type": None if stage.shared else config.model_type,
-        "scale": None if stage.shared else config.scale,
-        "stage": stage.label(config),
-        "auxiliary": config.auxiliary.name,
-        "seed": config.seed,
-        "started_at": datetime.now(UTC),
-        "attempt": past.number,
-        "memory_requested_mb": asked.memory_mb,
-        "config": config.model_dump_json(),
-    }
+) -> RunRow:
+    return RunRow(
+        run_id=run_id,
+        pipeline_run=past.pipeline_run,
+        dataset=config.dataset,
+        protocol=config.protocol,
+        variant=variant,
+        model_type=None if stage.shared else config.model_type,
+        scale=None if stage.shared else config.scale,
+        stage=stage.label(config),
+        auxiliary=config.auxiliary.name,
+        seed=config.seed,
+        started_at=datetime.now(UTC),
+        attempt=past.number,
+        memory_requested_mb=asked.memory_mb,
+        config=config.model_dump_json(),
+    )
 
 
 def _fitted(config: PipelineConfig, stage: Stage[Any, ...], learnt: Lesson) -> PipelineConfig:
@@ -170,22 +172,21 @@ def _note_end(
     """Write why an attempt ended and decide whether there is another one, which `error.retry` says."""
     known = error if isinstance(error, StageError) else StageError()
     peak, reason, row = known.peak_memory_mb, stopped or known.reason, execution.row
-    end = {"status": "failed", "reason": reason, "peak_memory_mb": peak, "error": f"{type(error).__name__}: {error}"}
-    seconds = (datetime.now(UTC) - row["started_at"]).total_seconds()
-    store.write_run("end", {**row, **progress.figures(), **end, "seconds": seconds})
+    said = f"{type(error).__name__}: {error}"
+    seconds = (datetime.now(UTC) - row.started_at).total_seconds() if row.started_at else None
+    end = replace(progress.on(row), status="failed", reason=reason, peak_memory_mb=peak, error=said, seconds=seconds)
+    store.write_run("end", end)
     if reason == "out_of_memory":
-        learn(store, key_of(execution.stage, execution.config), row, peak or row["memory_requested_mb"], out_of_memory=True)
+        learn(store, key_of(execution.stage, execution.config), row, peak or execution.asked.memory_mb, out_of_memory=True)
     known.retry = not stopped and due(error, execution.past, execution.asked, progress.epochs, execution.config.resources)
-    said = f"{execution.stage.name}: attempt {row['attempt']} ended ({reason.replace('_', ' ')})"
+    ended = f"{execution.stage.name}: attempt {row.attempt} ended ({reason.replace('_', ' ')})"
     # An error that is final is said by the flow, once.
-    logger.warning("%s", f"{said}: {error}; it is tried again" if known.retry else f"{said}; it is not tried again")
-    failed = StageFailed(
-        execution.stage.name, row["variant"], execution.config, execution.folder.path, end["error"], known.retry
-    )
+    logger.warning("%s", f"{ended}: {error}; it is tried again" if known.retry else f"{ended}; it is not tried again")
+    failed = StageFailed(execution.stage.name, row.variant, execution.config, execution.folder.path, said, known.retry)
     hooks.tell(failed, execution.config, logger.warning)
 
 
-def _publish(paths: Paths, execution: Execution, key: str, row: dict[str, Any], outcome: StageOutcome) -> Artifact:
+def _publish(paths: Paths, execution: Execution, key: str, row: RunRow, outcome: StageOutcome) -> Artifact:
     figures = {"seconds": outcome.seconds, "peak_memory_mb": round(outcome.peak_memory_mb, 1)}
     summary = {**outcome.artifact.summary, **figures}
     artifact = outcome.artifact.model_copy(update={"summary": summary})
@@ -194,11 +195,22 @@ def _publish(paths: Paths, execution: Execution, key: str, row: dict[str, Any], 
     tracking.log_run(paths, execution.stage, execution.config, row, artifact)
     artifact.publish()
     write_text(pointer(paths.cache, key), str(artifact.path))
-    end = {"status": "completed", "reason": "completed", "path": str(artifact.path), "digest": artifact.digest, **figures}
-    end["peak_gpu_memory_mb"] = artifact.summary.get("peak_gpu_memory_mb")
-    store.write_run("end", {**row, **end})
+    store.write_run("end", _completed(row, artifact))
     learn(store, key_of(execution.stage, execution.config), row, outcome.peak_memory_mb, out_of_memory=False)
     return artifact
+
+
+def _completed(row: RunRow, artifact: Artifact) -> RunRow:
+    return replace(
+        row,
+        status="completed",
+        reason="completed",
+        path=str(artifact.path),
+        digest=artifact.digest,
+        seconds=artifact.summary["seconds"],
+        peak_memory_mb=artifact.summary["peak_memory_mb"],
+        peak_gpu_memory_mb=artifact.summary.get("peak_gpu_memory_mb"),
+    )
 
 
 def _jsonable(value: Input) -> Any:

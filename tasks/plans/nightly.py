@@ -24,6 +24,7 @@ from kdgat_models.explanation.agreement import disagreement
 from kdgat_models.explanation.snapshots import read_snapshots
 from kdgat_models.files import read_json
 from kdgat_models.runs.store import RunStore
+from kdgat_models.runs.tables import NightRow
 from tasks.artifact import Artifact, read_artifact
 from tasks.raw import raw_artifact
 from tasks.records.importances import classifier_of
@@ -167,27 +168,10 @@ def outcome_of(pair: Watched, result: Callable[[Any], Artifact]) -> Outcome:
         return Outcome(error=str(error))
 
 
-class NightRow(NamedTuple):
-    """A row of the table `nights`."""
-
-    night: str
-    champion: str
-    dataset: str
-    written_at: datetime
-    split: str
-    model: str
-    metric: str
-    value: float | None
-    at_registration: float | None
-    last_night: float | None
-    loss: float
-    regression: bool
-
-
 class NightReport(NamedTuple):
     """What a night came to."""
 
-    rows: list["NightRow"]
+    rows: list[NightRow]
     regressions: list[str]
     failures: list[str]
     notices: list[str]  # offline datasets, drift
@@ -207,7 +191,7 @@ def compare_night(night: str, watched: list[Watched], tolerance: float, outcomes
         else:
             found = Figures(figures(read_metrics(outcome.evaluation).rows), read_drift(outcome.drift))
             rows = _rows_of(store, night, pair, tolerance, found, report)
-            store.write("nights", f"{night}-{pair.champion.slug}-{pair.dataset}", [row._asdict() for row in rows])
+            store.write(NightRow, f"{night}-{pair.champion.slug}-{pair.dataset}", rows)
             report.rows.extend(rows)
     report.notices.extend(changed_features(store, [pair.champion for pair in watched]))
     return report
@@ -242,23 +226,22 @@ def _rows_of(
             compared.append(Comparison(split, "input", metric, value, None, before, 0.0, regression=False))
             if metric.startswith("psi:") and before is not None and value - before > DRIFTED:
                 report.notices.append(f"{pair.dataset} {split}: {metric[4:]} drifts ({metric} {before:.3f} -> {value:.3f})")
-    about = (night, champion.name, pair.dataset, datetime.now(UTC))
-    return [NightRow(*about, *item) for item in compared]
+    now = datetime.now(UTC)
+    return [
+        NightRow(night=night, champion=champion.name, dataset=pair.dataset, **item._asdict(), written_at=now)
+        for item in compared
+    ]
 
 
 def _last_night(store: RunStore, night: str, champion: Champion, dataset: str) -> dict[tuple[str, str, str], float]:
     """The figures of the last earlier night since the champion was registered."""
     rows = [
         row
-        for row in store.rows("nights", f"*-{champion.slug}-{dataset}")
-        if row["night"] < night and row["champion"] == champion.name and row["written_at"] >= champion.registered_at
+        for row in store.rows(NightRow, f"*-{champion.slug}-{dataset}")
+        if row.night < night and row.champion == champion.name and row.written_at >= champion.registered_at
     ]
-    last = max((row["night"] for row in rows), default="")
-    return {
-        (row["split"], row["model"], row["metric"]): row["value"]
-        for row in rows
-        if row["night"] == last and row["value"] is not None
-    }
+    last = max((row.night for row in rows), default="")
+    return {(row.split, row.model, row.metric): row.value for row in rows if row.night == last and row.value is not None}
 
 
 @task(name="report-night", task_run_name="report {night}")

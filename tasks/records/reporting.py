@@ -3,14 +3,15 @@
 import logging
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
-from kdgat_models.evaluation.rows import EvaluationRow
 from kdgat_models.runs.store import RunStore
+from kdgat_models.runs.tables import EpochRow, MetricRow, RunRow
 from tasks.artifact import Artifact
 from tasks.events import EpochEnded, Event, EventHandler, Started
 from tasks.stage import Stage
-from tasks.stages.reports import read_epochs, read_metrics
+from tasks.stages.reports import EvaluationReport, TrainedEpoch, read_epochs, read_metrics
 
 # Whoever wants to show progress (the command line does) adds a function of (stage and variant, event).
 LISTENERS: list[Callable[[str, Event], None]] = []
@@ -47,53 +48,63 @@ class Progress:
             self._first_step = self._first_step or time.time() - event.seconds
         self._tell(event)
 
-    def figures(self) -> dict[str, Any]:
-        """Columns of the run store."""
+    def on(self, row: RunRow) -> RunRow:
+        """The row of the run, with what became known since it was written."""
         if self._started is None:
-            return {"epochs": self.epochs}
+            return replace(row, epochs=self.epochs)
         start = self._started.time
-        return {
-            "epochs": self.epochs,
-            "job": self._started.job,
-            "host": self._started.host,
-            "queue_seconds": round(start - self._submitted, 3),
-            "setup_seconds": round(self._first_step - start, 3) if self._first_step else None,
-        }
+        return replace(
+            row,
+            epochs=self.epochs,
+            job=self._started.job,
+            host=self._started.host,
+            queue_seconds=round(start - self._submitted, 3),
+            setup_seconds=round(self._first_step - start, 3) if self._first_step else None,
+        )
 
 
-def store_details(store: RunStore, stage: Stage[Any, ...], row: dict[str, Any], artifact: Artifact) -> None:
+def store_details(store: RunStore, stage: Stage[Any, ...], row: RunRow, artifact: Artifact) -> None:
     """Write the epochs of a training run, or the metrics of an evaluation."""
-    keys = {"run_id": row["run_id"], "pipeline_run": row["pipeline_run"]}
     if stage.trains:
-        store.write("epochs", row["run_id"], [{**keys, **values} for values in epoch_rows(artifact)])
+        store.write(EpochRow, row.run_id, epoch_rows(row, read_epochs(artifact.path)))
     if artifact.kind == "evaluation":
-        report = read_metrics(artifact.path)
-        where = {**keys, "dataset": report.dataset, "occasion": report.occasion}
-        store.write("metrics", row["run_id"], [{**where, **values} for values in metric_rows(report.rows)])
+        store.write(MetricRow, row.run_id, metric_rows(row, read_metrics(artifact.path)))
 
 
-def epoch_rows(artifact: Artifact) -> list[dict[str, Any]]:
+def epoch_rows(run: RunRow, epochs: Iterable[TrainedEpoch]) -> list[EpochRow]:
     """One row per epoch, part and figure."""
     return [
-        {"epoch": epoch.epoch, "part": part, "name": name, "value": value, "seconds": epoch.seconds}
-        for epoch in read_epochs(artifact.path)
-        for part, figures in (("train", epoch.train), ("validation", epoch.validation))
+        EpochRow(
+            run_id=run.run_id,
+            pipeline_run=run.pipeline_run,
+            epoch=epoch.epoch,
+            part=part,
+            name=name,
+            value=value,
+            seconds=epoch.seconds,
+        )
+        for epoch in epochs
+        for part, figures in epoch.parts()
         for name, value in figures.items()
     ]
 
 
-def metric_rows(rows: Iterable[EvaluationRow]) -> list[dict[str, Any]]:
+def metric_rows(run: RunRow, report: EvaluationReport) -> list[MetricRow]:
     """One row per model, split, attack type and metric."""
     return [
-        {
-            "variant": row.variant,
-            "model": row.model,
-            "split": row.split,
-            "attack": row.attack,
-            "threshold": row.threshold,
-            "name": name,
-            "value": value,
-        }
-        for row in rows
+        MetricRow(
+            run_id=run.run_id,
+            pipeline_run=run.pipeline_run,
+            dataset=report.dataset,
+            variant=row.variant,
+            occasion=report.occasion,
+            model=row.model,
+            split=row.split,
+            attack=row.attack,
+            threshold=row.threshold,
+            name=name,
+            value=value,
+        )
+        for row in report.rows
         for name, value in row.metrics.by_name().items()
     ]

@@ -36,13 +36,17 @@ class EvaluationReport(Report):
         return {**self.model_dump(exclude={"rows"}), "rows": [row.as_json() for row in self.rows]}
 
 
-class EpochRow(Report):
+class TrainedEpoch(Report):
     """One epoch of `epochs.json`."""
 
     epoch: int
     seconds: float
     train: dict[str, float]
     validation: dict[str, float]
+
+    def parts(self) -> tuple[tuple[str, dict[str, float]], ...]:
+        """The figures of each part, with its name."""
+        return ("train", self.train), ("validation", self.validation)
 
 
 class IngestedCapture(Report):
@@ -108,9 +112,9 @@ def read_metrics(folder: Path) -> EvaluationReport:
     return read_record(folder / METRICS, EvaluationReport)
 
 
-def read_epochs(folder: Path) -> tuple[EpochRow, ...]:
+def read_epochs(folder: Path) -> tuple[TrainedEpoch, ...]:
     """The epochs of a training, the first one first; raises as `read_metrics`."""
-    return read_record(folder / HISTORY, RootModel[tuple[EpochRow, ...]]).root
+    return read_record(folder / HISTORY, RootModel[tuple[TrainedEpoch, ...]]).root
 
 
 def read_drift(folder: Path) -> dict[str, dict[str, float]]:

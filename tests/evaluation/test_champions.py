@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -7,6 +8,7 @@ from kdgat_models.evaluation.metrics import window_metrics
 from kdgat_models.evaluation.nightly.champions import Champion, champions, register, remove
 from kdgat_models.evaluation.rows import EvaluationRow
 from kdgat_models.runs.store import RunStore
+from kdgat_models.runs.tables import ChampionRow
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, UTC)
 CHAMPION = Champion(
@@ -52,13 +54,16 @@ def test_a_removed_one_is_watched_no_longer_until_it_is_registered_again(store):
     assert champions(store) == [CHAMPION, small]
 
 
-@pytest.mark.parametrize("content", ["{", None])
-def test_one_that_cannot_be_read_is_named_and_the_others_stay_each_time(store, content):
+WRONG = [("models", "{"), ("models", None), ("rows", None), ("rows", '[{"variant": "large"}]'), ("raw", None)]
+
+
+@pytest.mark.parametrize(("column", "content"), WRONG)
+def test_one_that_cannot_be_read_is_named_and_the_others_stay_each_time(store, column, content):
     small = CHAMPION._replace(variant="small_kd")
     for champion in (small, CHAMPION._replace(dataset="broken"), CHAMPION):
         register(store, champion)
-    (row,) = (row for row in store.rows("champions") if row["dataset"] == "broken")
-    store.write("champions", "broken-large-9", [{**row, "models": content, "written_at": datetime.now(UTC)}])
+    (row,) = (row for row in store.rows(ChampionRow) if row.dataset == "broken")
+    store.write(ChampionRow, "broken-large-9", [replace(row, **{column: content}, written_at=datetime.now(UTC))])
     for _ in range(2):
         assert champions(store) == [CHAMPION, small]
     (warning,) = store.warnings()
@@ -71,5 +76,5 @@ def test_every_registration_is_kept(store):
     register(store, CHAMPION)
     register(store, CHAMPION)
     remove(store, "demo", "large")
-    assert [row["removed"] for row in store.rows("champions")] == [False, False, True]
+    assert [row.removed for row in store.rows(ChampionRow)] == [False, False, True]
     assert len(store.files("champions", "demo-large-*")) == 3

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,7 +16,6 @@ from kdgat_models.explanation.integrated_gradients import integrated_gradients
 from kdgat_models.explanation.permutation import permutation_importance
 from kdgat_models.explanation.snapshots import (
     IMPORTANCE,
-    TABLE,
     ImportanceReport,
     Origin,
     read_snapshots,
@@ -25,6 +25,7 @@ from kdgat_models.explanation.snapshots import (
 from kdgat_models.files import read_record, write_json
 from kdgat_models.networks.gat import GAT
 from kdgat_models.runs.store import RunStore
+from kdgat_models.runs.tables import ImportanceRow
 
 ORIGIN = Origin("run-a", "demo", None, "small_nokd", "gat", "small", 3)
 
@@ -82,7 +83,7 @@ def test_a_snapshot_is_read_as_it_was_written_and_the_same_again_adds_nothing(st
     assert read_snapshots(store) == [snapshot]
     assert snapshot.snapshot_id == "run-a-integrated_gradients"
     assert snapshot.night == "2026-01-02"
-    assert store.query(f"select count(*) as n from {TABLE}") == [{"n": 3}]
+    assert store.query("select count(*) as n from importances") == [{"n": 3}]
 
 
 def test_snapshots_are_read_oldest_first(store):
@@ -97,8 +98,8 @@ def test_what_cannot_be_a_snapshot_is_named_and_the_others_are_read(store, colum
     snapshots = [snapshot_of(ORIGIN._replace(run_id=name), REPORT) for name in ("a", "b")]
     for snapshot in snapshots:
         write_snapshot(store, snapshot)
-    rows = [{**row, column: value} for row in store.rows(TABLE, "a-*")]
-    store.write(TABLE, "a-integrated_gradients", rows)
+    rows = [replace(row, **{column: value}) for row in store.rows(ImportanceRow, "a-*")]
+    store.write(ImportanceRow, "a-integrated_gradients", rows)
     assert read_snapshots(store) == snapshots[1:]
     (warning,) = store.warnings()
     assert "a-integrated_gradients.parquet is broken" in warning

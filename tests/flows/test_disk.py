@@ -10,6 +10,7 @@ from pipeline_runs import one_message
 
 from kdgat_models.can.simulate import write_demo
 from kdgat_models.runs.store import RunStore
+from kdgat_models.runs.tables import MetricRow
 
 # Mounts of a process's own, which are gone with it; who is not root is root of a name space of his own.
 OWN_MOUNTS = ["unshare", "--mount"] if os.getuid() == 0 else ["unshare", "--mount", "--map-root-user"]
@@ -62,7 +63,7 @@ def test_a_disk_that_fills_up_during_a_run_is_one_message(tmp_path, data):
 
 def test_a_root_that_may_only_be_read_is_read_but_not_written_to(tmp_path):
     row = {"run_id": "a", "pipeline_run": "p", "dataset": "demo", "variant": "large", "model": "gat", "split": "test_01"}
-    RunStore(tmp_path / "store").write("metrics", "1", [{**row, "attack": "all", "name": "f1", "value": 0.5}])
+    RunStore(tmp_path / "store").write(MetricRow, "1", [MetricRow(**row, attack="all", name="f1", value=0.5)])
     board = kdgat_where(READ_ONLY, tmp_path, "leaderboard", "--root", str(tmp_path))
     assert (board.returncode, board.stderr) == (0, "")
     assert "large" in board.stdout

@@ -15,6 +15,7 @@ from config.paths import CHECKOUT, Paths
 from config.variants import VARIANTS
 from flows.cli import main as cli
 from kdgat_models.runs.store import RunStore
+from kdgat_models.runs.tables import MetricRow, RunRow
 
 Said = namedtuple("Said", "code out err")
 
@@ -199,9 +200,9 @@ def test_space_is_asked_for_by_what_the_captures_will_become(data, tmp_path, mon
 @pytest.mark.parametrize("verb", ["leaderboard", "runs"])
 def test_a_dataset_that_nobody_knows_is_an_error_and_one_that_has_runs_is_none(kdgat, tmp_path, verb):
     store = RunStore(Paths(tmp_path / "root").store)
-    row = {"run_id": "r", "pipeline_run": "p", "dataset": "own", "attempt": 1}
-    store.write("metrics", "r", [{**{k: row[k] for k in ("run_id", "pipeline_run", "dataset")}, "name": "f1", "value": 0.5}])
-    store.write_run("start", row | {"started_at": datetime(2026, 1, 1, tzinfo=UTC)})
+    run = {"run_id": "r", "pipeline_run": "p", "dataset": "own"}
+    store.write(MetricRow, "r", [MetricRow(**run, name="f1", value=0.5)])
+    store.write_run("start", RunRow(**run, attempt=1, started_at=datetime(2026, 1, 1, tzinfo=UTC)))
     said = kdgat(verb, "--dataset", "hcrl")
     assert (said.code, said.out) == (1, "")
     assert "unknown dataset 'hcrl'; there are: demo, " in said.err
@@ -213,8 +214,8 @@ def test_a_dataset_that_nobody_knows_is_an_error_and_one_that_has_runs_is_none(k
 def test_runs_of_a_protocol_can_be_chosen(kdgat, tmp_path):
     store = RunStore(Paths(tmp_path / "root").store)
     for number, protocol in enumerate((None, "official", "cross-dataset")):
-        row = {"run_id": f"r{number}", "pipeline_run": "p", "dataset": "demo", "attempt": 1, "protocol": protocol}
-        store.write_run("start", row | {"started_at": datetime(2026, 1, 1, number, tzinfo=UTC)})
+        run = {"run_id": f"r{number}", "pipeline_run": "p", "dataset": "demo", "attempt": 1, "protocol": protocol}
+        store.write_run("start", RunRow(**run, started_at=datetime(2026, 1, 1, number, tzinfo=UTC)))
     shown = [row["protocol"] for row in json.loads(kdgat("runs", "--dataset", "demo", "--json").out)]
     assert shown == [None, "official", "cross-dataset"]
     assert [row["protocol"] for row in json.loads(kdgat("runs", "--protocol", "official", "--json").out)] == ["official"]

@@ -3,6 +3,7 @@
 import pytest
 
 from kdgat_models.runs.store import RunStore, leaderboard
+from kdgat_models.runs.tables import MetricRow
 
 DEFAULT = {"run_id": "1", "dataset": "demo", "variant": "large", "model": "gat", "split": "test_01", "attack": "all"}
 
@@ -13,15 +14,15 @@ def board(tmp_path):
     store = RunStore(tmp_path)
 
     def board(*rows, **options):
-        written = [{"pipeline_run": "p", "threshold": 0.5, "name": "f1", **DEFAULT, **row} for row in rows]
-        store.write("metrics", str(len(store.files("metrics"))), written)
+        written = [MetricRow(**{"pipeline_run": "p", "threshold": 0.5, "name": "f1", **DEFAULT, **row}) for row in rows]
+        store.write(MetricRow, str(len(store.files("metrics"))), written)
         return leaderboard(store, **options)
 
     return board
 
 
 def names(rows):
-    return [(row["variant"], row["model"], row["f1"]) for row in rows]
+    return [(row.variant, row.model, row.f1) for row in rows]
 
 
 @pytest.mark.parametrize("night", ["night", "2026-01-01"])
@@ -43,7 +44,7 @@ def test_metrics_of_one_attack_type_are_not_those_of_the_whole_split(board):
 def test_all_figures_of_an_evaluation_stand_in_one_row(board):
     figures = {"f1": 0.7, "roc_auc": 0.9, "precision": 0.6, "recall": 0.8, "fpr": 0.1, "windows": 1200.0}
     (row,) = board(*({"name": name, "value": value} for name, value in figures.items()))
-    assert row == {
+    assert row._asdict() == {
         "dataset": "demo",
         "split": "test_01",
         "variant": "large",
@@ -52,7 +53,7 @@ def test_all_figures_of_an_evaluation_stand_in_one_row(board):
         **figures,
         "rank": 1,
     }
-    assert isinstance(row["windows"], int)
+    assert isinstance(row.windows, int)
 
 
 def test_the_best_is_first_by_f1_then_by_auc_and_what_is_undefined_is_last(board):
@@ -68,8 +69,8 @@ def test_the_best_is_first_by_f1_then_by_auc_and_what_is_undefined_is_last(board
         {"variant": "e", "value": 0.7},
     ]
     found = board(*rows, top=9)
-    assert [(row["variant"], row["rank"]) for row in found] == [("c", 1), ("b", 2), ("a", 3), ("e", 4), ("d", 5)]
-    assert [row["variant"] for row in board(top=2)] == ["c", "b"]
+    assert [(row.variant, row.rank) for row in found] == [("c", 1), ("b", 2), ("a", 3), ("e", 4), ("d", 5)]
+    assert [row.variant for row in board(top=2)] == ["c", "b"]
 
 
 def test_each_split_and_dataset_has_a_best_of_its_own(board):
@@ -80,13 +81,13 @@ def test_each_split_and_dataset_has_a_best_of_its_own(board):
         {"model": "vgae", "value": 0.6},
     ]
     found = board(*rows)
-    assert [(row["dataset"], row["split"], row["f1"]) for row in found] == [
+    assert [(row.dataset, row.split, row.f1) for row in found] == [
         ("demo", "test_01", 0.7),
         ("demo", "test_02", 0.2),
         ("set_01", "test_01", 0.3),
     ]
-    assert [row["dataset"] for row in board(dataset="set_01", top=9)] == ["set_01"]
-    assert [row["split"] for row in board(dataset="demo")] == ["test_01", "test_02"]
+    assert [row.dataset for row in board(dataset="set_01", top=9)] == ["set_01"]
+    assert [row.split for row in board(dataset="demo")] == ["test_01", "test_02"]
 
 
 def test_the_last_evaluation_of_a_model_counts_for_each_of_its_figures(board):
@@ -96,4 +97,4 @@ def test_the_last_evaluation_of_a_model_counts_for_each_of_its_figures(board):
         {"run_id": "20260101", "name": "roc_auc", "value": 0.95},
         {"run_id": "20260102", "name": "roc_auc", "value": 0.55},
     ]
-    assert [(row["f1"], row["roc_auc"], row["run_id"]) for row in board(*rows)] == [(0.5, 0.55, "20260102")]
+    assert [(row.f1, row.roc_auc, row.run_id) for row in board(*rows)] == [(0.5, 0.55, "20260102")]

@@ -1,7 +1,10 @@
+from dataclasses import asdict, replace
+
 import pytest
 
 from kdgat_models.runs.memory import HIGHEST, LOWEST, START, START_DISTILLED, Lesson, StageKey, learn, lesson, lessons
 from kdgat_models.runs.store import RunStore
+from kdgat_models.runs.tables import MemoryRow, RunRow
 
 KEY = StageKey("vgae", "small", "vgae", "demo", False)
 
@@ -12,7 +15,7 @@ def store(tmp_path):
 
 
 def attempt(number):
-    return {"run_id": "r", "pipeline_run": "p", "attempt": number, "memory_requested_mb": 4000.0}
+    return RunRow(run_id="r", pipeline_run="p", attempt=number, memory_requested_mb=4000.0)
 
 
 def test_nothing_is_known_at_first(store):
@@ -48,7 +51,7 @@ def test_keys_do_not_learn_from_each_other(store):
     learn(store, KEY, attempt(1), 6000.0, out_of_memory=False)
     for other in (KEY._replace(dataset="demo-2"), KEY._replace(scale="large"), KEY._replace(distilled=True)):
         assert lesson(store, other).peak_mb is None
-    assert [row["next_request_mb"] for row in lessons(store)] == [lesson(store, KEY).request_mb]
+    assert [learnt.lesson.request_mb for learnt in lessons(store)] == [lesson(store, KEY).request_mb]
 
 
 def test_the_highest_of_the_last_five_successes_counts(store):
@@ -68,7 +71,7 @@ def test_a_request_is_the_larger_of_share_and_margin(store):
 def test_running_out_before_any_success_teaches_no_peak(store):
     learnt = learn(store, KEY, attempt(1), 9000.0, out_of_memory=True)
     assert learnt == (None, pytest.approx(START * 0.8))
-    assert lessons(store)[0] == {
+    assert lessons(store)[0].as_json() == {
         **KEY._asdict(),
         "attempts": 1,
         "out_of_memory": 1,
@@ -81,7 +84,7 @@ def test_running_out_before_any_success_teaches_no_peak(store):
 def test_each_attempt_is_a_row_that_says_what_it_asked_for_and_used(store):
     learn(store, KEY, attempt(1), 6000.0, out_of_memory=False)
     learn(store, KEY, attempt(2), 9000.0, out_of_memory=True)
-    rows = [{name: value for name, value in row.items() if name != "written_at"} for row in store.rows("memory")]
+    rows = [{name: value for name, value in asdict(row).items() if name != "written_at"} for row in store.rows(MemoryRow)]
     told = {**KEY._asdict(), "run_id": "r", "pipeline_run": "p", "requested_mb": 4000.0}
     assert rows == [
         {**told, "peak_mb": 6000.0, "outcome": "completed", "factor": pytest.approx(0.87)},
@@ -95,9 +98,9 @@ def test_lessons_have_a_row_for_each_key_and_count_its_attempts(store):
     learn(store, KEY, attempt(2), 7000.0, out_of_memory=True)
     learn(store, other, attempt(1), 100.0, out_of_memory=False)
     large, small = lessons(store)
-    assert (large["scale"], large["attempts"], large["out_of_memory"], large["next_request_mb"]) == ("large", 1, 0, 356)
-    assert large["factor"] == pytest.approx(START_DISTILLED + 0.02)
-    assert (small["scale"], small["attempts"], small["out_of_memory"], small["peak_mb"]) == ("small", 2, 1, 6000)
+    assert (large.key.scale, large.attempts, large.out_of_memory, large.lesson.request_mb) == ("large", 1, 0, 356)
+    assert large.lesson.factor == pytest.approx(START_DISTILLED + 0.02)
+    assert (small.key.scale, small.attempts, small.out_of_memory, small.lesson.peak_mb) == ("small", 2, 1, 6000)
 
 
 def test_the_figures_of_the_rule(store):
@@ -112,8 +115,8 @@ def test_the_figures_of_the_rule(store):
 
 def test_a_row_of_another_key_in_a_file_of_this_one_teaches_nothing(store):
     learn(store, KEY, attempt(1), 6000.0, out_of_memory=False)
-    (row,) = store.rows("memory")
-    store.write("memory", f"{KEY.file_pattern}-x-1", [{**row, "scale": "large"}])
+    (row,) = store.rows(MemoryRow)
+    store.write(MemoryRow, f"{KEY.file_pattern}-x-1", [replace(row, scale="large")])
     assert (lesson(store, KEY).peak_mb, len(lessons(store))) == (6000, 2)
 
 

@@ -8,6 +8,7 @@ from config.paths import COMPLETE
 from kdgat_models import files
 from kdgat_models.runs import store as store_module
 from kdgat_models.runs.store import RunStore
+from kdgat_models.runs.tables import MetricRow
 from tasks.artifact import Artifact, read_artifact
 
 
@@ -16,13 +17,13 @@ class Killed(Exception):
 
 
 def row(value):
-    return {"run_id": "a", "pipeline_run": "p", "name": "f1", "value": value}
+    return MetricRow(run_id="a", pipeline_run="p", name="f1", value=value)
 
 
 @pytest.fixture
 def store(tmp_path):
     store = RunStore(tmp_path)
-    store.write("metrics", "1", [row(0.5)])
+    store.write(MetricRow, "1", [row(0.5)])
     return store
 
 
@@ -39,11 +40,11 @@ def test_a_table_that_is_half_written_is_not_there_and_the_one_before_stays(stor
     monkeypatch.setattr(store_module.pq, "write_table", half)
     for name in ("1", "2"):
         with pytest.raises(Killed):
-            store.write("metrics", name, [row(0.9)])
+            store.write(MetricRow, name, [row(0.9)])
     monkeypatch.undo()
     assert values(store) == [0.5]
     assert [path.name for path in (store.folder / "metrics").iterdir()] == ["1.parquet"]
-    store.write("metrics", "1", [row(0.9)])
+    store.write(MetricRow, "1", [row(0.9)])
     assert values(store) == [0.9]
 
 

@@ -2,6 +2,7 @@ import pytest
 
 from config.sections import ResourcesConfig
 from kdgat_models.errors import DatasetError, StageError, StageInterrupted, StageOutOfMemory
+from kdgat_models.runs.tables import RunRow
 from tasks.execution.attempts import Past, Request, due, request
 
 RESOURCES = ResourcesConfig(max_attempts=3, max_interruptions=2)
@@ -10,7 +11,7 @@ ENOUGH = 1e9
 
 def past(*reasons, pipeline_run="now", epochs=0):
     rows = [
-        {"attempt": number, "reason": reason, "pipeline_run": pipeline_run, "epochs": epochs}
+        RunRow(run_id="a", attempt=number, reason=reason, pipeline_run=pipeline_run, epochs=epochs)
         for number, reason in enumerate(reasons, 1)
     ]
     return Past(rows, "now")
@@ -81,7 +82,7 @@ def test_everything_else_would_come_again_and_is_not_tried_again(error):
 def test_the_first_attempt_is_number_one_and_the_next_follows_the_last_whatever_their_order():
     assert past().number == 1
     assert past("lost", "lost").number == 3
-    assert Past([{"attempt": 5}, {"attempt": 2}], "now").number == 6
+    assert Past([RunRow(run_id="a", attempt=number) for number in (5, 2)], "now").number == 6
 
 
 def test_one_new_epoch_is_enough_to_go_on_after_a_walltime():

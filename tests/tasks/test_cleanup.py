@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from config.paths import COMPLETE, Paths
 from kdgat_models.files import atomic_path, is_left, is_temporary, remove_if_left
 from kdgat_models.runs.store import RunStore
+from kdgat_models.runs.tables import RunRow
 from tasks.execution.attempts import Past, Request, due
 from tasks.execution.cleanup import alive, clean_up
 from tasks.execution.compute import open_compute
@@ -61,7 +63,7 @@ def root(tmp_path):
             (paths.pipeline(run) / scratch).mkdir()
             (paths.pipeline(run) / scratch / "file").write_text("")
         (tmp_path / "demo" / "graphs" / run / f".started-{run}-7").touch()
-        row = {"run_id": f"of-{run}", "pipeline_run": run, "attempt": 1, "status": "running", "started_at": BEGAN}
+        row = RunRow(run_id=f"of-{run}", pipeline_run=run, attempt=1, status="running", started_at=BEGAN)
         store.write_run("start", row)
     flows[DEAD].kill()
     yield paths
@@ -95,11 +97,11 @@ def test_an_attempt_of_a_dead_flow_ends_as_killed_and_of_a_living_one_runs(root)
 
 def test_the_end_of_a_killed_attempt_does_not_hide_a_later_one(tmp_path):
     store = RunStore(tmp_path / "store")
-    row = {"run_id": "a", "pipeline_run": "first", "attempt": 1, "started_at": BEGAN, "status": "running"}
+    row = RunRow(run_id="a", pipeline_run="first", attempt=1, started_at=BEGAN, status="running")
     store.write_run("start", row)
-    again = {**row, "pipeline_run": "second", "attempt": 2}
+    again = replace(row, pipeline_run="second", attempt=2)
     store.write_run("start", again)
-    store.write_run("end", {**again, "status": "completed", "reason": "completed"})
+    store.write_run("end", replace(again, status="completed", reason="completed"))
     clean_up(Paths(tmp_path))
     assert store.query("select status from runs") == [{"status": "completed"}]
     assert store.query("select reason from attempts order by attempt") == [{"reason": "killed"}, {"reason": "completed"}]
@@ -109,7 +111,7 @@ def test_attempts_that_were_killed_with_their_flow_use_up_nothing(tmp_path):
     from config.sections import ResourcesConfig
     from kdgat_models.errors import StageInterrupted, StageOutOfMemory
 
-    rows = [{"attempt": number, "reason": "killed", "pipeline_run": "now", "epochs": 0} for number in range(1, 9)]
+    rows = [RunRow(run_id="a", attempt=number, reason="killed", pipeline_run="now", epochs=0) for number in range(1, 9)]
     past, asked, resources = Past(rows, "now"), Request(1000.0, False, "test"), ResourcesConfig()
     assert (past.multiple, past.number) == (1, 9)
     assert due(StageInterrupted("x"), past, asked, 0, resources)
@@ -121,7 +123,7 @@ def test_files_of_whole_versions_and_of_stages_without_a_flow_are_left_alone(tmp
     version.mkdir(parents=True)
     (version / COMPLETE).write_text("{}")
     (version / ".looks.12345678").write_text("")
-    RunStore(tmp_path / "store").write_run("start", {"run_id": "a", "pipeline_run": "none", "attempt": 1, "status": "running"})
+    RunStore(tmp_path / "store").write_run("start", RunRow(run_id="a", pipeline_run="none", attempt=1, status="running"))
     before = left(tmp_path)
     clean_up(Paths(tmp_path))
     assert left(tmp_path) == before

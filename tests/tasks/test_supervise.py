@@ -15,6 +15,7 @@ from kdgat_models.errors import CheckpointError, DatasetError, StageError, Stage
 from kdgat_models.files import read_json
 from kdgat_models.runs.memory import lesson
 from kdgat_models.runs.store import RunStore
+from kdgat_models.runs.tables import MemoryRow
 from tasks.artifact import Artifact, read_artifact
 from tasks.caching import cache_key
 from tasks.events import EpochEnded
@@ -181,7 +182,7 @@ def test_what_was_killed_for_no_known_reason_asks_for_as_much_again_and_teaches_
     assert [memory for _, memory in asked] == [3 * 1024] * 2
     assert all(error.retry for error, _ in asked)
     assert [row["reason"] for row in rows(root)] == ["lost", "lost"]
-    assert not RunStore(root.store).rows("memory")
+    assert not RunStore(root.store).rows(MemoryRow)
 
 
 @pytest.mark.parametrize("error", [StageError("the stage says why"), DatasetError("no attacks")])

@@ -1,7 +1,6 @@
 """Champions: the models that are watched every night. One row per registration or removal; the last row of a name holds."""
 
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -9,6 +8,7 @@ from pydantic import TypeAdapter
 
 from kdgat_models.evaluation.rows import EvaluationRow, StoredRow
 from kdgat_models.runs.store import RunStore
+from kdgat_models.runs.tables import ChampionRow
 
 _ROWS = TypeAdapter(tuple[StoredRow, ...])
 
@@ -38,37 +38,49 @@ class Champion(NamedTuple):
 
 def register(store: RunStore, champion: Champion) -> None:
     """Make `champion` the one of its dataset and variant."""
-    texts = {name: json.dumps(getattr(champion, name)) for name in ("models", "graphs", "config")}
-    texts["rows"] = json.dumps([row.as_json() for row in champion.rows])
-    _write(store, champion.slug, champion._asdict() | texts)
+    row = ChampionRow(
+        dataset=champion.dataset,
+        variant=champion.variant,
+        models=json.dumps(champion.models),
+        graphs=json.dumps(champion.graphs),
+        config=json.dumps(champion.config),
+        rows=json.dumps([row.as_json() for row in champion.rows]),
+        raw=champion.raw,
+        registered_at=champion.registered_at,
+        removed=False,
+        written_at=datetime.now(UTC),
+    )
+    _write(store, champion.slug, row)
 
 
 def remove(store: RunStore, dataset: str, variant: str) -> bool:
     """Watch the champion no longer; returns whether there was one."""
     found = [champion for champion in champions(store) if (champion.dataset, champion.variant) == (dataset, variant)]
     for champion in found:
-        _write(store, champion.slug, {"dataset": dataset, "variant": variant, "removed": True})
+        _write(store, champion.slug, ChampionRow(dataset=dataset, variant=variant, removed=True, written_at=datetime.now(UTC)))
     return bool(found)
 
 
 def champions(store: RunStore) -> list[Champion]:
     """All registered champions, by name."""
-    last = {(row["dataset"], row["variant"]): row for row in store.rows("champions")}
+    last = {(row.dataset, row.variant): row for row in store.rows(ChampionRow)}
     found = []
     for (dataset, variant), row in sorted(last.items()):
         try:
-            found += [] if row["removed"] else [_champion(row)]
+            found += [] if row.removed else [_champion(row)]
         except (ValueError, TypeError) as error:
             store.broken[store.folder / "champions"] = f"what it says of {dataset}/{variant} cannot be read: {error}"
     return found
 
 
-def _champion(row: Mapping[str, Any]) -> Champion:
-    parsed = {name: json.loads(row[name]) for name in ("models", "graphs", "config")}
-    parsed["rows"] = _ROWS.validate_json(row["rows"])
-    return Champion(**{name: row[name] for name in Champion._fields if name not in parsed}, **parsed)
+def _champion(row: ChampionRow) -> Champion:
+    texts = (row.models, row.graphs, row.config, row.rows)
+    if row.raw is None or row.registered_at is None or None in texts:
+        raise ValueError("it lacks what a champion is made of")
+    models, graphs, config = (json.loads(text or "") for text in texts[:3])
+    rows = _ROWS.validate_json(row.rows or "")
+    return Champion(row.dataset, row.variant, models, graphs, row.raw, config, rows, row.registered_at)
 
 
-def _write(store: RunStore, slug: str, row: Mapping[str, Any]) -> None:
-    now = datetime.now(UTC)
-    store.write("champions", f"{slug}-{now:%Y%m%dT%H%M%S%f}", [{"removed": False, **row, "written_at": now}])
+def _write(store: RunStore, slug: str, row: ChampionRow) -> None:
+    store.write(ChampionRow, f"{slug}-{row.written_at:%Y%m%dT%H%M%S%f}", [row])
