@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, NamedTuple, TypeVar
 
 import torch
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -45,7 +45,29 @@ class AnyFormat(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     format: int
-    config: dict[str, Any]
+    config: dict[str, JsonValue]
+
+
+class ImportedFrom(BaseModel):
+    """The state dict that a model was translated from."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    file: str  # its name
+    digest: str
+
+
+class Provenance(BaseModel):
+    """Where a model comes from. Other versions may say more, and it is kept; what was not said is not written."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    inputs: dict[str, str] = {}  # digests by name
+    best_epoch: int | None = None  # of a training: that of the weights
+    best_value: float | None = None
+    epochs: int | None = None
+    versions: dict[str, str] = {}  # of Python and the packages that trained it
+    imported: ImportedFrom | None = None  # of an older model
 
 
 class CheckpointMeta(BaseModel):
@@ -55,12 +77,12 @@ class CheckpointMeta(BaseModel):
 
     format: int
     model_type: ModelType
-    config: dict[str, Any]
+    config: dict[str, JsonValue]
     graph_schema: SchemaDescription = Field(alias="schema")
     vocabulary: KnownIds
     buckets: int = Field(ge=0, le=2**20)
     thresholds: Annotated[dict[str, Finite], AfterValidator(_usable)]
-    provenance: dict[str, Any]
+    provenance: Provenance
     tensors_digest: str
 
 
@@ -72,7 +94,7 @@ class Checkpoint(NamedTuple):
     vocabulary: Vocabulary
     thresholds: dict[str, float]  # on the model's decision score, chosen on calibration windows
     tensors: dict[str, Tensor]
-    provenance: dict[str, Any]  # digests of the inputs, versions, epoch of the best weights
+    provenance: Provenance = Provenance()
 
     @property
     def threshold(self) -> float:
@@ -106,7 +128,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> str:
         "vocabulary": list(checkpoint.vocabulary.ids),
         "buckets": checkpoint.vocabulary.buckets,
         "thresholds": checkpoint.thresholds,
-        "provenance": checkpoint.provenance,
+        "provenance": checkpoint.provenance.model_dump(mode="json", exclude_unset=True),
         "tensors_digest": digest_files([folder / TENSORS]),
     }
     write_json(folder / META, meta)

@@ -6,7 +6,6 @@ layer, where later ones have a quarter, and wrote no reported changes into copie
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 from torch import Tensor
 
@@ -14,6 +13,7 @@ from config.files import current_values
 from config.legacy import current_model_type
 from config.plugins import names
 from config.schema import PipelineConfig
+from config.settings import Setting, Settings, section
 from kdgat_models.errors import CheckpointError
 from kdgat_models.graphs.schemas import feature_schema
 
@@ -22,7 +22,7 @@ READABLE = (1, 2)
 NODE_HEAD = "node_head.0.weight"
 
 
-def current_record(meta: Mapping[str, Any]) -> dict[str, Any]:
+def current_record(meta: Mapping[str, Setting]) -> Settings:
     """`checkpoint.json` of any readable format as this version would have written it; `meta` itself stays as it is.
 
     Raises:
@@ -33,7 +33,7 @@ def current_record(meta: Mapping[str, Any]) -> dict[str, Any]:
     if meta["format"] not in READABLE:
         known = " and ".join(map(str, READABLE))
         raise CheckpointError(f"checkpoint format {meta['format']!r} is unknown; this version reads formats {known}")
-    record = dict(meta) | {"format": FORMAT, "config": _current_config(meta["config"])}
+    record = dict(meta) | {"format": FORMAT, "config": _current_config(section(meta, "config"))}
     if isinstance(meta["model_type"], str):
         record["model_type"] = current_model_type(meta["model_type"])
     if meta["format"] == 1 and isinstance(meta["schema"], Mapping):
@@ -49,15 +49,15 @@ def fitted_config(config: PipelineConfig, tensors: Mapping[str, Tensor]) -> Pipe
     return config.model_copy(update={"gat": gat})
 
 
-def _current_config(values: Mapping[str, Any]) -> dict[str, Any]:
+def _current_config(values: Mapping[str, Setting]) -> Settings:
     augmentation = values.get("augmentation", {"copies": 0})
     if isinstance(augmentation, Mapping):
         augmentation = {"events": False, **augmentation}
     return current_values({**values, "augmentation": augmentation})
 
 
-def _is_bounded(schema: Mapping[str, Any]) -> bool:
-    known = names("feature_schemas")
-    if schema["name"] not in known:  # a list, because an altered file may hold what cannot be looked up
-        raise CheckpointError(f"its feature schema {schema['name']!r} is unknown; there are: {', '.join(known)}")
-    return feature_schema(schema["name"]).bounded
+def _is_bounded(schema: Mapping[str, Setting]) -> bool:
+    known, name = names("feature_schemas"), schema["name"]
+    if not isinstance(name, str) or name not in known:
+        raise CheckpointError(f"its feature schema {name!r} is unknown; there are: {', '.join(known)}")
+    return feature_schema(name).bounded

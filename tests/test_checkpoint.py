@@ -6,7 +6,17 @@ import torch
 from conftest import tiny
 from safetensors.torch import load_file, save_file
 
-from kdgat_models.checkpoint import META, MOST_NAMED, TENSORS, Checkpoint, differences, load_checkpoint, save_checkpoint
+from kdgat_models.checkpoint import (
+    META,
+    MOST_NAMED,
+    TENSORS,
+    Checkpoint,
+    ImportedFrom,
+    Provenance,
+    differences,
+    load_checkpoint,
+    save_checkpoint,
+)
 from kdgat_models.errors import CheckpointError
 from kdgat_models.graphs.vocabulary import Vocabulary
 from kdgat_models.registry import REGISTRY, build, restore
@@ -18,7 +28,7 @@ def checkpoint(dataset):
     torch.manual_seed(0)
     config = tiny("gat")
     network = build(config, dataset.vocabulary.num_ids, dataset.schema)
-    return Checkpoint(config, dataset.schema, dataset.vocabulary, {"f1": 0.25}, network.state_dict(), {"best_epoch": 3})
+    return Checkpoint(config, dataset.schema, dataset.vocabulary, {"f1": 0.25}, network.state_dict(), Provenance(best_epoch=3))
 
 
 def test_a_checkpoint_survives_the_round_trip(checkpoint, tmp_path, dataset):
@@ -35,6 +45,17 @@ def test_the_digest_is_of_the_content(checkpoint, tmp_path):
     first, second = (save_checkpoint(tmp_path / name, checkpoint) for name in "ab")
     other = save_checkpoint(tmp_path / "c", checkpoint._replace(thresholds={"f1": 0.3}))
     assert first == second != other
+
+
+def test_where_a_model_comes_from_is_written_as_it_was_said_and_what_other_versions_say_is_kept(checkpoint, tmp_path):
+    save_checkpoint(tmp_path, checkpoint)
+    assert json.loads((tmp_path / META).read_text())["provenance"] == {"best_epoch": 3}
+    said = {"inputs": {"graphs": "d"}, "imported": {"file": "a.pt", "digest": "e"}, "seconds": 3.5}
+    loaded = load_checkpoint(altered(tmp_path, checkpoint, provenance=said))
+    assert (loaded.provenance.inputs, loaded.provenance.best_epoch) == ({"graphs": "d"}, None)
+    assert loaded.provenance.imported == ImportedFrom(file="a.pt", digest="e")
+    save_checkpoint(tmp_path, loaded)
+    assert json.loads((tmp_path / META).read_text())["provenance"] == said
 
 
 def test_nothing_is_pickled(checkpoint, tmp_path):
@@ -87,6 +108,8 @@ def altered(folder, checkpoint, **fields):
         ({"thresholds": {"f1": 0.5, "temperature": 0.0}}, "temperature must be above 0, not 0"),
         ({"thresholds": {"f1": 0.5, "vgae_scale": -2.5}}, r"vgae_scale must be above 0, not -2\.5"),
         ({"thresholds": {"f1": math.inf}}, "Infinity"),
+        ({"provenance": {"inputs": {"graphs": 3}}}, r"provenance\.inputs\.graphs"),
+        ({"provenance": {"best_epoch": "last"}}, r"provenance\.best_epoch"),
         ({"buckets": -1}, "buckets: Input should be greater than or equal to 0"),
         ({"buckets": 2**20 + 1}, "buckets: Input should be less than or equal to 1048576"),
         ({"thresholds": None}, "thresholds: Field required"),
@@ -188,7 +211,7 @@ def test_the_digest_is_of_all_that_decides_a_verdict_and_of_nothing_else(checkpo
     digests = {name: save_checkpoint(tmp_path / name, other) for name, other in others.items()}
     first = save_checkpoint(tmp_path / "first", checkpoint)
     assert len({first, *digests.values()}) == 1 + len(others)
-    assert save_checkpoint(tmp_path / "same", checkpoint._replace(provenance={"best_epoch": 9})) == first
+    assert save_checkpoint(tmp_path / "same", checkpoint._replace(provenance=Provenance(best_epoch=9))) == first
 
 
 def test_tensors_are_saved_as_values_wherever_and_however_they_lie(checkpoint, tmp_path):

@@ -25,7 +25,7 @@ config = tiny("gat", **{"gat.network": sys.argv[1], "gat.conv": sys.argv[2]})
 network = build(config, known.num_ids, schema)
 folder = Path(sys.argv[3])
 folder.mkdir()
-save_checkpoint(folder, Checkpoint(config, schema, known, {"f1": 0.5}, network.state_dict(), {}))
+save_checkpoint(folder, Checkpoint(config, schema, known, {"f1": 0.5}, network.state_dict()))
 print(type(restore(load_checkpoint(folder))).__module__, origin("example_yard"))
 """
 

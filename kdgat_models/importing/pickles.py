@@ -55,7 +55,7 @@ def _opened(file: Path) -> Any:
         raise CheckpointError(f"{file} is not a file of torch.save: {error}") from error
 
 
-def _flat(file: Path, agent: Mapping[str, Any]) -> dict[str, Any]:
+def _flat(file: Path, agent: Mapping[str, Mapping[str, Tensor]]) -> State:
     unknown = [str(name) for name in agent if name not in AGENT]
     wrong = [name for name in AGENT if name in agent and not isinstance(agent[name], Mapping)]
     if unknown or wrong:

@@ -1,7 +1,9 @@
 """The architecture of an older network, read off the shapes of its tensors."""
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
+from config.settings import Setting
 from kdgat_models.importing.names import count
 from kdgat_models.importing.pickles import State
 
@@ -9,7 +11,7 @@ from kdgat_models.importing.pickles import State
 class Sizes(NamedTuple):
     """What the shapes say."""
 
-    settings: dict[str, Any]  # by dotted name
+    settings: Mapping[str, Setting]  # by dotted name
     num_ids: int | None  # rows of the embedding; None for a fusion
 
 

@@ -1,13 +1,14 @@
 """An older state dict and its config -> tensors and config of this project, with everything that does not fit in one error."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from config.resolver import merged, nested, validated
 from config.schema import PipelineConfig
+from config.settings import Setting, Settings, section
 from kdgat_models.errors import CheckpointError
 from kdgat_models.graphs.reference import REFERENCE
 from kdgat_models.importing.names import TARGET, Named, renamed
@@ -28,7 +29,7 @@ SUPPORTED = {
 UNKNOWN_TO_OLDER_AGENTS = {"state_mean": 0.0, "state_std": 1.0}
 BATCH_COUNTER = "num_batches_tracked"
 # How the older networks compute, whatever their sizes.
-OLDER_BEHAVIOUR: dict[str, dict[str, Any]] = {
+OLDER_BEHAVIOUR: dict[str, Settings] = {
     "vgae": {"vgae.self_loops": "replace"},
     "gat": {"gat.self_loops": "replace", "gat.conv": "gat"},
     "fusion": {"dqn.state_clip": None, "fusion.method": "dqn"},
@@ -43,7 +44,7 @@ class Translated(NamedTuple):
 
 
 def translate(
-    state: State, model_type: str, values: Mapping[str, Any], stated: Mapping[str, Any], known: EmbeddingRows
+    state: State, model_type: str, values: Mapping[str, Setting], stated: Mapping[str, Setting], known: EmbeddingRows
 ) -> Translated:
     """Translate a state dict.
 
@@ -64,7 +65,7 @@ def translate(
         sizes = sizes_of(named.tensors, model_type)
     except UnreadableShape as error:
         raise _refusal(model_type, [*problems, f"{named.origin.get(error.name, _as_here(error.name))} {error.why}"]) from error
-    settings = sizes.settings | OLDER_BEHAVIOUR[model_type]
+    settings = {**sizes.settings, **OLDER_BEHAVIOUR[model_type]}
     problems += _contradictions(stated, settings)
     for name, value in settings.items():
         values = merged(values, nested(name, value))
@@ -81,11 +82,12 @@ def translate(
     return Translated(config, _filled(known.reordered(named.tensors), expected))
 
 
-def _contradictions(stated: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator[str]:
+def _contradictions(stated: Mapping[str, Setting], settings: Mapping[str, Setting]) -> Iterator[str]:
     for name, found in settings.items():
-        section, _, field = name.partition(".")
-        said = stated.get(section, {}).get(field, found)
-        if said != found and (not isinstance(found, tuple) or tuple(said) != found):
+        part, _, field = name.partition(".")
+        said = section(stated, part).get(field, found)
+        alike = isinstance(found, tuple) and isinstance(said, Sequence) and tuple(said) == found
+        if said != found and not alike:
             yield f"{name}: the config says {said}, the tensors {found}"
 
 

@@ -16,7 +16,7 @@ from config.resolver import merged, with_overrides
 from config.schema import PipelineConfig
 from config.sections import AuxiliaryConfig
 from config.settings import Setting, Settings, section
-from kdgat_models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from kdgat_models.checkpoint import Checkpoint, ImportedFrom, Provenance, load_checkpoint, save_checkpoint
 from kdgat_models.errors import CheckpointError, SchemaError
 from kdgat_models.evaluation.calibration import calibrated_thresholds, calibration_windows
 from kdgat_models.evaluation.thresholds import choose_thresholds
@@ -137,7 +137,7 @@ def _base(request: ImportRequest, state: State, stated: Mapping[str, Setting], g
     dataset = GraphDataset(graphs.path)
     known = read_vocabulary(request.vocabulary) if request.vocabulary else EmbeddingRows(dataset.known)
     config, tensors = translate(state, model_type_of(state), current_values(stated), stated, known)
-    made = Checkpoint(config, dataset.schema, known.vocabulary, {}, tensors, {})
+    made = Checkpoint(config, dataset.schema, known.vocabulary, {}, tensors)
     extractor = REGISTRY[config.model_type].extractor
     assert extractor is not None
     thresholds = calibrated_thresholds(restore(made), extractor, dataset.through(known.vocabulary))
@@ -157,7 +157,7 @@ def _fusion(
     for model in models.values():
         dataset.require(model.schema, model.vocabulary)
     config, tensors = translate(state, "fusion", current_values(stated), stated, EmbeddingRows(vocabulary))
-    made = Checkpoint(config, dataset.schema, vocabulary, {}, tensors, {})
+    made = Checkpoint(config, dataset.schema, vocabulary, {}, tensors)
     method = restore(made)
     assert isinstance(method, FusionMethod)
     networks = {name: restore(model) for name, model in models.items()}
@@ -196,11 +196,11 @@ def _publish(request: ImportRequest, checkpoint: Checkpoint, inputs: Mapping[str
     """Write the run folder, its mark last."""
     config, stage = checkpoint.config, checkpoint.config.model_type
     digests = {name: artifact.digest for name, artifact in inputs.items()}
-    source = {"file": request.file.name, "digest": digest_files([request.file])}
-    key = digest_json([source["digest"], config.model_dump(mode="json"), digests, list(checkpoint.vocabulary.ids)])
+    source = ImportedFrom(file=request.file.name, digest=digest_files([request.file]))
+    key = digest_json([source.digest, config.model_dump(mode="json"), digests, list(checkpoint.vocabulary.ids)])
     folder = paths.run_folder(STAGES[stage].family(paths, config), key).path
     write_json(folder / "config.json", config.model_dump(mode="json"))
-    digest = save_checkpoint(folder, checkpoint._replace(provenance={"inputs": digests, "imported": source}))
+    digest = save_checkpoint(folder, checkpoint._replace(provenance=Provenance(inputs=digests, imported=source)))
     parameters = sum(tensor.numel() for tensor in restore(checkpoint).parameters())
     summary = {"parameters": parameters, "imported_from": request.file.name}
     artifact = Artifact(kind=stage, path=folder, digest=digest, summary=summary)

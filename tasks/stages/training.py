@@ -12,7 +12,7 @@ from torch import nn
 from config.files import load_config
 from config.schema import ModelTraining
 from config.sections import TrainingConfig
-from kdgat_models.checkpoint import TENSORS, Checkpoint, FromConfig, N, load_checkpoint, restore, save_checkpoint
+from kdgat_models.checkpoint import TENSORS, Checkpoint, FromConfig, N, Provenance, load_checkpoint, restore, save_checkpoint
 from kdgat_models.errors import MissingTeacherError, ResumeError
 from kdgat_models.files import write_json
 from kdgat_models.graphs.dataset import GraphDataset
@@ -85,17 +85,14 @@ def publish_model(
     The checkpoint has the whole config of the run, of which the stage was given its part: it lies in the folder.
     """
     config = load_config(folder / CONFIG)
-    provenance: dict[str, Any] = {
-        "inputs": {name: artifact.digest for name, artifact in inputs.items() if artifact is not None},
-        "best_epoch": result.best_epoch,
-        "best_value": result.best_value,
-        "epochs": len(result.history),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": version("torch"),
-            "torch-geometric": version("torch-geometric"),
-        },
-    }
+    packages = {name: version(name) for name in ("torch", "torch-geometric")}
+    provenance = Provenance(
+        inputs={name: artifact.digest for name, artifact in inputs.items() if artifact is not None},
+        best_epoch=result.best_epoch,
+        best_value=result.best_value,
+        epochs=len(result.history),
+        versions={"python": platform.python_version(), **packages},
+    )
     parameters = sum(parameter.numel() for parameter in network.parameters())
     checkpoint = Checkpoint(config, dataset.schema, dataset.vocabulary, thresholds, network.state_dict(), provenance)
     digest = save_checkpoint(folder, checkpoint)

@@ -65,7 +65,7 @@ def test_an_imported_trio_is_evaluated_and_listed(prepared):
         assert made["graphs"] == str(graphs)
         checkpoint = load_checkpoint(Path(made["path"]), model)
         assert {"f1", "fpr_0.05", "fpr_0.01", "fpr_0.001"} <= set(checkpoint.thresholds)
-        assert checkpoint.provenance["imported"]["file"] == f"{model}.pth"
+        assert checkpoint.provenance.imported.file == f"{model}.pth"
         assert load_config(Path(made["path"]) / "config.json") == checkpoint.config
     evaluated = kdgat(root, "evaluate", "--set", "method=published", "--variants", "large", "--data-dir", str(raw), "--json")
     assert evaluated.returncode == 0, evaluated.stderr[-3000:]

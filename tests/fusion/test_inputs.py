@@ -130,7 +130,7 @@ def base_models(dataset, networks, tmp_path_factory):
     for name, network in networks.items():
         folder = tmp_path_factory.mktemp(name)
         thresholds = calibrated_thresholds(network, EXTRACTORS[name], dataset)
-        checkpoint = Checkpoint(tiny(name), dataset.schema, dataset.vocabulary, thresholds, network.state_dict(), {})
+        checkpoint = Checkpoint(tiny(name), dataset.schema, dataset.vocabulary, thresholds, network.state_dict())
         artifacts[name] = Artifact(kind=name, path=folder, digest=save_checkpoint(folder, checkpoint))
     return artifacts
 

@@ -32,7 +32,7 @@ def imported(state, known=KNOWN, **stated):
     model_type = model_type_of(state)
     stated = {"model_type": model_type, **stated}
     config, tensors = translate(state, model_type, current_values(stated), stated, known)
-    return restore(Checkpoint(config, REFERENCE.describe(), known.vocabulary, {}, tensors, {}))
+    return restore(Checkpoint(config, REFERENCE.describe(), known.vocabulary, {}, tensors))
 
 
 def agent(network, target=None):

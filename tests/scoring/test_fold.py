@@ -46,7 +46,7 @@ def opened(model, windows, **thresholds):
     config = tiny(model, **({"fusion.method": "weighted_avg"} if model == "fusion" else {}))
     network = build(config, windows.dataset.vocabulary.num_ids, windows.dataset.schema).eval()
     about = (windows.dataset.schema, windows.dataset.vocabulary, thresholds)
-    return LoadedModel(Checkpoint(config, *about, network.state_dict(), {}), network)
+    return LoadedModel(Checkpoint(config, *about, network.state_dict()), network)
 
 
 def test_thresholds_have_calibration_windows_of_training_captures_and_figures_all_windows_of_the_test(windows):

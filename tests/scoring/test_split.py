@@ -32,7 +32,7 @@ def loaded(model, dataset, thresholds, **settings):
     torch.manual_seed(0)
     config = tiny(model, **settings)
     network = build(config, dataset.vocabulary.num_ids, dataset.schema).eval()
-    checkpoint = Checkpoint(config, dataset.schema, dataset.vocabulary, thresholds, network.state_dict(), {})
+    checkpoint = Checkpoint(config, dataset.schema, dataset.vocabulary, thresholds, network.state_dict())
     return LoadedModel(checkpoint, network)
 
 

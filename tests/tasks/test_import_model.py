@@ -100,7 +100,7 @@ def test_a_fusion_stands_on_the_newest_models_of_its_scale(request_of, gat, publ
     fusion, inputs = import_model(request_of(q, {"model": "fusion"}), paths)
     checkpoint = load_checkpoint(fusion.path, "fusion")
     assert {name: inputs[name].path for name in ("vgae", "gat")} == {"vgae": vgae.path, "gat": newest.path}
-    assert checkpoint.provenance["inputs"] == {"graphs": "1", "vgae": vgae.digest, "gat": newest.digest}
+    assert checkpoint.provenance.inputs == {"graphs": "1", "vgae": vgae.digest, "gat": newest.digest}
     base = load_checkpoint(newest.path)
     assert checkpoint.thresholds["gat_threshold"] == base.threshold
     normal = published_dataset.train.windows(2, label=0)

@@ -46,7 +46,7 @@ class Scored:
         torch.manual_seed(0)
         self.network = build(config, self.dataset.vocabulary.num_ids, self.dataset.schema).eval()
         tensors = self.network.state_dict()
-        checkpoint = Checkpoint(config, self.dataset.schema, self.dataset.vocabulary, {"f1": 0.0}, tensors, {})
+        checkpoint = Checkpoint(config, self.dataset.schema, self.dataset.vocabulary, {"f1": 0.0}, tensors)
         digest = save_checkpoint(root / "gat", checkpoint)
         teacher = Artifact(kind="gat", path=root / "gat", digest=digest, summary={"parameters": 7})
         self.trial = trial(config, root / "trial", graphs, None, {"teacher": teacher}, {})

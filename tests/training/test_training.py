@@ -360,7 +360,7 @@ def test_a_model_of_another_vocabulary_is_refused(published_dataset, tmp_path):
         dataset.require(dataset.schema, Vocabulary((1, 2)))
     config = tiny("gat", **PUBLISHED)
     network = build(config, 3, dataset.schema)
-    save_checkpoint(tmp_path, Checkpoint(config, dataset.schema, Vocabulary((1, 2)), {"f1": 0.0}, network.state_dict(), {}))
+    save_checkpoint(tmp_path, Checkpoint(config, dataset.schema, Vocabulary((1, 2)), {"f1": 0.0}, network.state_dict()))
     artifact = Artifact(kind="gat", path=tmp_path, digest="0")
     with pytest.raises(SchemaError, match="its embedding would mean other IDs"):
         load_model(artifact, dataset, GAT.from_config, torch.device("cpu"))

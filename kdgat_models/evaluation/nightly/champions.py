@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
+from config.settings import Settings
 from kdgat_models.evaluation.rows import EvaluationRow, StoredRow
 from kdgat_models.runs.store import RunStore
 from kdgat_models.runs.tables import ChampionRow
@@ -21,7 +22,7 @@ class Champion(NamedTuple):
     models: dict[str, Any]  # vgae, gat, fusion -> JSON of the Artifact, or None
     graphs: dict[str, Any]  # JSON of the Artifact that it was trained on
     raw: str  # folder of the captures that it was trained on
-    config: dict[str, Any]
+    config: Settings
     rows: tuple[EvaluationRow, ...]  # metrics at registration
     registered_at: datetime
 
