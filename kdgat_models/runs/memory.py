@@ -31,6 +31,7 @@ class StageKey(NamedTuple):
 
     @classmethod
     def of(cls, row: MemoryRow) -> "StageKey":
+        """The key that a row was remembered under."""
         return cls(row.model_type, row.scale, row.stage, row.dataset, row.distilled)
 
     @property
