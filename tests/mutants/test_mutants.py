@@ -249,10 +249,15 @@ def test_what_decides_results_is_changed_and_what_only_tells_them_is_not():
 
 def test_every_equivalent_is_still_a_mutant_of_the_code_and_has_its_reason():
     entries = read(EQUIVALENTS)
-    functions = {(entry.file, entry.function) for entry in entries}
-    changes = [change for file in sorted({entry.file for entry in entries}) for change in changes_of(ROOT, file)]
-    mutants = [change.mutant() for change in changes if (change.file, change.function) in functions]
-    stale = [entry for entry in entries if entry.key not in {mutant.key for mutant in mutants if mutant}]
+    known = set()
+    for file in sorted({entry.file for entry in entries}):
+        text = (ROOT / file).read_text().splitlines()
+        removed = {line[2:] for entry in entries if entry.file == file for line in entry.diff.splitlines() if line[0] == "-"}
+        for change in changes_of(ROOT, file):
+            first, last = change.lines
+            if removed & {line.strip() for line in text[first - 1 : last]}:  # to write a mutant out takes long
+                known |= {mutant.key for mutant in [change.mutant()] if mutant}
+    stale = [entry for entry in entries if entry.key not in known]
     assert not stale, "remove them from equivalent.toml, or renew them: their code is another now"
     assert all(len(entry.reason) > 20 for entry in entries)
 
