@@ -100,6 +100,27 @@ def _nodes(
 
 
 @numba.njit(cache=True, nogil=True)
+def _occurrences(
+    frame_edge: NDArray[np.int32],
+    count: NDArray[np.int64],
+    first: NDArray[np.int64],
+    last: NDArray[np.int64],
+    squares: NDArray[np.int64],
+) -> None:
+    """Of each edge of one window: how often it occurs, where first and last, and the sum of its squared gaps."""
+    count[:] = 0
+    squares[:] = 0
+    for i in range(len(frame_edge)):
+        e = frame_edge[i]
+        if count[e] == 0:
+            first[e] = i
+        else:
+            squares[e] += (i - last[e]) ** 2
+        count[e] += 1
+        last[e] = i
+
+
+@numba.njit(cache=True, nogil=True)
 def _edges(
     node_offsets: NDArray[np.int64],
     edge_offsets: NDArray[np.int64],
@@ -118,17 +139,8 @@ def _edges(
     exists = np.zeros((W, W), np.bool_)
     for g in range(len(node_offsets) - 1):
         e0, n = edge_offsets[g], edge_offsets[g + 1] - edge_offsets[g]
-        count[:n] = 0
-        squares[:n] = 0
+        _occurrences(frame_edge[g], count[:n], first, last, squares[:n])
         degree[: node_offsets[g + 1] - node_offsets[g]] = 0
-        for i in range(W - 1):
-            e = frame_edge[g, i]
-            if count[e] == 0:
-                first[e] = i
-            else:
-                squares[e] += (i - last[e]) ** 2
-            count[e] += 1
-            last[e] = i
         for e in range(n):
             a, b = source[e0 + e], target[e0 + e]
             exists[a, b] = True

@@ -29,7 +29,7 @@ from kdgat_models.graphs.relative_measures import (
     TRANSITION,
     observe,
 )
-from kdgat_models.graphs.relative_state import Bus, Norms, RelativeState, with_room
+from kdgat_models.graphs.relative_state import Bus, FrameColumns, Norms, RelativeState, with_room
 from kdgat_models.graphs.schema import Features, FeatureSchema
 from kdgat_models.graphs.topology import Topology
 
@@ -241,7 +241,7 @@ def _compiled(code: str) -> Callable[..., None]:
     @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
     def _windows(
         windows: tuple[NDArray[np.int64], int, int],
-        frames: tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.uint8], NDArray[np.uint8]],
+        frames: FrameColumns,
         state: tuple[NDArray[Any], int, NDArray[np.float32], NDArray[Any]],
         measures: NDArray[np.float32],
         node_columns: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]],
@@ -252,7 +252,7 @@ def _compiled(code: str) -> Callable[..., None]:
         """Observe frame by frame; at the end of each window, write its nodes and edges."""
         _ = code
         starts, W, at = windows
-        clock, slot, dlc, payload = frames
+        clock = frames[0]
         norms, slots, pairs, buses = state
         bus = buses[0]
         node_offsets, node_slots, frame_node = node_columns
@@ -261,7 +261,7 @@ def _compiled(code: str) -> Callable[..., None]:
         for g in range(len(starts)):
             end = starts[g] + W
             while at < end:
-                observe(at, clock, slot, dlc, payload, norms, pairs, bus, measures)
+                observe(at, frames, norms, pairs, bus, measures)
                 at += 1
             n0, n1 = node_offsets[g], node_offsets[g + 1]
             e0, e1 = edge_offsets[g], edge_offsets[g + 1]

@@ -11,7 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdgat_models.can.frames import PAYLOAD_BYTES
-from kdgat_models.graphs.relative_state import FOLLOWED, FOLLOWS, MEAN, MEAN_SQUARE, NIBBLES, PAIR_SLOTS, Bus, Norm, Norms
+from kdgat_models.graphs.relative_state import (
+    FOLLOWED,
+    FOLLOWS,
+    MEAN,
+    MEAN_SQUARE,
+    NIBBLES,
+    PAIR_SLOTS,
+    Bus,
+    FrameColumns,
+    Norm,
+    Norms,
+)
 
 MEASURES = (
     "early",  # log2(period / gap) since the last frame that was on time; 0 within the ID's tolerance
@@ -41,17 +52,10 @@ HABITUALLY_EARLY = 0.5  # share of early frames from which being early is how an
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def observe(
-    f: int,
-    clock: NDArray[np.float64],
-    slot: NDArray[np.int32],
-    dlc: NDArray[np.uint8],
-    payload: NDArray[np.uint8],
-    norms: Norms,
-    pairs: NDArray[np.float32],
-    bus: Bus,
-    measures: NDArray[np.float32],
+    f: int, frames: FrameColumns, norms: Norms, pairs: NDArray[np.float32], bus: Bus, measures: NDArray[np.float32]
 ) -> None:
     """Write the measures of frame `f` to `measures[f]`, then learn from the frame."""
+    clock, slot, dlc, payload = frames
     k = int(slot[f])
     norm = norms[k]
     out = measures[f]
@@ -66,12 +70,7 @@ def observe(
     norm.count = count + 1
     if count == 0:
         out[FIRST] = 1.0
-        norm.born = norm.last = norm.scheduled = now
-        norm.doubted = -1.0
-        norm.dlc = dlc[f]
-        for byte in range(PAYLOAD_BYTES):
-            norm.payload[byte] = payload[f, byte]
-        _remember(norm, payload[f])
+        _begin(norm, now, dlc[f], payload[f])
         return
     gap = max(now - norm.last, TINY_GAP)
     trust = norm.trust
@@ -91,6 +90,17 @@ def observe(
         for byte in range(PAYLOAD_BYTES):
             norm.doubted_payload[byte] = payload[f, byte]
         norm.doubted_frame = int(bus.frames) - 1
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _begin(norm: Norm, now: float, dlc: int, payload: NDArray[np.uint8]) -> None:
+    """Learn the first frame of an ID."""
+    norm.born = norm.last = norm.scheduled = now
+    norm.doubted = -1.0
+    norm.dlc = dlc
+    for byte in range(PAYLOAD_BYTES):
+        norm.payload[byte] = payload[byte]
+    _remember(norm, payload)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")

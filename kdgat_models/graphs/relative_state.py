@@ -72,6 +72,8 @@ MEAN, MEAN_SQUARE = 0, 1  # of running moments
 Norm: TypeAlias = Any  # one record of NORMS
 Norms: TypeAlias = Any  # [K] of them
 Bus: TypeAlias = Any  # the record of BUS
+# Of n frames: time [n], s; slot of the ID [n]; DLC [n]; payload [n, 8].
+FrameColumns: TypeAlias = tuple[NDArray[np.float64], NDArray[np.int32], NDArray[np.uint8], NDArray[np.uint8]]
 
 
 class RelativeState(NamedTuple):
