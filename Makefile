@@ -1,6 +1,6 @@
 # make run         the main job on simulated traffic: ingest, graphs, teachers, students, fusion, evaluation
 # make serve       Prefect's UI and API on loopback, a worker and all deployments, until Ctrl-C
-# make test        linters, types, import contracts, all tests that need no cluster
+# make test        linters, types, import contracts, all tests that need no cluster, and which lines they run
 # make test-slurm  the tests on a real SLURM, Prefect server and browser; installs Debian packages, so it wants root
 # make mutants     changes code that decides results in one place at a time and shows what no test notices (SEED, SAMPLE)
 PYTHON ?= python3
@@ -18,7 +18,7 @@ serve: $(VENV)/installed
 
 # Two workers, a file of tests each at a time; what takes longest is collected first (tests/conftest.py).
 test: lint
-	$(BIN)/pytest --ignore=tests/slurm -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest --ignore=tests/slurm -n 2 --dist loadfile --no-loadscope-reorder --cov
 
 test-slurm: $(VENV)/installed
 	for tool in slurmctld munged chromium chromedriver ip; do command -v $$tool >/dev/null || missing=1; done; test -z "$$missing" || \
@@ -59,4 +59,4 @@ constraints:
 	rm -rf $(VENV)/renewal
 
 clean:
-	rm -rf $(VENV) experiments .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) experiments .coverage .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import is_hypothesis_test, settings
 
 from config.resolver import resolve
 from config.schema import PipelineConfig
@@ -51,8 +51,14 @@ def tiny(model: str = "vgae", scale: str = "large", auxiliary: str = "none", **m
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whole pipelines first: with two workers, what takes minutes must not be what is left at the end."""
+    """Whole pipelines first: with two workers, what takes minutes must not be what is left at the end.
+
+    What tries the same lines with hundreds of inputs runs without coverage, which would take two to three times as long.
+    """
     items.sort(key=lambda item: "tests/flows/" not in item.path.as_posix())
+    for item in items:
+        if is_hypothesis_test(getattr(item, "obj", None)) or item.get_closest_marker("slow"):
+            item.add_marker("no_cover")
 
 
 @pytest.fixture(scope="session")
