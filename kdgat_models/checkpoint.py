@@ -14,15 +14,15 @@ from config.errors import ConfigError
 from config.schema import PipelineConfig
 from config.sections import ModelType
 from kdgat_models.checkpoint_formats import FORMAT, current_record, fitted_config
+from kdgat_models.decision import F1, TEMPERATURE, Decision
 from kdgat_models.errors import CheckpointError
 from kdgat_models.files import as_record, atomic_path, digest_files, digest_json, read_record, write_json
 from kdgat_models.graphs.schema import SchemaDescription, SchemaRecord
 from kdgat_models.graphs.vocabulary import KnownIds, Vocabulary
 
 TENSORS, META = "model.safetensors", "checkpoint.json"
-F1 = "f1"
 MOST_NAMED = 8  # tensors in a message
-DIVISORS = ("temperature", "_scale")
+DIVISORS = (TEMPERATURE, "_scale")
 
 N = TypeVar("N", bound=nn.Module)
 FromConfig = Callable[[PipelineConfig, int, SchemaRecord], N]  # config, number of ID indices, schema -> a new network
@@ -92,27 +92,9 @@ class Checkpoint(NamedTuple):
     config: PipelineConfig
     schema: SchemaRecord  # of the graphs that it was trained on
     vocabulary: Vocabulary
-    thresholds: dict[str, float]  # on the model's decision score, chosen on calibration windows
+    decision: Decision
     tensors: dict[str, Tensor]
     provenance: Provenance = Provenance()
-
-    @property
-    def threshold(self) -> float:
-        """Decision threshold on the score: at or above it, a window is an attack."""
-        return self.thresholds[F1]
-
-    def figure(self, name: str) -> float:
-        """The threshold of a decision rule, or another figure that was chosen with it.
-
-        Raises:
-            CheckpointError: this checkpoint has none of that name.
-        """
-        if name not in self.thresholds:
-            raise CheckpointError(
-                f"this {self.config.model_type} has no threshold {name!r}; it has: {', '.join(self.thresholds)}. "
-                "Train the model again, or choose another decision.rule"
-            )
-        return self.thresholds[name]
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> str:
@@ -127,7 +109,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> str:
         "schema": checkpoint.schema,
         "vocabulary": list(checkpoint.vocabulary.ids),
         "buckets": checkpoint.vocabulary.buckets,
-        "thresholds": checkpoint.thresholds,
+        "thresholds": checkpoint.decision.flat(),
         "provenance": checkpoint.provenance.model_dump(mode="json", exclude_unset=True),
         "tensors_digest": digest_files([folder / TENSORS]),
     }
@@ -153,7 +135,7 @@ def load_checkpoint(folder: Path, model_type: str | None = None) -> Checkpoint:
         fitted_config(_config(folder / META, meta), tensors),
         meta.graph_schema.record(),
         Vocabulary(meta.vocabulary, meta.buckets),
-        dict(meta.thresholds),
+        Decision.read(meta.thresholds),
         tensors,
         meta.provenance,
     )

@@ -17,6 +17,7 @@ from kdgat_models.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
+from kdgat_models.decision import Decision
 from kdgat_models.errors import CheckpointError
 from kdgat_models.graphs.vocabulary import Vocabulary
 from kdgat_models.registry import REGISTRY, build, restore
@@ -28,7 +29,9 @@ def checkpoint(dataset):
     torch.manual_seed(0)
     config = tiny("gat")
     network = build(config, dataset.vocabulary.num_ids, dataset.schema)
-    return Checkpoint(config, dataset.schema, dataset.vocabulary, {"f1": 0.25}, network.state_dict(), Provenance(best_epoch=3))
+    return Checkpoint(
+        config, dataset.schema, dataset.vocabulary, Decision({"f1": 0.25}), network.state_dict(), Provenance(best_epoch=3)
+    )
 
 
 def test_a_checkpoint_survives_the_round_trip(checkpoint, tmp_path, dataset):
@@ -36,14 +39,14 @@ def test_a_checkpoint_survives_the_round_trip(checkpoint, tmp_path, dataset):
     loaded = load_checkpoint(tmp_path, "gat")
     assert loaded._replace(tensors={}) == checkpoint._replace(tensors={})
     assert all(torch.equal(loaded.tensors[name], tensor) for name, tensor in checkpoint.tensors.items())
-    assert loaded.threshold == 0.25
+    assert loaded.decision.threshold() == 0.25
     restored = restore(loaded).state_dict()
     assert all(torch.equal(restored[name], tensor) for name, tensor in checkpoint.tensors.items())
 
 
 def test_the_digest_is_of_the_content(checkpoint, tmp_path):
     first, second = (save_checkpoint(tmp_path / name, checkpoint) for name in "ab")
-    other = save_checkpoint(tmp_path / "c", checkpoint._replace(thresholds={"f1": 0.3}))
+    other = save_checkpoint(tmp_path / "c", checkpoint._replace(decision=Decision({"f1": 0.3})))
     assert first == second != other
 
 
@@ -180,8 +183,8 @@ def test_a_size_that_the_tensors_do_not_have_costs_no_memory(checkpoint):
 
 
 def test_a_rule_without_a_threshold_is_named(checkpoint):
-    with pytest.raises(CheckpointError, match=r"no threshold 'fpr_0.01'; it has: f1"):
-        checkpoint.figure("fpr_0.01")
+    with pytest.raises(CheckpointError, match=r"no threshold 'fpr_0.01'; there are: f1"):
+        checkpoint.decision.threshold("fpr_0.01")
 
 
 def test_a_missing_checkpoint_is_an_error(tmp_path):
@@ -193,8 +196,8 @@ def test_a_missing_checkpoint_is_an_error(tmp_path):
 def test_figures_at_the_border_are_read(checkpoint, tmp_path):
     thresholds = {"f1": -1.0, "fpr_0.01": 0.0, "temperature": 1e-9, "vgae_scale": 1e-9, "scale": 0.0}
     loaded = load_checkpoint(altered(tmp_path, checkpoint, thresholds=thresholds, buckets=2**20))
-    assert (loaded.thresholds, loaded.vocabulary.buckets) == (thresholds, 2**20)
-    assert (loaded.threshold, loaded.figure("temperature")) == (-1.0, 1e-9)
+    assert (loaded.decision.flat(), loaded.vocabulary.buckets) == (thresholds, 2**20)
+    assert (loaded.decision.threshold(), loaded.decision.temperature) == (-1.0, 1e-9)
 
 
 def test_the_digest_is_of_all_that_decides_a_verdict_and_of_nothing_else(checkpoint, tmp_path):
@@ -205,7 +208,7 @@ def test_the_digest_is_of_all_that_decides_a_verdict_and_of_nothing_else(checkpo
         "schema": checkpoint._replace(schema={**checkpoint.schema, "version": 99}),
         "ids": checkpoint._replace(vocabulary=Vocabulary((1, 2))),
         "buckets": checkpoint._replace(vocabulary=Vocabulary((), 8)),
-        "thresholds": checkpoint._replace(thresholds={"f1": 0.25, "fpr_0.01": 0.5}),
+        "thresholds": checkpoint._replace(decision=Decision({"f1": 0.25, "fpr_0.01": 0.5})),
         "model type": checkpoint._replace(config=checkpoint.config.model_copy(update={"model_type": "vgae"})),
     }
     digests = {name: save_checkpoint(tmp_path / name, other) for name, other in others.items()}

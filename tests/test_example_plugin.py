@@ -14,6 +14,7 @@ import torch
 from conftest import tiny
 from config.catalog import origin
 from kdgat_models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from kdgat_models.decision import Decision
 from kdgat_models.graphs.schemas import feature_schema
 from kdgat_models.graphs.vocabulary import Vocabulary
 from kdgat_models.registry import build, restore
@@ -25,7 +26,7 @@ config = tiny("gat", **{"gat.network": sys.argv[1], "gat.conv": sys.argv[2]})
 network = build(config, known.num_ids, schema)
 folder = Path(sys.argv[3])
 folder.mkdir()
-save_checkpoint(folder, Checkpoint(config, schema, known, {"f1": 0.5}, network.state_dict()))
+save_checkpoint(folder, Checkpoint(config, schema, known, Decision({"f1": 0.5}), network.state_dict()))
 print(type(restore(load_checkpoint(folder))).__module__, origin("example_yard"))
 """
 

@@ -20,6 +20,7 @@ from config.errors import KdgatError
 from config.files import load_config
 from config.paths import COMPLETE, METRICS
 from kdgat_models.checkpoint import META, TENSORS, Checkpoint, Provenance, load_checkpoint, save_checkpoint
+from kdgat_models.decision import Decision
 from kdgat_models.evaluation.metrics import window_metrics
 from kdgat_models.evaluation.nightly.champions import champions
 from kdgat_models.evaluation.rows import EvaluationRow
@@ -54,14 +55,17 @@ def make_checkpoint(folder, model):
     torch.manual_seed(0)
     network = build(config, 1, schema)
     thresholds = {"f1": 0.5, "fpr_0.01": 0.7, "temperature": 1.0, "vgae_threshold": 0.1, "vgae_scale": 0.2}
-    save_checkpoint(folder, Checkpoint(config, schema, Vocabulary(()), thresholds, network.state_dict(), Provenance(inputs={})))
+    save_checkpoint(
+        folder,
+        Checkpoint(config, schema, Vocabulary(()), Decision.read(thresholds), network.state_dict(), Provenance(inputs={})),
+    )
 
 
 def open_checkpoint(folder):
     checkpoint = load_checkpoint(folder)
     network = restore(checkpoint)
     assert all(bool(tensor.isfinite().all()) for tensor in network.state_dict().values())
-    assert np.isfinite(checkpoint.threshold)
+    assert np.isfinite(checkpoint.decision.threshold())
 
 
 def make_store(folder):

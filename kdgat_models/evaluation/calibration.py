@@ -6,6 +6,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import expit
 from torch import nn
 
+from kdgat_models.decision import Decision
 from kdgat_models.evaluation.thresholds import EVEN_ODDS, choose_thresholds
 from kdgat_models.extraction.extract import Extractor, extract
 from kdgat_models.graphs.dataset import GraphDataset
@@ -46,7 +47,7 @@ def probability(scores: Scores, temperature: float) -> Scores:
     return np.asarray(expit(scores / temperature))
 
 
-def calibrated_thresholds(network: nn.Module, extractor: Extractor, dataset: GraphDataset) -> dict[str, float]:
+def calibrated(network: nn.Module, extractor: Extractor, dataset: GraphDataset) -> Decision:
     """Thresholds of a base model, and its temperature if its score is a log-odds: all from calibration windows.
 
     Raises:
@@ -56,5 +57,5 @@ def calibrated_thresholds(network: nn.Module, extractor: Extractor, dataset: Gra
     windows = calibration_windows(dataset.train)
     scores, labels = extract(network, extractor, dataset.train_data(), windows).scores, dataset.train.label[windows]
     if extractor.log_odds:
-        return choose_thresholds(scores, labels, EVEN_ODDS) | {"temperature": temperature(scores, labels)}
-    return choose_thresholds(scores, labels)
+        return Decision(choose_thresholds(scores, labels, EVEN_ODDS), temperature(scores, labels))
+    return Decision(choose_thresholds(scores, labels))

@@ -1,6 +1,5 @@
 """From windows to the inputs of fusion: all base models are run, their features joined, their scores scaled."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -8,9 +7,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from kdgat_models.decision import ScoreScale
 from kdgat_models.extraction.extract import Extracted, extract
 from kdgat_models.fusion.features import EXTRACTORS
-from kdgat_models.fusion.method import FusionData, FusionInputs, ScoreScale
+from kdgat_models.fusion.method import FusionData, FusionInputs
 from kdgat_models.graphs.dataset import GraphDataset
 from kdgat_models.graphs.splits import VALIDATION
 from kdgat_models.graphs.store import GraphData, GraphStore
@@ -32,16 +32,6 @@ class BaseModels(NamedTuple):
             for name, network in networks.items()
         }
         return cls(networks, scales)
-
-    @classmethod
-    def restored(cls, networks: dict[str, nn.Module], saved: Callable[[str], float]) -> "BaseModels":
-        """With the scales that `saved_scales` gave, by name: those of the training, whatever data there is now."""
-        scales = {name: ScoreScale(saved(f"{name}_threshold"), saved(f"{name}_scale")) for name in networks}
-        return cls(networks, scales)
-
-    def saved_scales(self) -> dict[str, float]:
-        """The scales as they are kept in the checkpoint of the fusion."""
-        return {f"{name}_{field}": value for name, scale in self.scales.items() for field, value in scale._asdict().items()}
 
     def run(self, data: GraphData, windows: NDArray[np.int64]) -> tuple[FusionInputs, dict[str, Extracted]]:
         """Inputs of fusion for `windows`, and what each model gave for them."""

@@ -72,22 +72,6 @@ class FusionMethod(nn.Module, ABC):
         """Attack score of each window."""
 
 
-class ScoreScale(NamedTuple):
-    """Maps a model's score to [0, 1] with 0.5 at its threshold: sigmoid((score - threshold) / scale)."""
-
-    threshold: float
-    scale: float
-
-    @classmethod
-    def of(cls, threshold: float, normal_scores: NDArray[np.float64]) -> "ScoreScale":
-        """The scale is the spread of the scores of normal validation windows."""
-        return cls(threshold, max(float(np.std(normal_scores)), 1e-6))
-
-    def __call__(self, scores: NDArray[np.float64]) -> NDArray[np.float32]:
-        exponent = np.maximum((np.asarray(scores) - self.threshold) / self.scale, -30)  # exp(1e9) would overflow
-        return (1 / (1 + np.exp(-exponent))).astype(np.float32)
-
-
 def fused_scores(method: FusionMethod, inputs: FusionInputs, origin: Origin | None = None) -> NDArray[np.float64]:
     """Attack scores of all windows, on the CPU.
 

@@ -39,7 +39,7 @@ class FusedDetector(NamedTuple):
         if not isinstance(fusion.network, FusionMethod):
             raise CheckpointError(f"a {fusion.checkpoint.config.model_type} was given as the fusion; give a checkpoint of one")
         networks = {name: model.network for name, model in models.items()}
-        return cls(fusion.network, BaseModels.restored(networks, fusion.checkpoint.figure))
+        return cls(fusion.network, BaseModels(networks, fusion.checkpoint.decision.scales_of(networks)))
 
     def run(self, data: GraphData, windows: NDArray[np.int64]) -> FusedScores:
         """Run each base model once over `windows`, and fuse.
@@ -64,4 +64,4 @@ def base_models(dataset: GraphDataset, models: Mapping[str, LoadedModel], rule: 
         NonFiniteError: a model gives a feature or a score that is not finite.
     """
     networks = {name: model.network for name, model in models.items()}
-    return BaseModels.of(dataset, networks, {name: model.checkpoint.figure(rule) for name, model in models.items()})
+    return BaseModels.of(dataset, networks, {name: model.checkpoint.decision.threshold(rule) for name, model in models.items()})

@@ -33,7 +33,7 @@ class SplitScorer:
         """
         self.models, self.rule = dict(models), rule
         self.fused = FusedDetector.of(fusion, models) if fusion else None
-        self.fused_threshold = fusion.checkpoint.figure(rule) if fusion else None
+        self.fused_threshold = fusion.checkpoint.decision.threshold(rule) if fusion else None
         checkpoints = [model.checkpoint for model in (*models.values(), *([fusion] if fusion else []))]
         self.vocabulary = checkpoints[0].vocabulary
         if any(checkpoint.vocabulary != self.vocabulary for checkpoint in checkpoints):
@@ -63,5 +63,5 @@ class SplitScorer:
         return suspects(model.network, GraphData(store, self.vocabulary))
 
     def _alone(self, name: str, scores: NDArray[np.float64]) -> Detector:
-        checkpoint = self.models[name].checkpoint
-        return Detector(name, scores, checkpoint.figure(self.rule), checkpoint.thresholds.get("temperature"))
+        decision = self.models[name].checkpoint.decision
+        return Detector(name, scores, decision.threshold(self.rule), decision.temperature)

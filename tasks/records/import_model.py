@@ -17,8 +17,9 @@ from config.schema import PipelineConfig
 from config.sections import AuxiliaryConfig
 from config.settings import Setting, Settings, section
 from kdgat_models.checkpoint import Checkpoint, ImportedFrom, Provenance, load_checkpoint, save_checkpoint
+from kdgat_models.decision import Decision
 from kdgat_models.errors import CheckpointError, SchemaError
-from kdgat_models.evaluation.calibration import calibrated_thresholds, calibration_windows
+from kdgat_models.evaluation.calibration import calibrated, calibration_windows
 from kdgat_models.evaluation.thresholds import choose_thresholds
 from kdgat_models.files import digest_files, digest_json, write_json
 from kdgat_models.fusion.inputs import BaseModels
@@ -137,11 +138,11 @@ def _base(request: ImportRequest, state: State, stated: Mapping[str, Setting], g
     dataset = GraphDataset(graphs.path)
     known = read_vocabulary(request.vocabulary) if request.vocabulary else EmbeddingRows(dataset.known)
     config, tensors = translate(state, model_type_of(state), current_values(stated), stated, known)
-    made = Checkpoint(config, dataset.schema, known.vocabulary, {}, tensors)
+    made = Checkpoint(config, dataset.schema, known.vocabulary, Decision({}), tensors)
     extractor = REGISTRY[config.model_type].extractor
     assert extractor is not None
-    thresholds = calibrated_thresholds(restore(made), extractor, dataset.through(known.vocabulary))
-    return made._replace(thresholds=thresholds)
+    decision = calibrated(restore(made), extractor, dataset.through(known.vocabulary))
+    return made._replace(decision=decision)
 
 
 def _fusion(
@@ -157,18 +158,17 @@ def _fusion(
     for model in models.values():
         dataset.require(model.schema, model.vocabulary)
     config, tensors = translate(state, "fusion", current_values(stated), stated, EmbeddingRows(vocabulary))
-    made = Checkpoint(config, dataset.schema, vocabulary, {}, tensors)
+    made = Checkpoint(config, dataset.schema, vocabulary, Decision({}), tensors)
     method = restore(made)
     assert isinstance(method, FusionMethod)
     networks = {name: restore(model) for name, model in models.items()}
-    base = BaseModels.of(dataset, networks, {name: model.figure(config.decision.rule) for name, model in models.items()})
+    base = BaseModels.of(
+        dataset, networks, {name: model.decision.threshold(config.decision.rule) for name, model in models.items()}
+    )
     windows = calibration_windows(dataset.train)
     inputs, _ = base.run(dataset.train_data(), windows)
-    thresholds = (
-        choose_thresholds(fused_scores(method, inputs, Origin(dataset.train, windows)), dataset.train.label[windows])
-        | base.saved_scales()
-    )
-    return made._replace(thresholds=thresholds), {"graphs": graphs, **artifacts}
+    thresholds = choose_thresholds(fused_scores(method, inputs, Origin(dataset.train, windows)), dataset.train.label[windows])
+    return made._replace(decision=Decision(thresholds, scales=base.scales)), {"graphs": graphs, **artifacts}
 
 
 def _base_of_fusion(name: str, request: ImportRequest, stated: Mapping[str, Setting], paths: Paths) -> Artifact:

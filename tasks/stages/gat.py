@@ -8,7 +8,7 @@ from tasks.artifact import Artifact
 
 def train(config: GatTraining, folder: Path, graphs: Artifact, vgae: Artifact | None, teacher: Artifact | None) -> Artifact:
     """Train the classifier on the windows that the curriculum chooses by the autoencoder's score."""
-    from kdgat_models.evaluation.calibration import calibrated_thresholds
+    from kdgat_models.evaluation.calibration import calibrated
     from kdgat_models.extraction.gat import GatFeatures
     from kdgat_models.graphs.dataset import GraphDataset
     from kdgat_models.networks.autoencoder import new_autoencoder
@@ -29,7 +29,7 @@ def train(config: GatTraining, folder: Path, graphs: Artifact, vgae: Artifact | 
     sampler = ranked_sampler(dataset, config.curriculum, autoencoder)
     objective = GatObjective(network, dataset.train_data(), config, sampler, teacher_network)
     result = fit_and_keep(objective, config.training, config.seed, folder)
-    thresholds = calibrated_thresholds(network, GatFeatures(), dataset)
+    decision = calibrated(network, GatFeatures(), dataset)
     keep_importance(network, dataset, config.seed, folder)
     inputs = {"graphs": graphs, "vgae": vgae, "teacher": teacher}
-    return publish_model("gat", folder, dataset, network, result, thresholds, inputs)
+    return publish_model("gat", folder, dataset, network, result, decision, inputs)

@@ -13,6 +13,7 @@ from config.files import load_config
 from config.schema import ModelTraining
 from config.sections import TrainingConfig
 from kdgat_models.checkpoint import TENSORS, Checkpoint, FromConfig, N, Provenance, load_checkpoint, restore, save_checkpoint
+from kdgat_models.decision import Decision
 from kdgat_models.errors import MissingTeacherError, ResumeError
 from kdgat_models.files import write_json
 from kdgat_models.graphs.dataset import GraphDataset
@@ -77,7 +78,7 @@ def publish_model(
     dataset: GraphDataset,
     network: nn.Module,
     result: FitResult,
-    thresholds: dict[str, float],
+    decision: Decision,
     inputs: Mapping[str, Artifact | None],
 ) -> Artifact:
     """Write the checkpoint and describe it, as an artifact of `kind`. The training state goes: it was only for resuming.
@@ -94,7 +95,7 @@ def publish_model(
         versions={"python": platform.python_version(), **packages},
     )
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    checkpoint = Checkpoint(config, dataset.schema, dataset.vocabulary, thresholds, network.state_dict(), provenance)
+    checkpoint = Checkpoint(config, dataset.schema, dataset.vocabulary, decision, network.state_dict(), provenance)
     digest = save_checkpoint(folder, checkpoint)
     (folder / STATE_FILE).unlink(missing_ok=True)
     emit_summary(result, parameters, folder / TENSORS)

@@ -8,7 +8,7 @@ from tasks.artifact import Artifact
 
 def train(config: VgaeTraining, folder: Path, graphs: Artifact, teacher: Artifact | None) -> Artifact:
     """Train the autoencoder on normal windows, beside the teacher if the config says that it is distilled."""
-    from kdgat_models.evaluation.calibration import calibrated_thresholds
+    from kdgat_models.evaluation.calibration import calibrated
     from kdgat_models.extraction.vgae import VgaeFeatures
     from kdgat_models.graphs.dataset import GraphDataset
     from kdgat_models.networks.autoencoder import new_autoencoder
@@ -22,6 +22,6 @@ def train(config: VgaeTraining, folder: Path, graphs: Artifact, teacher: Artifac
     emit_splits(dataset)
     objective = VgaeObjective(network, dataset.train_data(), config, teacher_network)
     result = fit_and_keep(objective, config.training, config.seed, folder)
-    thresholds = calibrated_thresholds(network, VgaeFeatures(), dataset)
+    decision = calibrated(network, VgaeFeatures(), dataset)
     inputs = {"graphs": graphs, "teacher": teacher}
-    return publish_model("vgae", folder, dataset, network, result, thresholds, inputs)
+    return publish_model("vgae", folder, dataset, network, result, decision, inputs)

@@ -64,7 +64,7 @@ def test_an_imported_trio_is_evaluated_and_listed(prepared):
         made = json.loads(result.stdout)
         assert made["graphs"] == str(graphs)
         checkpoint = load_checkpoint(Path(made["path"]), model)
-        assert {"f1", "fpr_0.05", "fpr_0.01", "fpr_0.001"} <= set(checkpoint.thresholds)
+        assert {"f1", "fpr_0.05", "fpr_0.01", "fpr_0.001"} <= set(checkpoint.decision.thresholds)
         assert checkpoint.provenance.imported.file == f"{model}.pth"
         assert load_config(Path(made["path"]) / "config.json") == checkpoint.config
     evaluated = kdgat(root, "evaluate", "--set", "method=published", "--variants", "large", "--data-dir", str(raw), "--json")

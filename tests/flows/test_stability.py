@@ -13,7 +13,7 @@ from flows.cli.stability import MORE, By
 from kdgat_models.errors import ConfigError
 from kdgat_models.explanation import agreement
 from kdgat_models.explanation.importance import Feature, ranked
-from kdgat_models.explanation.snapshots import TABLE, Origin, Snapshot, write_snapshot
+from kdgat_models.explanation.snapshots import Origin, Snapshot, write_snapshot
 from kdgat_models.runs.store import RunStore
 
 FEATURES = [Feature("node", name) for name in "abcde"] + [Feature("edge", "a")]
@@ -134,7 +134,7 @@ def test_where_nothing_can_be_compared_it_says_why_and_which_command_makes_more(
 
 
 def test_a_broken_file_is_named_and_the_others_are_compared(root):
-    (root / "store" / TABLE / "torn.parquet").write_bytes(b"PAR1")
+    (root / "store" / "importances" / "torn.parquet").write_bytes(b"PAR1")
     result = asked(root, "--json")
     assert (result.exit_code, len(json.loads(result.stdout))) == (1, 1)
     assert "torn.parquet is broken" in result.stderr

@@ -8,12 +8,13 @@ from conftest import tiny
 
 from config.plugins import names
 from config.sections import DQNArchitecture
+from kdgat_models.decision import Decision, ScoreScale
 from kdgat_models.errors import DatasetError
 from kdgat_models.extraction.extract import extract
 from kdgat_models.fusion.dqn import DqnObjective
 from kdgat_models.fusion.features import EXTRACTORS, state_dim
 from kdgat_models.fusion.inputs import BaseModels
-from kdgat_models.fusion.method import FusionData, FusionInputs, ScoreScale, fused_scores
+from kdgat_models.fusion.method import FusionData, FusionInputs, fused_scores
 from kdgat_models.fusion.methods import fusion_method
 from kdgat_models.networks.autoencoder import autoencoder_errors
 from kdgat_models.networks.classifier import classify
@@ -230,7 +231,8 @@ def test_the_reward_is_for_the_right_decision_and_weighs_both_classes_alike():
 
 def test_the_scales_of_the_views_survive_the_checkpoint(dataset, networks):
     fitted = BaseModels.of(dataset, networks, {"vgae": 0.5, "gat": 0.0})
-    restored = BaseModels.restored(networks, json.loads(json.dumps(fitted.saved_scales())).get)
+    kept = Decision.read(json.loads(json.dumps(Decision({"f1": 0.5}, scales=fitted.scales).flat())))
+    restored = BaseModels(networks, kept.scales_of(networks))
     windows = np.arange(20)
     before, after = (base.run(dataset.train_data(), windows)[0] for base in (fitted, restored))
     assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))

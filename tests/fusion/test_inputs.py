@@ -13,15 +13,16 @@ from whole_files import put_in_place, written_in_pieces
 
 from config.paths import METRICS, Paths
 from kdgat_models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from kdgat_models.evaluation.ablation.effects import SCORE
-from kdgat_models.evaluation.calibration import calibrated_thresholds
+from kdgat_models.decision import ScoreScale
+from kdgat_models.evaluation.ablation.rows import SCORE
+from kdgat_models.evaluation.calibration import calibrated
 from kdgat_models.evaluation.protocols.protocol import Fold
 from kdgat_models.evaluation.thresholds import choose_thresholds
 from kdgat_models.extraction.extract import extract
 from kdgat_models.extraction.gat import suspects
 from kdgat_models.fusion.features import EXTRACTORS
 from kdgat_models.fusion.inputs import BaseModels, following_rows, fusion_data
-from kdgat_models.fusion.method import FusionInputs, ScoreScale, fused_scores
+from kdgat_models.fusion.method import FusionInputs, fused_scores
 from kdgat_models.fusion.weighted_avg import WeightedAverage
 from kdgat_models.graphs.dataset import GraphDataset
 from kdgat_models.graphs.splits import CALIBRATION, VALIDATION
@@ -72,9 +73,6 @@ def test_the_scale_of_a_view_is_the_spread_of_normal_validation_windows(dataset,
         scores = extract(networks[name], EXTRACTORS[name], dataset.train_data(), normal).scores
         assert base.scales[name].threshold == threshold
         assert base.scales[name].scale == pytest.approx(scores.std(), rel=1e-5)
-    assert base.saved_scales() == {
-        f"{name}_{field}": getattr(base.scales[name], field) for name in networks for field in ("threshold", "scale")
-    }
 
 
 def test_a_view_is_a_sigmoid_in_units_of_the_scale():
@@ -129,15 +127,15 @@ def base_models(dataset, networks, tmp_path_factory):
     artifacts = {}
     for name, network in networks.items():
         folder = tmp_path_factory.mktemp(name)
-        thresholds = calibrated_thresholds(network, EXTRACTORS[name], dataset)
-        checkpoint = Checkpoint(tiny(name), dataset.schema, dataset.vocabulary, thresholds, network.state_dict())
+        decision = calibrated(network, EXTRACTORS[name], dataset)
+        checkpoint = Checkpoint(tiny(name), dataset.schema, dataset.vocabulary, decision, network.state_dict())
         artifacts[name] = Artifact(kind=name, path=folder, digest=save_checkpoint(folder, checkpoint))
     return artifacts
 
 
 @pytest.mark.parametrize("model", ["vgae", "gat"])
 def test_thresholds_of_a_base_model_are_chosen_on_recorded_calibration_windows(dataset, networks, model):
-    chosen = calibrated_thresholds(networks[model], EXTRACTORS[model], dataset)
+    chosen = calibrated(networks[model], EXTRACTORS[model], dataset).flat()
     windows = recorded_calibration(dataset.train)
     scores = extract(networks[model], EXTRACTORS[model], dataset.train_data(), windows).scores
     labels = dataset.train.label[windows]
@@ -156,8 +154,11 @@ def test_a_fusion_is_cut_by_recorded_calibration_windows_and_keeps_the_scales_of
     config = tiny("fusion", **{"fusion.max_epochs": 1, "fusion.steps_per_epoch": 3, "fusion.method": "mlp"})
     fusion(config, tmp_path, demo_graphs, base_models["vgae"], base_models["gat"])
     made = load_checkpoint(tmp_path, "fusion")
-    base = BaseModels.of(dataset, networks, {name: load_checkpoint(of.path).threshold for name, of in base_models.items()})
-    assert {name: made.thresholds[name] for name in base.saved_scales()} == pytest.approx(base.saved_scales(), rel=1e-5)
+    base = BaseModels.of(
+        dataset, networks, {name: load_checkpoint(of.path).decision.threshold() for name, of in base_models.items()}
+    )
+    for name, scale in base.scales.items():
+        assert made.decision.scales[name] == pytest.approx(scale, rel=1e-5)
     cuts = {}
     for role, windows in (
         ("recorded calibration", recorded_calibration(dataset.train)),
@@ -166,7 +167,7 @@ def test_a_fusion_is_cut_by_recorded_calibration_windows_and_keeps_the_scales_of
     ):
         scores = fused_scores(restore(made), base.run(dataset.train_data(), windows)[0])
         cuts[role] = choose_thresholds(scores, dataset.train.label[windows])
-    mine = {name: made.thresholds[name] for name in cuts["validation"]}
+    mine = made.decision.thresholds
     assert mine == pytest.approx(cuts["recorded calibration"], rel=1e-5)
     assert mine != pytest.approx(cuts["all calibration"], rel=1e-5)
     assert mine != pytest.approx(cuts["validation"], rel=1e-5)
@@ -177,8 +178,8 @@ def test_the_views_of_a_fusion_are_one_half_at_the_thresholds_of_the_rule(demo_g
     fusion(config, tmp_path, demo_graphs, base_models["vgae"], base_models["gat"])
     made = load_checkpoint(tmp_path, "fusion")
     for name, artifact in base_models.items():
-        base = load_checkpoint(artifact.path).thresholds
-        assert made.thresholds[f"{name}_threshold"] == base["fpr_0.05"] != base["f1"]
+        base = load_checkpoint(artifact.path).decision
+        assert made.decision.scales[name].threshold == base.threshold("fpr_0.05") != base.threshold("f1")
 
 
 def test_a_level_of_an_ablation_is_cut_by_the_rule(dataset, demo_graphs, base_models, networks, tmp_path):
@@ -211,7 +212,7 @@ def test_a_fused_level_of_an_ablation_is_cut_by_the_rule_on_the_fused_scores(
     )
     store = GraphDataset(fold.path).train
     windows = recorded_calibration(store)
-    inputs, _ = BaseModels.restored(networks, checkpoint.figure).run(dataset.train_data(), windows)
+    inputs, _ = BaseModels(networks, checkpoint.decision.scales_of(networks)).run(dataset.train_data(), windows)
     expected = choose_thresholds(fused_scores(restore(checkpoint), inputs), store.label[windows])
     for rule in ("f1", "fpr_0.05"):
         (tmp_path / rule).mkdir()
@@ -223,7 +224,7 @@ def test_a_fused_level_of_an_ablation_is_cut_by_the_rule_on_the_fused_scores(
 
 def test_an_evaluation_writes_the_calibrated_probability_of_each_window(demo_graphs, base_models, tmp_path):
     evaluation(tiny("fusion"), tmp_path, "large", demo_graphs, base_models["vgae"], base_models["gat"], None)
-    temperature = load_checkpoint(base_models["gat"].path).thresholds["temperature"]
+    temperature = load_checkpoint(base_models["gat"].path).decision.temperature
     for file in (tmp_path / "scores").glob("*.parquet"):
         table = pq.read_table(file)
         expected = 1 / (1 + np.exp(-table["gat"].to_numpy() / temperature))
@@ -261,7 +262,9 @@ def test_an_evaluation_decides_at_the_thresholds_of_the_rule_and_with_the_scales
     with put_in_place() as put:
         made = fusion(config, tmp_path / "fusion", demo_graphs, base_models["vgae"], base_models["gat"])
     assert written_in_pieces(made.path, put) == []
-    chosen = {name: load_checkpoint(artifact.path).thresholds for name, artifact in {**base_models, "fusion": made}.items()}
+    chosen = {
+        name: load_checkpoint(artifact.path).decision.thresholds for name, artifact in {**base_models, "fusion": made}.items()
+    }
     for rule in ("f1", "fpr_0.05"):
         deciding = tiny("fusion", **{"decision.rule": rule})
         with put_in_place() as put:
@@ -280,7 +283,6 @@ def test_an_evaluation_decides_at_the_thresholds_of_the_rule_and_with_the_scales
     assert all(values["f1"] != values["fpr_0.05"] for values in chosen.values())
     views = {}
     for name in ("vgae", "gat"):
-        scale = ScoreScale(chosen["fusion"][f"{name}_threshold"], chosen["fusion"][f"{name}_scale"])
-        views[name] = scale(table[name].to_numpy())
+        views[name] = load_checkpoint(made.path).decision.scales[name](table[name].to_numpy())
     low, high = (np.array([*views.values()]).min(0) - 1e-6, np.array([*views.values()]).max(0) + 1e-6)
     assert np.all((low <= table["fusion"].to_numpy()) & (table["fusion"].to_numpy() <= high))  # an average of the two

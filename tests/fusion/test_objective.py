@@ -10,8 +10,9 @@ from torch import nn
 
 from config.plugins import names
 from config.sections import DQNArchitecture
+from kdgat_models.decision import ScoreScale
 from kdgat_models.errors import DatasetError
-from kdgat_models.fusion.method import FusionData, FusionInputs, ScoreScale, fused_scores
+from kdgat_models.fusion.method import FusionData, FusionInputs, fused_scores
 from kdgat_models.fusion.methods import fusion_method
 from kdgat_models.fusion.mlp import MlpFusion
 from kdgat_models.fusion.objective import FusionObjective

@@ -7,6 +7,7 @@ from legacy_modules import LegacyGat, LegacyQNetwork, LegacyVgae, older_spelling
 from config.errors import ConfigError
 from config.files import current_values
 from kdgat_models.checkpoint import Checkpoint
+from kdgat_models.decision import Decision
 from kdgat_models.errors import CheckpointError
 from kdgat_models.graphs.reference import REFERENCE
 from kdgat_models.graphs.vocabulary import Vocabulary
@@ -32,7 +33,7 @@ def imported(state, known=KNOWN, **stated):
     model_type = model_type_of(state)
     stated = {"model_type": model_type, **stated}
     config, tensors = translate(state, model_type, current_values(stated), stated, known)
-    return restore(Checkpoint(config, REFERENCE.describe(), known.vocabulary, {}, tensors))
+    return restore(Checkpoint(config, REFERENCE.describe(), known.vocabulary, Decision({}), tensors))
 
 
 def agent(network, target=None):

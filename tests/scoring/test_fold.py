@@ -10,6 +10,7 @@ from conftest import tiny
 
 from kdgat_models.can.frames import read_frames
 from kdgat_models.checkpoint import Checkpoint
+from kdgat_models.decision import Decision
 from kdgat_models.errors import CheckpointError
 from kdgat_models.evaluation.baselines import UNTRAINED, Boosting
 from kdgat_models.evaluation.baselines import untrained_scores as by_hand
@@ -45,7 +46,7 @@ def opened(model, windows, **thresholds):
     torch.manual_seed(0)
     config = tiny(model, **({"fusion.method": "weighted_avg"} if model == "fusion" else {}))
     network = build(config, windows.dataset.vocabulary.num_ids, windows.dataset.schema).eval()
-    about = (windows.dataset.schema, windows.dataset.vocabulary, thresholds)
+    about = (windows.dataset.schema, windows.dataset.vocabulary, Decision.read(thresholds))
     return LoadedModel(Checkpoint(config, *about, network.state_dict()), network)
 
 
@@ -67,7 +68,7 @@ def test_the_graphs_of_a_dataset_are_no_fold(dataset):
 def test_models_alone_and_fused_score_both_sides(windows):
     models = {name: opened(name, windows, f1=0.0) for name in ("vgae", "gat")}
     fusion = opened("fusion", windows, f1=0.5, **SCALES)
-    base = BaseModels.restored({name: model.network for name, model in models.items()}, SCALES.__getitem__)
+    base = BaseModels({name: model.network for name, model in models.items()}, Decision.read(SCALES).scales)
     data = windows.dataset.train_data()
     gat, fused = model_scores(windows, models["gat"], "gat"), fusion_scores(windows, fusion, models)
     for side, rows in (("calibration", windows.calibration), ("test", windows.test)):

@@ -7,8 +7,9 @@ import torch
 from conftest import tiny
 
 from kdgat_models.checkpoint import Checkpoint, save_checkpoint
+from kdgat_models.decision import Decision
 from kdgat_models.errors import CheckpointError, SchemaError
-from kdgat_models.evaluation.calibration import calibrated_thresholds, calibration_windows, probability
+from kdgat_models.evaluation.calibration import calibrated, calibration_windows, probability
 from kdgat_models.evaluation.report import Detector
 from kdgat_models.evaluation.score_table import write_scores
 from kdgat_models.evaluation.thresholds import choose_thresholds
@@ -32,7 +33,7 @@ def loaded(model, dataset, thresholds, **settings):
     torch.manual_seed(0)
     config = tiny(model, **settings)
     network = build(config, dataset.vocabulary.num_ids, dataset.schema).eval()
-    checkpoint = Checkpoint(config, dataset.schema, dataset.vocabulary, thresholds, network.state_dict())
+    checkpoint = Checkpoint(config, dataset.schema, dataset.vocabulary, Decision.read(thresholds), network.state_dict())
     return LoadedModel(checkpoint, network)
 
 
@@ -67,7 +68,7 @@ def test_a_fusion_comes_last_and_scores_what_its_base_models_gave_at_the_scales_
     *alone, fused = SplitScorer(models, fusion, "f1").detectors(store)
     assert [detector.model for detector in alone] == ["vgae", "gat"]
     assert (fused.model, fused.threshold, fused.temperature) == ("fusion", 0.4, None)
-    base = BaseModels.restored({name: model.network for name, model in models.items()}, SCALES.__getitem__)
+    base = BaseModels({name: model.network for name, model in models.items()}, Decision.read(SCALES).scales)
     inputs, extracted = base.run(type(dataset.train_data())(store, dataset.vocabulary), np.arange(len(store)))
     np.testing.assert_array_equal(fused.scores, fused_scores(fusion.network, inputs))
     np.testing.assert_array_equal(alone[1].scores, extracted["gat"].scores)
@@ -103,7 +104,7 @@ def test_a_model_is_opened_for_other_vocabularies_and_refused_where_it_has_to_be
     opened = open_model(tmp_path, elsewhere, "gat")
     assert opened.checkpoint.vocabulary == dataset.vocabulary
     assert all(torch.equal(a, b) for a, b in zip(opened.network.parameters(), models["gat"].network.parameters(), strict=True))
-    assert open_trained_on(tmp_path, dataset, "gat").checkpoint.thresholds == THRESHOLDS["gat"]
+    assert open_trained_on(tmp_path, dataset, "gat").checkpoint.decision.flat() == THRESHOLDS["gat"]
     with pytest.raises(SchemaError, match="not the same ones"):
         open_trained_on(tmp_path, elsewhere, "gat")
     with pytest.raises(CheckpointError, match="a gat, not a vgae"):
@@ -119,7 +120,7 @@ def test_a_model_is_not_opened_for_graphs_of_other_features(dataset, published_d
 
 @pytest.mark.parametrize("name", ["vgae", "gat"])
 def test_thresholds_follow_from_recorded_calibration_windows_and_only_log_odds_have_a_temperature(dataset, models, name):
-    found = calibrated_thresholds(models[name].network, EXTRACTORS[name], dataset)
+    found = calibrated(models[name].network, EXTRACTORS[name], dataset)
     windows = calibration_windows(dataset.train)
     scores = extract(models[name].network, EXTRACTORS[name], dataset.train_data(), windows).scores
     temperature = found.pop("temperature", None)

@@ -58,7 +58,7 @@ def test_thresholds_are_those_of_calibration_windows(request_of, gat, published_
     windows = calibration_windows(published_dataset.train)
     scores = extract(restore(checkpoint), EXTRACTORS["gat"], published_dataset.train_data(), windows).scores
     expected = choose_thresholds(scores, published_dataset.train.label[windows], EVEN_ODDS)
-    assert {name: checkpoint.thresholds[name] for name in expected} == expected
+    assert checkpoint.decision.thresholds == expected
     assert list(inputs) == ["graphs"]
     assert read_artifact(made.path, "gat") == made
     assert made.path.parent == tmp_path / "root" / "demo" / "gat_large_curriculum"
@@ -86,7 +86,7 @@ def test_a_vocabulary_of_its_own_gives_the_same_scores(request_of, gat, publishe
     state["id_embedding.weight"] = state["id_embedding.weight"][rows]
     second, _ = import_model(request_of(state, {"model": "gat"}, vocabulary=tmp_path / "ids.json"), Paths(tmp_path / "b"))
     checkpoints = [load_checkpoint(artifact.path) for artifact in (first, second)]
-    assert checkpoints[0].thresholds == checkpoints[1].thresholds
+    assert checkpoints[0].decision == checkpoints[1].decision
     assert checkpoints[0].vocabulary == checkpoints[1].vocabulary
     assert torch.equal(checkpoints[0].tensors["embedding.weight"], checkpoints[1].tensors["embedding.weight"])
 
@@ -102,10 +102,10 @@ def test_a_fusion_stands_on_the_newest_models_of_its_scale(request_of, gat, publ
     assert {name: inputs[name].path for name in ("vgae", "gat")} == {"vgae": vgae.path, "gat": newest.path}
     assert checkpoint.provenance.inputs == {"graphs": "1", "vgae": vgae.digest, "gat": newest.digest}
     base = load_checkpoint(newest.path)
-    assert checkpoint.thresholds["gat_threshold"] == base.threshold
+    assert checkpoint.decision.scales["gat"].threshold == base.decision.threshold()
     normal = published_dataset.train.windows(2, label=0)
     scores = extract(restore(base), EXTRACTORS["gat"], published_dataset.train_data(), normal).scores
-    assert checkpoint.thresholds["gat_scale"] == pytest.approx(float(np.std(scores)))
+    assert checkpoint.decision.scales["gat"].scale == pytest.approx(float(np.std(scores)))
 
 
 def test_a_base_that_is_named_is_taken(request_of, gat, published_dataset, tmp_path):

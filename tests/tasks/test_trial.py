@@ -12,6 +12,7 @@ from whole_files import put_in_place, written_in_pieces
 from config.paths import Paths
 from kdgat_models.can.frames import read_frames
 from kdgat_models.checkpoint import Checkpoint, save_checkpoint
+from kdgat_models.decision import Decision
 from kdgat_models.evaluation.baselines import UNTRAINED, Boosting, untrained_scores
 from kdgat_models.evaluation.protocols.registry import make_folds
 from kdgat_models.evaluation.protocols.trials import SCORES, WINDOWS
@@ -46,7 +47,7 @@ class Scored:
         torch.manual_seed(0)
         self.network = build(config, self.dataset.vocabulary.num_ids, self.dataset.schema).eval()
         tensors = self.network.state_dict()
-        checkpoint = Checkpoint(config, self.dataset.schema, self.dataset.vocabulary, {"f1": 0.0}, tensors)
+        checkpoint = Checkpoint(config, self.dataset.schema, self.dataset.vocabulary, Decision({"f1": 0.0}), tensors)
         digest = save_checkpoint(root / "gat", checkpoint)
         teacher = Artifact(kind="gat", path=root / "gat", digest=digest, summary={"parameters": 7})
         self.trial = trial(config, root / "trial", graphs, None, {"teacher": teacher}, {})

@@ -7,6 +7,7 @@ from conftest import tiny
 
 from config.paths import Paths
 from kdgat_models.checkpoint import Checkpoint, Provenance, save_checkpoint
+from kdgat_models.decision import Decision
 from kdgat_models.graphs.schemas import feature_schema
 from kdgat_models.graphs.vocabulary import Vocabulary
 from kdgat_models.registry import build
@@ -26,7 +27,9 @@ def finished(root, model, scale="large", auxiliary="none", ids=IDS, inputs=None,
     vocabulary = Vocabulary.seen_through(Vocabulary(tuple(ids)), config.identity)
     network = build(config, vocabulary.num_ids, schema)
     provenance = Provenance(inputs=inputs or {}, best_epoch=1)
-    digest = save_checkpoint(folder, Checkpoint(config, schema, vocabulary, THRESHOLDS, network.state_dict(), provenance))
+    digest = save_checkpoint(
+        folder, Checkpoint(config, schema, vocabulary, Decision(THRESHOLDS), network.state_dict(), provenance)
+    )
     (folder / "config.json").write_text(config.model_dump_json())
     artifact = Artifact(kind=model, path=folder, digest=digest, summary={"parameters": 1})
     artifact.publish()

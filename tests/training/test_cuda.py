@@ -13,6 +13,7 @@ from torch import nn
 from config.plugins import names
 from config.sections import TrainingConfig
 from kdgat_models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from kdgat_models.decision import Decision
 from kdgat_models.extraction.extract import extract
 from kdgat_models.extraction.gat import suspects
 from kdgat_models.fusion.features import EXTRACTORS
@@ -163,7 +164,7 @@ def test_a_network_of_the_gpu_gives_the_same_scores_on_the_cpu_from_its_checkpoi
     config = on_gpu(model)
     network = (objective := objective_of(config, dataset)).network
     fit(objective, config.training, 0)
-    checkpoint = Checkpoint(config, dataset.schema, dataset.vocabulary, {"f1": 0.0}, network.state_dict())
+    checkpoint = Checkpoint(config, dataset.schema, dataset.vocabulary, Decision({"f1": 0.0}), network.state_dict())
     save_checkpoint(tmp_path, checkpoint)
     loaded = restore(load_checkpoint(tmp_path, model))
     assert {tensor.device.type for tensor in loaded.state_dict().values()} == {"cpu"}

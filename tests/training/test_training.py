@@ -13,6 +13,7 @@ from torch import nn
 
 from config.sections import AuxiliaryConfig, CurriculumConfig, TrainingConfig
 from kdgat_models.checkpoint import Checkpoint, save_checkpoint
+from kdgat_models.decision import Decision
 from kdgat_models.errors import DatasetError, ResumeError, SchemaError, TrainingError
 from kdgat_models.graphs.splits import CALIBRATION, TRAIN, VALIDATION
 from kdgat_models.networks.classifier import classify
@@ -360,7 +361,9 @@ def test_a_model_of_another_vocabulary_is_refused(published_dataset, tmp_path):
         dataset.require(dataset.schema, Vocabulary((1, 2)))
     config = tiny("gat", **PUBLISHED)
     network = build(config, 3, dataset.schema)
-    save_checkpoint(tmp_path, Checkpoint(config, dataset.schema, Vocabulary((1, 2)), {"f1": 0.0}, network.state_dict()))
+    save_checkpoint(
+        tmp_path, Checkpoint(config, dataset.schema, Vocabulary((1, 2)), Decision({"f1": 0.0}), network.state_dict())
+    )
     artifact = Artifact(kind="gat", path=tmp_path, digest="0")
     with pytest.raises(SchemaError, match="its embedding would mean other IDs"):
         load_model(artifact, dataset, GAT.from_config, torch.device("cpu"))
