@@ -123,9 +123,8 @@ def test_thresholds_follow_from_recorded_calibration_windows_and_only_log_odds_h
     found = calibrated(models[name].network, EXTRACTORS[name], dataset)
     windows = calibration_windows(dataset.train)
     scores = extract(models[name].network, EXTRACTORS[name], dataset.train_data(), windows).scores
-    temperature = found.pop("temperature", None)
-    assert found == choose_thresholds(scores, dataset.train.label[windows], 0.0 if name == "gat" else None)
-    assert (temperature is not None) == (name == "gat")
+    assert found.thresholds == choose_thresholds(scores, dataset.train.label[windows], 0.0 if name == "gat" else None)
+    assert (found.temperature is not None) == (name == "gat")
 
 
 def test_the_table_of_scores_has_a_row_per_window_and_probabilities_where_there_is_a_temperature(store, tmp_path):
