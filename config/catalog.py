@@ -14,9 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from config.choices import Reader
 from config.errors import ConfigError, PluginError
-from config.paths import FOLDER_NAME, Paths, default_root
+from config.paths import FOLDER_NAME, TOOLS, Paths, default_root
 from config.plugins import BUILT_IN as OURS
-from config.plugins import Registered, load_entry, registered
+from config.plugins import Registered, load_entry, names, registered
 from config.sections import Modality, Section
 
 BUILT_IN = Path(__file__).parent / "datasets.yaml"
@@ -58,6 +58,13 @@ class CatalogFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     datasets: dict[Annotated[str, Field(pattern=FOLDER_NAME)], DatasetEntry]
+
+    @model_validator(mode="after")
+    def _folders_are_free(self) -> Self:
+        taken = [name for name in self.datasets if name in (*TOOLS, *names("protocols"))]
+        if taken:
+            raise ValueError(f"a folder of the root is called {taken[0]} already: choose another name for the dataset")
+        return self
 
 
 def stated_vehicle(dataset: str, split: str, capture: str) -> str | None:

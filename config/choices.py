@@ -37,7 +37,6 @@ class OneOf:
         return name
 
 
-StageName = Annotated[str, OneOf("stages")]
 Convolution = Annotated[str, OneOf("convolutions")]
 Network = Annotated[str, OneOf("networks")]
 Pooling = Annotated[str, OneOf("poolings")]

@@ -13,7 +13,12 @@ from config.variants import VARIANTS
 
 # What all variants of a run share, and with it every section and setting that decides on it.
 SHARED = ("preprocessing", "augmentation", "method", "modality", "pipeline", "hooks")
-OPTIONS = {"dataset": "--dataset", "protocol": "--protocol", "model_type": "--models", "scale": "--variants"}
+OPTIONS = {
+    "dataset": "--dataset",
+    "protocol": "--protocol of evaluate and ablate",
+    "model_type": "--models",
+    "scale": "--variants",
+}
 
 
 def parse_overrides(assignments: list[str], aimed: bool = False) -> dict[str, str]:

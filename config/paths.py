@@ -26,6 +26,7 @@ from config.secrets import WITH_PASSWORD
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 FOLDER_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"  # of datasets and splits
+TOOLS = ("prefect", "mlflow", "slurm", "access", "runs", "store", "cache")  # folders of the root that are of no dataset
 COMPLETE = "artifact.json"  # written last: a run folder that has it is whole
 DAMAGED = "damaged.json"  # a run folder that has it is no longer used, nor run in
 INPUTS = "inputs.json"  # what a stage was given

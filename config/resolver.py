@@ -114,6 +114,9 @@ def describe_errors(error: ValidationError, model: type[BaseModel]) -> str:
     lines = []
     for item in error.errors():
         name = ".".join(str(part) for part in item["loc"])
+        if not name:  # of settings that do not go together
+            lines.append(f"  {item['msg'].removeprefix('Value error, ')}")
+            continue
         nearest = difflib.get_close_matches(name, config_keys(model)) if item["type"] == "extra_forbidden" else []
         hint = f"; did you mean {nearest[0]}?" if nearest else ""
         lines.append(f"  {name} = {item['input']!r}: {item['msg']}{hint}")

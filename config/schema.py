@@ -5,11 +5,14 @@ once at the top of a flow, and lies beside every run and inside every checkpoint
 stage: a stage takes its record and nothing else, so what it reads is what its cache key is made of.
 """
 
-from typing import Annotated
+import difflib
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from config.choices import Protocol
+from config.plugins import find, names
+from config.registry import REGISTRY
 from config.sections import (
     AugmentationConfig,
     AuxiliaryConfig,
@@ -133,3 +136,15 @@ class PipelineConfig(Everything):
     hooks: Annotated[tuple[str, ...], Listed] = Field(
         default=(), description="Functions that are told what happens, as MODULE:FUNCTION (docs/extending.md)."
     )
+
+    @model_validator(mode="after")
+    def _memory_is_of_stages(self) -> Self:
+        inserted = [text.rpartition(":")[2] for text in self.pipeline.insert]
+        classes = [find("stages", name).reference.rpartition(":")[2] if name in names("stages") else name for name in inserted]
+        known = [*REGISTRY["stages"].built_in, *classes]
+        for name in self.resources.memory_gb:
+            if name not in known:
+                nearest = difflib.get_close_matches(name, known, n=1)
+                hint = f". Did you mean {nearest[0]}?" if nearest else ""
+                raise ValueError(f"resources.memory_gb.{name}: there is no stage {name!r}; there are: {', '.join(known)}{hint}")
+        return self

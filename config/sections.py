@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from config.choices import Convolution, FeatureSchema, FusionMethod, Loss, Network, Pooling, StageName
+from config.choices import Convolution, FeatureSchema, FusionMethod, Loss, Network, Pooling
 
 ModelType = Literal["vgae", "gat", "fusion"]
 SelfLoops = Literal["add", "replace"]
@@ -297,10 +297,11 @@ class PipelineSequence(Section):
 class ResourcesConfig(Section):
     """Memory that stages ask for, and how often they are tried. No result depends on these settings."""
 
-    memory_gb: dict[StageName, Positive] = Field(
+    memory_gb: dict[str, Positive] = Field(
         default={},
         title="Memory (GB)",
-        description="Memory of the first attempt at a stage, by its name; the others have defaults of their own.",
+        description="Memory of the first attempt at a stage, by its name, an inserted one by that of its class; the others "
+        "have defaults of their own.",
     )
     cap_gb: Positive = Field(default=256.0, title="Cap (GB)", description="No attempt asks for more than this.")
     learned: bool = Field(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from prefect import flow
 
+from config.overrides import check_overrides
 from config.resolver import resolve
 from config.sections import BadRows
 from tasks.artifact import Artifact
@@ -31,6 +32,7 @@ def ingest_dataset(
         on_bad_rows: Rows that are no frames: stop with an error, or set them aside and go on.
         runner: Where stages run: local, slurm or slurm:PROFILE.
     """
+    check_overrides(overrides or {}, ())
     config = resolve("vgae", "large", **{**(overrides or {}), "dataset": dataset})
     raw = find_raw(dataset, data_dir)
     with Submitter() as stages:

@@ -17,7 +17,7 @@ class Artifact(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: str  # captures, graphs, vgae, gat, fusion or evaluation
+    kind: str  # what its stage says that it makes, or raw
     path: Path
     digest: str
     summary: dict[str, Any] = {}  # small figures for tables and logs

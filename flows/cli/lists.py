@@ -24,7 +24,7 @@ def models(as_json: Json = False) -> None:
     for model, scales in list_models().items():
         for scale in scales:
             config = resolve(model, scale)
-            architecture = config.model_dump(mode="json")[model]
+            architecture = config.model_dump(mode="json")["dqn" if model == "fusion" else model]  # of the default method
             rows.append({"model": model, "scale": scale, "lr": config.training.lr, "architecture": architecture})
     if as_json:
         print(json.dumps({"models": rows, "auxiliaries": list_auxiliaries()}, indent=2))

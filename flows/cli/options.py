@@ -12,7 +12,7 @@ import typer
 
 from config import schema
 from config.errors import ConfigError
-from config.paths import Paths, tool_environment
+from config.paths import TOOLS, Paths, tool_environment
 from tasks.service.running import API_URL, CLIENT_KEY, client_settings, running_service
 
 if TYPE_CHECKING:
@@ -55,7 +55,6 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 
 
 LONGEST = 480  # bytes of the root's path: SQLite opens no database whose path has more than 504
-OWN = ("prefect", "mlflow", "store", "cache", "runs")  # folders of the root, whatever the dataset
 
 
 def prepare(root: Path) -> None:
@@ -66,7 +65,7 @@ def prepare(root: Path) -> None:
         raise ConfigError(
             f"the path {absolute} is too long: databases need one of at most {LONGEST} bytes. Choose another --root"
         )
-    for folder in (absolute / name for name in OWN):
+    for folder in (absolute / name for name in TOOLS):
         if folder.is_file():
             raise ConfigError(f"{folder} is a file, and should be a folder. Move it, or choose another folder with --root")
     try:

@@ -9,8 +9,6 @@ from rich.table import Table
 if TYPE_CHECKING:
     from tasks.stages.reports import EvaluationReport
 
-MODELS = ("vgae", "gat", "fusion")
-
 
 def show(what: Any) -> None:
     """Print to standard output; wide enough for the tables also where there is no terminal."""

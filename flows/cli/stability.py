@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from config.errors import ConfigError
+from config.plugins import find
 from flows.cli.options import MODALITY, Json, Root, existing, name_broken
 from flows.cli.show import show, table
 
@@ -31,7 +32,7 @@ class By(StrEnum):
 RUN = f"`kdgat run --modality {MODALITY} --dataset {{dataset}}"
 MORE = {
     By.seed: RUN + " --seed {seed}`",
-    By.fold: f"`kdgat evaluate --modality {MODALITY} --protocol leave-one-vehicle-out`",
+    By.fold: f"`kdgat evaluate --modality {MODALITY} --protocol {{protocol}} --seeds {{seeds}}`",
     By.retraining: RUN + "` after a change of its captures or, with --set, of its settings",
     By.night: RUN + "` on another day, after a change of its captures or, with --set, of its settings",
 }
@@ -54,6 +55,8 @@ def stability(
     from kdgat_models.runs.store import RunStore
     from tasks.records.importances import classifier_of
 
+    if protocol:
+        find("protocols", protocol)
     store = RunStore(existing(root).store)
     everything = read_snapshots(store)
     asked = Asked(dataset, protocol, variant and classifier_of(variant))
@@ -91,7 +94,12 @@ def _too_few(everything: Sequence["Snapshot"], chosen: Sequence["Snapshot"], by:
     known = sorted({f"{item.origin.protocol or item.origin.dataset}/{item.origin.variant}" for item in everything})
     there = f"; there are some of {', '.join(known)}" if known and not chosen else ""
     seed = max((item.origin.seed for item in chosen), default=-1) + 1
-    more = MORE[by].format(dataset=asked.dataset or next((item.origin.dataset for item in chosen), "demo"), seed=seed)
+    protocol = asked.protocol or next((item.origin.protocol for item in chosen if item.origin.protocol), None)
+    dataset = asked.dataset or next((item.origin.dataset for item in chosen), "demo")
+    if protocol or by is By.fold:
+        more = MORE[By.fold].format(protocol=protocol or "leave-one-vehicle-out", seeds=max(seed, 1) + 1)
+    else:
+        more = MORE[by].format(dataset=dataset, seed=seed)
     return (
         f"nothing to compare by {by}: {len(chosen)} snapshot(s) of importance{asked}, of which no two are alike in all else"
         f"{there}. Each training of a classifier makes one: {more}"
@@ -122,6 +130,7 @@ def _as_json(item: "Agreement", by: By) -> dict[str, Any]:
         "variant": group.variant,
         "method": group.method,
         "seed": group.seed,
+        "settings": group.settings,
         "fold": group.fold,
         "by": by.value,
         "members": list(item.members),

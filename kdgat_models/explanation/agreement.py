@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from kdgat_models.explanation.importance import Feature, ImportanceMethod
-from kdgat_models.explanation.snapshots import Snapshot
+from kdgat_models.explanation.snapshots import Origin, Snapshot
 from kdgat_models.explanation.stability import (
     Stability,
     chance_jaccard,
@@ -32,6 +32,7 @@ class Group(NamedTuple):
     features: tuple[Feature, ...]
     seed: int | None
     fold: str | None
+    settings: str | None
 
     @property
     def name(self) -> str:
@@ -46,6 +47,7 @@ class _Comparison(NamedTuple):
     seed: Callable[[Snapshot], int | None]
     fold: Callable[[Snapshot], str | None]
     member: Callable[[Snapshot], str]  # of those with the same one, the newest counts
+    settings: Callable[[Snapshot], str | None] = lambda snapshot: snapshot.origin.settings
 
 
 def _seed(snapshot: Snapshot) -> int:
@@ -59,8 +61,8 @@ def _fold(snapshot: Snapshot) -> str | None:
 COMPARISONS: dict[By, _Comparison] = {
     "seed": _Comparison(lambda snapshot: None, _fold, lambda snapshot: str(snapshot.origin.seed)),
     "fold": _Comparison(_seed, lambda snapshot: None, lambda snapshot: snapshot.fold or ""),
-    "retraining": _Comparison(_seed, _fold, lambda snapshot: snapshot.origin.run_id),
-    "night": _Comparison(_seed, _fold, lambda snapshot: snapshot.night),
+    "retraining": _Comparison(_seed, _fold, lambda snapshot: snapshot.origin.run_id, lambda snapshot: None),
+    "night": _Comparison(_seed, _fold, lambda snapshot: snapshot.night, lambda snapshot: None),
 }
 
 
@@ -75,7 +77,7 @@ def grouped(snapshots: Iterable[Snapshot], by: By) -> dict[Group, dict[str, Snap
             continue
         of = snapshot.origin
         common = (of.dataset, of.protocol, of.variant, snapshot.method, snapshot.features)
-        group = Group(*common, comparison.seed(snapshot), comparison.fold(snapshot))
+        group = Group(*common, comparison.seed(snapshot), comparison.fold(snapshot), comparison.settings(snapshot))
         members = groups.setdefault(group, {})
         members.pop(comparison.member(snapshot), None)  # so that members stand in the order of their trainings
         members[comparison.member(snapshot)] = snapshot
@@ -144,7 +146,7 @@ def disagreement(snapshots: Iterable[Snapshot], dataset: str, variant: str) -> D
     in CHANCE of all cases (hypergeometric, and Kendall 1938): then nothing tells its features from a draw. Both limits follow
     from the number of features alone.
     """
-    known = [item for item in snapshots if item.origin[1:4] == (dataset, None, variant)]
+    known = [item for item in snapshots if _is_of(item.origin, dataset, variant)]
     if not known:
         return None
     newest = max(known, key=lambda snapshot: (snapshot.trained_at, snapshot.snapshot_id))
@@ -158,6 +160,10 @@ def disagreement(snapshots: Iterable[Snapshot], dataset: str, variant: str) -> D
     found = Disagreement(newest, len(earlier), *means, chance_jaccard(d, TOP_FEATURES, CHANCE), chance_kendall(d, CHANCE))
     apart = found.least_jaccard is not None and found.jaccard < found.least_jaccard
     return found if apart or found.kendall < found.least_kendall else None
+
+
+def _is_of(origin: Origin, dataset: str, variant: str) -> bool:
+    return origin.dataset == dataset and origin.protocol is None and origin.variant == variant
 
 
 def _likeness(first: Snapshot, second: Snapshot) -> tuple[float, float]:

@@ -41,6 +41,7 @@ class Origin(NamedTuple):
     model: str
     scale: str
     seed: int
+    settings: str | None = None  # digest of those that graphs and training depend on, but for the seed; None: not noted
 
 
 class Snapshot(NamedTuple):
@@ -116,7 +117,7 @@ def _snapshot(rows: Sequence[ImportanceRow]) -> Snapshot:
             raise ValueError(f"the importance of {row.name} is {row.importance}")
     if first.method not in get_args(ImportanceMethod):
         raise ValueError(f"importance by {first.method!r} is not known")
-    origin = Origin(first.run_id, first.dataset, first.protocol, first.variant, first.model, first.scale, first.seed)
+    origin = Origin(**{name: getattr(first, name) for name in Origin._fields})
     method, importances = cast(ImportanceMethod, first.method), tuple(_importance(row) for row in rows)
     return Snapshot(origin, first.fold, method, first.windows, first.trained_at, importances)
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from kdgat_models.files import digest_json
 from kdgat_models.runs.store import RunStore
 from kdgat_models.runs.tables import MemoryRow, RunRow
 
@@ -17,6 +18,7 @@ START, START_DISTILLED = 0.85, 0.75
 LOWEST, HIGHEST = 0.4, 0.95
 AFTER_OUT_OF_MEMORY, AFTER_SUCCESS = 0.8, 0.02  # times, plus
 REMEMBERED = 5  # successes whose highest peak counts
+LONGEST_NAME = 60  # of a dataset in the name of a file: that of a pool names all of its datasets
 MARGIN_MB = 256.0  # at least so much above the peak: small stages vary by more than their share
 
 
@@ -37,7 +39,8 @@ class StageKey(NamedTuple):
     @property
     def file_pattern(self) -> str:
         """What the files of its rows begin with; other keys may begin alike, so that rows are compared, too."""
-        return f"{self.dataset}-{self.model_type}-{self.scale}-{self.stage}-{'kd' if self.distilled else 'no'}"
+        place = self.dataset if len(self.dataset) <= LONGEST_NAME else digest_json(self.dataset)[:LONGEST_NAME]
+        return f"{place}-{self.model_type}-{self.scale}-{self.stage}-{'kd' if self.distilled else 'no'}"
 
 
 class Lesson(NamedTuple):

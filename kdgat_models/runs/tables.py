@@ -165,6 +165,7 @@ class ImportanceRow(Row):
     model: str
     scale: str
     seed: int
+    settings: str | None = None  # digest of those that graphs and training depend on, but for the seed
     fold: str | None  # of a protocol
     method: str  # integrated_gradients or permutation
     windows: Small  # that were explained

@@ -14,7 +14,7 @@ from fnmatch import filter as matching
 from glob import escape
 from pathlib import Path
 
-from config.paths import COMPLETE, Paths
+from config.paths import COMPLETE, TOOLS, Paths
 from kdgat_models.files import hold, is_left, is_temporary, remove_if_left
 from kdgat_models.runs.store import RunStore
 from kdgat_models.runs.tables import TABLES, RunRow
@@ -23,7 +23,6 @@ ALIVE = "alive.lock"
 SCRATCH = ("dask", "tls")  # of a flow run: of no use to anybody else, and the certificates let one in
 MARK = ".started-"  # and the flow run, and the attempt: that a stage has started on a worker
 OUTSIDE = "none"  # the pipeline run of a stage that no flow has started
-TOOLS = ("prefect", "mlflow", "slurm", "access", "runs", "store", "cache")  # folders of the root that are of no dataset
 
 
 @contextmanager

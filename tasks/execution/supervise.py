@@ -39,7 +39,6 @@ class Execution(NamedTuple):
     folder: RunFolder
     past: Past
     asked: Request
-    learnt: Lesson
     row: RunRow  # what the run store says of it before it ends
 
 
@@ -105,7 +104,7 @@ def _begin(store: RunStore, stage: Stage[Any, ...], config: PipelineConfig, vari
     row = _row(config, stage, variant, folder.run_id, past, asked)
     name = f"{stage.name} {variant}" if variant else stage.name
     get_run_logger().info("%s", f"{name}: attempt {past.number} asks for {asked.memory_mb:.0f} MB ({asked.why})")
-    return Execution(stage, config, folder, past, asked, learnt, row)
+    return Execution(stage, config, folder, past, asked, row)
 
 
 def _attempts(store: RunStore, run_id: str) -> list[RunRow]:
@@ -126,8 +125,8 @@ def _row(
         model_type=None if stage.shared else config.model_type,
         scale=None if stage.shared else config.scale,
         stage=stage.label(config),
-        auxiliary=config.auxiliary.name,
-        seed=config.seed,
+        auxiliary=None if stage.shared else config.auxiliary.name,
+        seed=None if stage.shared else config.seed,
         started_at=datetime.now(UTC),
         attempt=past.number,
         memory_requested_mb=asked.memory_mb,

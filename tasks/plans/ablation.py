@@ -12,6 +12,7 @@ from config.schema import PipelineConfig
 from config.settings import Settings
 from kdgat_models.evaluation.protocols.registry import make_folds
 from tasks.artifact import Artifact
+from tasks.plans.checks import check_choices
 from tasks.plans.protocol import ProtocolPlan, fold_artifact, plan_protocol
 
 GRAPHS = {"preprocessing", "augmentation"}  # the sections that a pool is made of
@@ -109,8 +110,7 @@ def plan_ablation(
     levels = {run_name(factor, name): level for factor in chosen for name, level in FACTORS[factor].items()}
     plan = AblationPlan(planned, chosen, {**levels, BASE: {}})
     for run in plan.levels:
-        plan.classifier(run, 0)
-        plan.fusion(run, 0)
+        check_choices([plan.classifier(run, 0), plan.fusion(run, 0)])
     return plan
 
 

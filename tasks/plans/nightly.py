@@ -86,7 +86,8 @@ def register_champions(evaluations: list[Artifact]) -> None:
 def latest_evaluation(paths: Paths, dataset: str, variant: str) -> Path:
     """The folder of the newest evaluation of a variant after its training."""
     entry = dataset_entry(dataset)
-    folders = [mark.parent for mark in (paths.root / dataset).glob(f"fusion_*_evaluation/*/{COMPLETE}")]
+    kinds = ("fusion", "dqn")  # as folders were called before 0.4
+    folders = [mark.parent for kind in kinds for mark in paths.of(dataset).glob(f"{kind}_*_evaluation/*/{COMPLETE}")]
     for folder in sorted(folders, key=lambda folder: folder.name, reverse=True):
         if read_metrics(folder).variant == variant:
             return folder

@@ -15,6 +15,7 @@ from kdgat_models.evaluation.protocols.registry import make_folds, protocol_name
 from kdgat_models.files import digest_json, write_json
 from kdgat_models.graphs.fold import FOLD
 from tasks.artifact import Artifact
+from tasks.plans.checks import check_choices
 
 # The published classifier, without its curriculum: that needs an autoencoder of its own and made it worse.
 PUBLISHED = {
@@ -81,17 +82,20 @@ def plan_protocol(
         raise ConfigError(f"no dataset of the catalogue lies in {data_dir}; expected folders such as {data_dir}/hcrl_sa")
     for name in names:
         dataset_folder(name, data_dir, paths)
+    names = tuple(name for name in catalog() if name in names)  # one pool, in whatever order they were asked for
     plan = ProtocolPlan(protocol, names, data_dir, overrides)
-    plan.config("gat", "large", 0)  # a misspelt setting is found before anything starts
+    check_choices([plan.config("gat", "large", 0)])  # what is misspelt or cannot be loaded is found before anything starts
     return plan
 
 
-def fold_artifacts(protocol: str, pool: Artifact, reference: Artifact, paths: Paths) -> list[tuple[Fold, Artifact, Artifact]]:
+def fold_artifacts(
+    protocol: str, pool: Artifact, published_pool: Artifact, paths: Paths
+) -> list[tuple[Fold, Artifact, Artifact]]:
     """Each fold, with its graphs of both schemas."""
     from tasks.stages.reports import capture_facts
 
     folds = make_folds(protocol, capture_facts(pool.path))
-    both = (pool, reference)
+    both = (pool, published_pool)
     return [(fold, *(fold_artifact(protocol, fold, graphs, paths) for graphs in both)) for fold in folds]  # type: ignore[misc]
 
 

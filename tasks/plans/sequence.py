@@ -81,6 +81,10 @@ def _with_inserted(steps: list[Step], text: str) -> list[Step]:
 
 
 def _inserted(reference: str, shared: bool) -> Step:
+    if reference in STAGES:
+        raise ConfigError(
+            f"pipeline.insert: {reference} is a stage of the pipeline itself; pipeline.stages says which run, and when"
+        )
     try:
         own = insertion.made_from(reference)
     except KdgatError as error:

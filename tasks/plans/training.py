@@ -289,7 +289,9 @@ def _fusion_of(
     if vgae is None or gat is None:
         return None
     wanted = {"vgae": vgae.digest, "gat": gat.digest}
-    for folder in reversed(versions(train_fusion.family(paths, config))):
+    earlier = paths.of(config.dataset) / f"dqn_{config.scale}_fusion_{config.fusion.method}"  # where it lay before 0.4
+    found = [*versions(earlier), *versions(train_fusion.family(paths, config))]
+    for folder in sorted(found, key=lambda folder: folder.name, reverse=True):
         try:
             candidate = read_candidate(folder, "fusion")
         except CheckpointError as error:

@@ -4,13 +4,15 @@ from pathlib import Path
 
 from config.errors import ConfigError
 from config.paths import Paths, default_root
-from config.schema import PipelineConfig
+from config.schema import GatTraining, GraphBuilding, PipelineConfig
 from config.sections import Scale
 from config.variants import DISTILLABLE, VARIANTS
 from kdgat_models.explanation.snapshots import IMPORTANCE, ImportanceReport, Origin, Snapshot, snapshot_of, write_snapshot
-from kdgat_models.files import read_record
+from kdgat_models.files import digest_json, read_record
 from kdgat_models.runs.store import RunStore
 from tasks.hooks import AfterStage
+
+SHOWN_DIGITS = 12  # of a digest
 
 
 def note_importance(event: AfterStage) -> None:
@@ -28,7 +30,9 @@ def store_importance(store: RunStore, config: PipelineConfig, folder: Path) -> S
         return None
     variant = _classifier(config.scale, distilled=config.auxiliary.distils)
     about = (config.dataset, config.protocol, variant, config.model_type, config.scale, config.seed)
-    origin = Origin(folder.name, *about)
+    fields = {*GatTraining.model_fields, *GraphBuilding.model_fields} - {"seed"}
+    settings = digest_json(config.model_dump(mode="json", include=fields))[:SHOWN_DIGITS]
+    origin = Origin(folder.name, *about, settings)
     snapshot = snapshot_of(origin, read_record(folder / IMPORTANCE, ImportanceReport))
     write_snapshot(store, snapshot)
     return snapshot

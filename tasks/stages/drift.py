@@ -11,13 +11,13 @@ from tasks.stages.reports import DRIFT
 
 def measure(config: OfModel, folder: Path, trained_on: Artifact, graphs: Artifact) -> Artifact:
     """Compare each test split of `graphs` with the training windows of `trained_on`, in the eyes of its vocabulary."""
-    from kdgat_models.evaluation.nightly.drift import Reference, drift
+    from kdgat_models.evaluation.nightly.drift import TrainedOn, drift
     from kdgat_models.graphs.dataset import GraphDataset
     from kdgat_models.graphs.schema import require_same_schema
 
     trained, tonight = GraphDataset(trained_on.path), GraphDataset(graphs.path)
     require_same_schema(trained.schema, tonight.schema)
-    known = Reference.of(trained.train)
+    known = TrainedOn.of(trained.train)
     figures = {}
     for split, store in tonight.test_stores().items():
         if not len(store):

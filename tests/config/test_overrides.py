@@ -153,3 +153,18 @@ def test_a_method_may_differ_for_one_model_and_scale(settings_files):
     file.write_text(file.read_text() + "models: {gat: {tiny: {training: {lr: 0.25}}}}\n")
     rates = {scale: resolve("gat", scale).training.lr for scale in ("large", "small", "tiny")}
     assert rates == {"large": 0.002, "small": 0.002, "tiny": 0.25}
+
+
+def test_memory_is_given_to_stages_that_there_are_and_to_those_that_are_inserted():
+    inserted = {"pipeline.insert": "after:graphs:my_package.checks:ClassBalance", "resources.memory_gb.ClassBalance": 9}
+    assert resolve("gat", "large", **inserted).resources.memory_gb == {"ClassBalance": 9}
+    with pytest.raises(ConfigError, match=r"no stage 'ClassBalance'; there are: ingest, .*ablation") as refused:
+        resolve("gat", "large", **{"resources.memory_gb.ClassBalance": 9})
+    assert "'model_type'" not in str(refused.value), "the whole config is no help"
+    with pytest.raises(ConfigError, match=r"Did you mean gat\?"):
+        resolve("gat", "large", **{"resources.memory_gb.gta": 9})
+
+
+def test_a_protocol_is_chosen_by_its_option():
+    with pytest.raises(ConfigError, match="protocol cannot be set: that is what --protocol of evaluate and ablate is for"):
+        parse_overrides(["protocol=official"])

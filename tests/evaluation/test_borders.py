@@ -13,7 +13,7 @@ from kdgat_models.evaluation.ablation.rows import Effect, LevelRow, Score, Sprea
 from kdgat_models.evaluation.adaptation import Source, from_capture, from_normal
 from kdgat_models.evaluation.episodes import CaptureWindows, Events, capture_events, total
 from kdgat_models.evaluation.nightly import drift as drifting
-from kdgat_models.evaluation.nightly.drift import Reference, drift
+from kdgat_models.evaluation.nightly.drift import TrainedOn, drift
 from kdgat_models.evaluation.protocols import audit as auditing
 from kdgat_models.evaluation.protocols.audit import audit, fingerprint, shared
 from kdgat_models.graphs.vocabulary import Vocabulary
@@ -71,7 +71,7 @@ def store_of(columns, ids=(1, 2)):
 
 
 def test_a_feature_that_never_varied_has_one_edge_and_a_bin_that_nothing_is_in():
-    reference = Reference.of(store_of([[5.0] * 10, np.arange(10)]))
+    reference = TrainedOn.of(store_of([[5.0] * 10, np.arange(10)]))
     assert [edges.tolist() for edges in reference.edges] == [[5.0], pytest.approx([0.9 * n for n in range(1, 10)], rel=1e-5)]
     assert reference.shares[0].tolist() == [1e-4, 1.0]
     assert reference.features == ("a", "b")
@@ -86,14 +86,14 @@ def test_a_feature_that_never_varied_has_one_edge_and_a_bin_that_nothing_is_in()
 def test_of_a_large_store_every_nth_node_is_looked_at(monkeypatch, most, step):
     monkeypatch.setattr(drifting, "MOST_NODES", most)
     values = np.where(np.arange(25) % step == 0, 1.0, 1000.0)  # what is not looked at is far away
-    reference = Reference.of(store_of([values]))
+    reference = TrainedOn.of(store_of([values]))
     assert reference.edges[0].tolist() == [1.0]
     assert drift(reference, Vocabulary.of([1]), store_of([values]))["psi:a"] == 0
 
 
 def test_a_sample_is_of_a_million_nodes():
     store = store_of([np.arange(2_000_001) % 2])
-    assert Reference.of(store).edges[0].tolist() == [0.0]  # every second node
+    assert TrainedOn.of(store).edges[0].tolist() == [0.0]  # every second node
 
 
 # Ablation

@@ -8,7 +8,7 @@ import pytest
 from kdgat_models.evaluation.metrics import window_metrics
 from kdgat_models.evaluation.nightly.champions import Champion, champions, register, remove
 from kdgat_models.evaluation.nightly.comparison import compare, figures
-from kdgat_models.evaluation.nightly.drift import Reference, drift
+from kdgat_models.evaluation.nightly.drift import TrainedOn, drift
 from kdgat_models.evaluation.rows import EvaluationRow, WindowMetrics
 from kdgat_models.graphs.vocabulary import Vocabulary
 from kdgat_models.runs.store import RunStore
@@ -54,7 +54,7 @@ def test_the_share_of_flagged_windows_is_kept_and_not_judged():
 
 
 def test_drift_is_zero_against_itself_and_grows_with_a_shift(dataset):
-    reference = Reference.of(dataset.train)
+    reference = TrainedOn.of(dataset.train)
     assert reference.features == tuple(dataset.schema["node_features"][1:])
     same = drift(reference, dataset.known, dataset.train)
     assert max(value for name, value in same.items() if name.startswith("psi:")) < 1e-9
@@ -68,7 +68,7 @@ def test_drift_is_the_stability_index_by_hand(dataset):
     schema["node_features"] = ["id_index", "one", "two"]
     store.schema = schema
     store.x = np.array([[0.0, 1.0], [0.0, 2.0], [1.0, 3.0], [1.0, 4.0]], np.float32)
-    reference = Reference(("one", "two"), [np.array([0.5]), np.array([2.0, 9.0])], [np.array([0.25, 0.75]), np.full(3, 0.25)])
+    reference = TrainedOn(("one", "two"), [np.array([0.5]), np.array([2.0, 9.0])], [np.array([0.25, 0.75]), np.full(3, 0.25)])
     store.arbitration_id = np.array([1, 2, 3, 3], np.uint32)
     found = drift(reference, Vocabulary.of([1, 2]), store)
     # Shares of "one": a half and a half. Of "two": a quarter below 2, three quarters from 2 on, none from 9 on.
@@ -81,7 +81,7 @@ def test_bins_have_equal_shares_of_what_was_trained_on(dataset):
     store = copy(dataset.train)
     store.x = np.arange(1000, dtype=np.float32)[:, None]
     store.schema = {**dataset.schema, "node_features": ["id_index", "only"]}
-    reference = Reference.of(store)
+    reference = TrainedOn.of(store)
     assert reference.features == ("only",)
     np.testing.assert_allclose(reference.edges[0], 999 * np.arange(1, 10) / 10, rtol=1e-5)
     np.testing.assert_allclose(reference.shares[0], np.full(10, 0.1))
@@ -107,7 +107,7 @@ def test_only_windows_of_any_attack_are_compared_and_what_is_undefined_is_left_o
 
 
 def test_a_feature_that_never_varied_has_a_finite_index(dataset):
-    reference = Reference.of(dataset.train)
+    reference = TrainedOn.of(dataset.train)
     constant = reference._replace(edges=[np.array([0.0])] * len(reference.features))
     constant = constant._replace(shares=[np.array([1e-4, 1.0])] * len(reference.features))
     assert all(np.isfinite(value) for value in drift(constant, Vocabulary(()), dataset.train).values())

@@ -54,6 +54,13 @@ def test_a_dataset_alone_and_in_a_protocol_are_two_groups():
     assert [group.name for group in found] == ["demo/large", "official/large"]
 
 
+def test_seeds_of_other_settings_are_not_compared_but_retrainings_with_them_are():
+    trained = [snapshot("a", settings="x"), snapshot("b", seed=1, settings="y"), snapshot("c", hours=1, settings="y")]
+    assert sorted(len(found) for found in grouped(trained, "seed").values()) == [1, 2]
+    (retrained,) = (found for group, found in grouped(trained, "retraining").items() if group.seed == 0)
+    assert list(retrained) == ["a", "c"]
+
+
 def test_members_stand_in_the_order_of_their_trainings():
     snapshots = [snapshot("old", hours=1), snapshot("other seed", hours=2, seed=1), snapshot("new", hours=3)]
     ((_, found),) = members(snapshots, "seed").items()

@@ -151,7 +151,7 @@ def test_a_dry_run_says_what_is_cached_what_memory_is_asked_for_and_shows_the_jo
     assert gat["why"] == "learnt from earlier runs"
     assert 300 < gat["memory_mb"] < 2000
     gpu, cpu = changed["jobs"]
-    assert (gpu["pool"], gpu["stages"], cpu["stages"]) == ("gpu", 1, 2)
+    assert (gpu["processor"], gpu["stages"], cpu["stages"]) == ("gpu", 1, 2)
     assert gpu["gpu_hours_limit"] == 8
     assert gpu["gpu_hours"] < 0.1
     assert "#SBATCH --gres=gpu:v100:1" in gpu["script"]

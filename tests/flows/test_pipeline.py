@@ -179,11 +179,9 @@ def test_no_stage_that_was_finished_is_repeated_after_a_kill(killed):
 @LONG
 def test_a_run_that_is_told_to_end_says_so_in_one_message(killed):
     assert killed.terminated.keys() == MOMENTS.keys()
-    for code, errors, seconds in killed.terminated.values():
+    for code, errors, _ in killed.terminated.values():
         assert code == 143
         assert "run the same command again to go on" in one_message(errors, lines=100)
-        assert seconds < 60, "it does not wait for a server that is gone"
-    print({moment: round(seconds, 1) for moment, (_, _, seconds) in killed.terminated.items()})
 
 
 @LONG

@@ -122,6 +122,9 @@ def test_a_row_of_another_key_in_a_file_of_this_one_teaches_nothing(store):
 
 def test_files_of_earlier_runs_are_found_by_their_names(store):
     assert KEY.file_pattern == "demo-vgae-small-vgae-no"
+    pool = "+".join(f"recordings_of_yard_{number}" for number in range(40))
+    assert len(KEY._replace(dataset=pool).file_pattern) < 120 < len(pool), "names of files are bounded"
+    assert KEY._replace(dataset=pool).file_pattern != KEY._replace(dataset=f"{pool}0").file_pattern
     assert KEY._replace(distilled=True).file_pattern == "demo-vgae-small-vgae-kd"
     learn(store, KEY, attempt(3), 6000.0, out_of_memory=False)
     assert [file.name for file in store.files("memory")] == ["demo-vgae-small-vgae-no-r-3.parquet"]

@@ -123,7 +123,7 @@ def test_what_a_row_cannot_be_without_is_what_it_is_known_by():
     assert keys["runs"] == {"run_id"}
     assert keys["memory"] >= {"run_id", *StageKey._fields, "peak_mb", "outcome", "factor", "written_at"}
     assert keys["champions"] == {"dataset", "variant", "written_at"}
-    assert keys["importances"] == {*TABLES["importances"].names} - {"fold", "protocol"}
+    assert keys["importances"] == {*TABLES["importances"].names} - {"fold", "protocol", "settings"}
 
 
 def test_what_may_be_unknown_is_no_key(store):

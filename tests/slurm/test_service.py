@@ -242,9 +242,12 @@ def test_the_page_of_a_run_shows_its_stages(service, logged_in):
     tasks = service.post("task_runs/filter", flow_runs={"id": {"any_": [run["id"]]}})
     for stage in ("ingest demo", "graphs demo", "vgae large", "gat large", "fusion large", "evaluate large on demo"):
         assert stage in {task["name"] for task in tasks}
-    time.sleep(5)  # the graph is drawn on a canvas
+    deadline = time.monotonic() + 300
+    while not logged_in.find_elements("css selector", "canvas"):  # on which the graph is drawn
+        assert time.monotonic() < deadline, "there is no graph"
+        time.sleep(1)
+    time.sleep(5)  # for the picture alone: until it is drawn
     screenshot(logged_in, "run")
-    assert logged_in.find_elements("css selector", "canvas"), "the graph"
 
 
 def screenshot(browser, name):

@@ -27,6 +27,16 @@ def test_the_newest_fusion_of_just_these_two_models_is_taken(tmp_path):
     assert evaluated(tmp_path)[0].path == newer.path
 
 
+def test_a_fusion_in_the_folder_of_earlier_versions_is_found_and_a_newer_one_before_it(tmp_path):
+    older = trio(tmp_path)
+    (tmp_path / "demo" / "fusion_large_dqn").rename(tmp_path / "demo" / "dqn_large_fusion_dqn")
+    found, _ = evaluated(tmp_path)
+    assert (found.digest, found.path.parent.name) == (older.digest, "dqn_large_fusion_dqn")
+    inputs = {name: one.digest for name, one in zip(("vgae", "gat"), models_of(tmp_path), strict=True)}
+    newer = finished(tmp_path, "fusion", inputs=inputs)
+    assert evaluated(tmp_path)[0].path == newer.path
+
+
 def models_of(root):
     planned = plan_evaluation("demo", Paths(root), variants=["large"]).variants[0].earlier
     return planned["vgae"], planned["gat"]

@@ -44,10 +44,23 @@ def test_what_a_training_left_is_kept_once(tmp_path, scale, auxiliary, variant):
     folder, store = tmp_path / "20260102T000000-abc", RunStore(tmp_path / "store")
     write_json(folder / IMPORTANCE, REPORT.model_dump(mode="json"))
     config = tiny("gat", scale, auxiliary, seed=7)
-    expected = snapshot_of(Origin(folder.name, "demo", None, variant, "gat", scale, 7), REPORT)
     for _ in range(2):
-        assert store_importance(store, config, folder) == expected
-        assert read_snapshots(store) == [expected]
+        made = store_importance(store, config, folder)
+        assert made.origin._replace(settings=None) == Origin(folder.name, "demo", None, variant, "gat", scale, 7)
+        assert made == snapshot_of(made.origin, REPORT)
+        assert read_snapshots(store) == [made]
+
+
+def test_the_settings_of_a_training_are_noted_but_for_its_seed(tmp_path):
+    def noted(**settings):
+        folder = tmp_path / f"{len(list(tmp_path.iterdir()))}"
+        write_json(folder / IMPORTANCE, REPORT.model_dump(mode="json"))
+        return store_importance(RunStore(tmp_path / "store"), tiny("gat", **settings), folder).origin.settings
+
+    alike = {noted(), noted(seed=9), noted(**{"vgae.dropout": 0.5}), noted(**{"resources.cap_gb": 3})}
+    assert len(alike) == 1
+    others = [{"gat.dropout": 0.5}, {"loss.name": "focal"}, {"preprocessing.stride": 50}, {"augmentation.copies": 5}]
+    assert len(alike | {noted(**other) for other in others}) == 5
 
 
 def test_the_hook_that_keeps_it_is_told_after_every_stage_and_needs_no_setting(tmp_path, monkeypatch):

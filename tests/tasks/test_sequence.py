@@ -75,6 +75,7 @@ def test_stages_of_ones_own_stand_where_they_are_put():
         ({"insert": "after:graphs:own_stages:Unmakeable"}, "own_stages:Unmakeable cannot be made: RuntimeError: no licence"),
         ({"insert": "after:graphs:own_stages:NoStage"}, "own_stages:NoStage is no stage: it has to have execute(context)"),
         ({"insert": "after:graphs:not-installed"}, "unknown stage 'not-installed'"),
+        ({"insert": "after:graphs:graphs"}, "graphs is a stage of the pipeline itself; pipeline.stages says"),
         ({"insert": "before:graphs:own_stages:WindowCount"}, "WindowCount misses its input graphs: graphs, which makes"),
         ({"insert": "after:graphs:own_stages:OfEachVariant"}, "OfEachVariant misses its input gat: gat, which makes"),
         (

@@ -18,7 +18,7 @@ LEAST_SHARE = 1e-4  # share of an empty bin: the index stays finite
 MOST_NODES = 1_000_000  # of a store; more do not change a share to three digits
 
 
-class Reference(NamedTuple):
+class TrainedOn(NamedTuple):
     """Bins of each node feature, and what share of the nodes that a model was trained on lies in each."""
 
     features: tuple[str, ...]
@@ -26,7 +26,7 @@ class Reference(NamedTuple):
     shares: list[NDArray[np.floating]]
 
     @classmethod
-    def of(cls, store: GraphStore) -> "Reference":
+    def of(cls, store: GraphStore) -> "TrainedOn":
         """From the windows of a store, attacks included: tonight's captures have them, too."""
         x = _sample(store)
         inner = np.linspace(0, 1, BINS + 1)[1:-1]
@@ -35,7 +35,7 @@ class Reference(NamedTuple):
         return cls(tuple(store.schema["node_features"][1:]), edges, shares)  # the first is the embedding index
 
 
-def drift(reference: Reference, vocabulary: Vocabulary, store: GraphStore) -> dict[str, float]:
+def drift(reference: TrainedOn, vocabulary: Vocabulary, store: GraphStore) -> dict[str, float]:
     """`psi:{feature}` of each node feature, and `new_ids`, the share of nodes whose ID the model does not know."""
     x = _sample(store)
     figures = {}
