@@ -26,7 +26,8 @@ def test_datasets_and_models_are_listed_as_json():
     assert len(json.loads(kdgat("datasets", "--json").stdout)) == 7
     listed = json.loads(kdgat("models", "--json").stdout)
     assert len(listed["models"]) == 9
-    assert len({json.dumps([row["model"], row["architecture"]]) for row in listed["models"]}) == 9, "each scale is another"
+    fusions = {row["scale"]: row["architecture"]["hidden"] for row in listed["models"] if row["model"] == "fusion"}
+    assert fusions == {"large": 576, "small": 160, "tiny": 160}
     assert listed["auxiliaries"] == ["kd_standard", "none"]
 
 
