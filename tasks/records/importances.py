@@ -31,7 +31,8 @@ def store_importance(store: RunStore, config: PipelineConfig, folder: Path) -> S
     variant = _classifier(config.scale, distilled=config.auxiliary.distils)
     about = (config.dataset, config.protocol, variant, config.model_type, config.scale, config.seed)
     fields = {*GatTraining.model_fields, *GraphBuilding.model_fields} - {"seed"}
-    settings = digest_json(config.model_dump(mode="json", include=fields))[:SHOWN_DIGITS]
+    fitted = {"training": {"batch_share"}}  # to the memory of a GPU, from run to run: no result depends on it
+    settings = digest_json(config.model_dump(mode="json", include=fields, exclude=fitted))[:SHOWN_DIGITS]
     origin = Origin(folder.name, *about, settings)
     snapshot = snapshot_of(origin, read_record(folder / IMPORTANCE, ImportanceReport))
     write_snapshot(store, snapshot)

@@ -57,7 +57,13 @@ def test_the_settings_of_a_training_are_noted_but_for_its_seed(tmp_path):
         write_json(folder / IMPORTANCE, REPORT.model_dump(mode="json"))
         return store_importance(RunStore(tmp_path / "store"), tiny("gat", **settings), folder).origin.settings
 
-    alike = {noted(), noted(seed=9), noted(**{"vgae.dropout": 0.5}), noted(**{"resources.cap_gb": 3})}
+    alike = {
+        noted(),
+        noted(seed=9),
+        noted(**{"vgae.dropout": 0.5}),
+        noted(**{"resources.cap_gb": 3}),
+        noted(**{"training.batch_share": 0.5}),
+    }
     assert len(alike) == 1
     others = [{"gat.dropout": 0.5}, {"loss.name": "focal"}, {"preprocessing.stride": 50}, {"augmentation.copies": 5}]
     assert len(alike | {noted(**other) for other in others}) == 5
