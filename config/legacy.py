@@ -1,7 +1,7 @@
 """Flat JSON configs of older versions: `vgae_*`, `gat_*`, `dqn_*`, `kd_*`, `fusion_*` keys, teacher/student scales."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from config.resolver import check_key, config_keys, merged, method_settings, nested
 from config.schema import PipelineConfig
@@ -127,5 +127,5 @@ def _with_latent(result: Settings, latent: Setting) -> Settings:
     if latent is None:
         return result
     hidden = section(result, "vgae").get("hidden") or PipelineConfig().vgae.hidden
-    first = list(hidden)[:2] if isinstance(hidden, Sequence) else [hidden]
+    first = hidden[:2] if isinstance(hidden, list | tuple) else [hidden]
     return merged(result, {"vgae": {"hidden": [*first, latent]}})

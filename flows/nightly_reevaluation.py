@@ -7,9 +7,7 @@ from typing import Annotated
 from prefect import flow
 from pydantic import Field
 
-from config.files import current_values
 from config.paths import Paths, default_root
-from config.schema import PipelineConfig
 from config.sections import BadRows
 from tasks.artifact import Artifact
 from tasks.execution.limits import one_at_a_time
@@ -19,6 +17,7 @@ from tasks.parameters import DatasetName, Runner
 from tasks.plans.nightly import (
     Watched,
     compare_night,
+    config_tonight,
     datasets_of_tonight,
     find_tonight,
     outcome_of,
@@ -62,7 +61,7 @@ def nightly_reevaluation(
                 if not isinstance(raw, Artifact):
                     watched.append(Watched(champion, dataset, offline=raw))
                     continue
-                config = PipelineConfig.model_validate({**current_values(champion.config), "dataset": dataset})
+                config = config_tonight(champion, dataset)
                 captures = ingest_captures.submit(config, raw=raw, on_bad_rows=on_bad_rows)
                 graphs = build_graphs.submit(config, captures=captures)
                 models = {name: artifact and Artifact.model_validate(artifact) for name, artifact in champion.models.items()}

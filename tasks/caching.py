@@ -14,7 +14,7 @@ from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from config.catalog import catalog
 from config.choices import chosen
@@ -24,12 +24,13 @@ from config.paths import CHECKOUT
 from config.plugins import Registered, package_files
 from config.registry import REGISTRY, Kind
 from config.schema import PipelineConfig
+from config.sections import ModelType
 from kdgat_models.files import digest_json
 from tasks.artifact import Artifact, Input, Inputs
 from tasks.stage import Stage
 
 CATALOG = "config.catalog"
-MODELS = ("vgae", "gat", "fusion")  # kinds of artifacts that are made anew from what a section of their config says
+MODELS = get_args(ModelType)  # kinds of artifacts that are made anew from what a section of their config says
 CONFIG = "config.json"  # of a run folder
 WITHOUT_EFFECT = {"source", "licence", "resources"}  # fields of a catalogue entry on which no result depends
 LIBRARIES = ("torch", "torch-geometric", "numba", "polars", "scikit-learn")

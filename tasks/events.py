@@ -1,5 +1,6 @@
 """What a stage says while it runs: a record for each kind of event. It goes to the flow as JSON, and in words to both logs."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,9 +16,9 @@ class _Said(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     @property
+    @abstractmethod
     def words(self) -> str:
         """The event as one line."""
-        raise NotImplementedError
 
     def as_json(self) -> dict[str, Any]:
         """The event as it is sent; `read_event` reads it."""

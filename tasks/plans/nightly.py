@@ -14,8 +14,9 @@ from prefect.logging import get_run_logger
 
 from config.catalog import catalog, dataset_entry, dataset_folder
 from config.errors import ConfigError, KdgatError
-from config.files import load_config
+from config.files import current_values, load_config
 from config.paths import COMPLETE, INPUTS, Paths, default_root
+from config.schema import PipelineConfig
 from config.variants import VARIANTS
 from kdgat_models.errors import CheckpointError, RegressionError
 from kdgat_models.evaluation.nightly.champions import Champion, champions, register
@@ -137,6 +138,11 @@ def datasets_of_tonight(
     for name in chosen:
         dataset_entry(name)
     return {name: expected.get(name) for name in chosen}
+
+
+def config_tonight(champion: Champion, dataset: str) -> PipelineConfig:
+    """The config of a champion, also of one that an earlier version registered, on the dataset that it meets tonight."""
+    return PipelineConfig.model_validate({**current_values(champion.config), "dataset": dataset})
 
 
 @task(name="find-captures-tonight", task_run_name="find {dataset} tonight")

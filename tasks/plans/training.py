@@ -30,7 +30,6 @@ from tasks.plans.teachers import (
 )
 from tasks.stages.table import STAGES, train_fusion
 
-MODELS = ALL_MODELS
 BASIC = ("large", "small_kd", "small_nokd", "tiny_kd")  # variants that are missed when they are not trained
 
 
@@ -103,7 +102,7 @@ def plan_pipeline(  # noqa: PLR0913  all of them by name
     in_this_run = _configs(dataset, large, settings) if large else {}
     for chosen in choice.variants:
         configs = _configs(dataset, chosen, settings)
-        found: dict[str, Artifact | None] = dict.fromkeys(MODELS)
+        found: dict[str, Artifact | None] = dict.fromkeys(ALL_MODELS)
         for model in (model for model in chosen.variant.distilled if model in choice.models):
             if model in given:
                 candidate = given_teacher(given[model], configs[model], known_ids)
@@ -145,7 +144,7 @@ def _configs(dataset: str, chosen: ChosenVariant, settings: Mapping[str, Setting
     """
     name, scale, distilled = chosen.variant
     own = {**overrides_of(settings, chosen.names), "dataset": dataset}
-    configs = {model: resolve(model, scale, "kd_standard" if model in distilled else "none", **own) for model in MODELS}
+    configs = {model: resolve(model, scale, "kd_standard" if model in distilled else "none", **own) for model in ALL_MODELS}
     for model, config in configs.items():
         if config.auxiliary.distils != (model in distilled):
             raise ConfigError(
@@ -162,7 +161,7 @@ def _shared_config(dataset: str, settings: Mapping[str, Setting]) -> PipelineCon
 def _check_given_teachers(given: Mapping[str, Path], choice: Choice) -> None:
     """Every teacher that is given has to have a student in this run."""
     if given:
-        check_names("model of a teacher", list(given), MODELS)
+        check_names("model of a teacher", list(given), ALL_MODELS)
     for model, folder in given.items():
         if model not in DISTILLABLE:
             raise ConfigError(
@@ -199,7 +198,7 @@ def _earlier(
     ranked = configs["gat"].curriculum.ranked
     needs = {"gat": ("vgae",) if ranked else (), "fusion": ("vgae", "gat")}
     needed = {model for name in trained for model in needs.get(name, ())} - set(trained)
-    found: dict[str, Artifact | None] = dict.fromkeys(MODELS)
+    found: dict[str, Artifact | None] = dict.fromkeys(ALL_MODELS)
     for model in sorted(needed):
         latest = _latest(configs[model], paths, Fitting(configs[model], known_ids).to_share_its_inputs)
         if not isinstance(latest, Candidate):
@@ -257,7 +256,7 @@ def _trained_before(
     dataset: str, variant: Variant, settings: Mapping[str, Setting], paths: Paths, notes: list[str]
 ) -> VariantPlan:
     configs = _configs(dataset, ChosenVariant(variant, variant.name), settings)
-    found: dict[str, Artifact | None] = dict.fromkeys(MODELS)
+    found: dict[str, Artifact | None] = dict.fromkeys(ALL_MODELS)
     for model in ("vgae", "gat"):
         latest = _latest(configs[model], paths, Fitting(configs[model]).to_read_its_graphs)
         found[model] = latest.artifact if isinstance(latest, Candidate) else None

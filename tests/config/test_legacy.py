@@ -106,3 +106,9 @@ def test_the_fusion_is_known_by_its_older_name(tmp_path):
     resolved = resolve("fusion", "small").model_dump(mode="json")
     (tmp_path / "config.json").write_text(json.dumps(resolved | {"model_type": "dqn"}))
     assert load_config(tmp_path / "config.json") == resolve("fusion", "small")
+
+
+@pytest.mark.parametrize(("hidden", "latent"), [("82", 16), (80, 16), ([80, 40], "wide")])
+def test_a_width_that_is_none_is_refused_and_not_guessed(load, hidden, latent):
+    with pytest.raises(ConfigError, match=r"vgae\.hidden"):
+        load({"model": "vgae", "vgae_hidden_dims": hidden, "vgae_latent_dim": latent})

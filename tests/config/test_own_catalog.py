@@ -90,3 +90,10 @@ def test_the_file_of_the_root_may_be_named_too(root, monkeypatch):
     (root / "datasets.yaml").write_text(VAN)
     monkeypatch.setenv("KDGAT_CATALOG", str(root / "datasets.yaml"))
     assert "van" in catalog()
+
+
+@pytest.mark.parametrize("name", ["store", "runs", "official", "leave-one-vehicle-out"])
+def test_a_dataset_cannot_take_a_folder_of_the_root(root, name):
+    (root / "datasets.yaml").write_text(VAN.replace("van:", f"{name}:"))
+    with pytest.raises(ConfigError, match=f"a folder of the root is called {name} already: choose another name"):
+        catalog()
