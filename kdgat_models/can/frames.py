@@ -1,5 +1,6 @@
 """Frames: the one form that all captures take, on disk and in memory."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,6 +52,15 @@ class Frames(NamedTuple):
     def size(self) -> int:
         """Number of frames."""
         return len(self.timestamp)
+
+    def rows(self, rows: slice) -> "Frames":
+        """Some of the frames, as a view of the same arrays."""
+        return Frames._make(column[rows] for column in self)
+
+
+def joined(parts: Sequence[Frames]) -> Frames:
+    """Frames of one capture that follow each other, as one."""
+    return Frames._make(np.concatenate(columns) for columns in zip(*parts, strict=True))
 
 
 def read_frames(path: Path) -> Frames:

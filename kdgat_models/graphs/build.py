@@ -1,6 +1,7 @@
 """Captures -> a graph store, in chunks of windows, so that memory does not grow with a capture or with overlap."""
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,14 +14,13 @@ from kdgat_models.can.clock import tells_time
 from kdgat_models.can.frames import Frames, read_frames
 from kdgat_models.can.injection import inject
 from kdgat_models.can.naming import COPY, attack_type
-from kdgat_models.graphs.finite import require_finite_features
 from kdgat_models.graphs.manifest import CaptureEntry
 from kdgat_models.graphs.schemas import feature_schema
 from kdgat_models.graphs.splits import GAP, assign_roles
 from kdgat_models.graphs.store import GraphStore, StoreWriter
-from kdgat_models.graphs.topology import build_topology, window_starts
+from kdgat_models.graphs.stream import GraphStream
+from kdgat_models.graphs.topology import window_starts
 
-CHUNK_FRAMES = 2**18
 SYNTHETIC = "synthetic"  # attack type of a copy
 
 
@@ -77,13 +77,12 @@ def build_store(
     with StoreWriter(folder, feature_schema(config.feature_schema)) as writer:
         for capture in captures:
             frames = read_frames(capture.path)
-            if not tells_time(frames.timestamp):
-                untimed.append(capture.name)
             if frames.size < config.window_size:
                 too_short.append(capture.name)
             starts = window_starts(frames.size, config.window_size, config.stride)
             roles = assign_roles(len(starts), config) if training else np.full(len(starts), GAP)
-            _append_capture(writer, capture.name, capture.attack, frames, starts, roles, config)
+            if not _append_capture(writer, capture, frames, roles, config):
+                untimed.append(capture.name)
             if training and augmentation and not frames.label.any() and len(starts):
                 _append_copies(writer, capture, frames, (starts, roles), config, augmentation)
         digest = writer.finish()
@@ -117,7 +116,8 @@ def _append_copies(
         attacked = inject(varied, generator, augmentation.families)
         starts = window_starts(attacked.size, config.window_size, config.stride)
         roles = _roles_at(frames, *windows, attacked, starts, config.window_size)
-        _append_capture(writer, f"{capture.name}{COPY}{copy + 1}", SYNTHETIC, attacked, starts, roles, config)
+        copied = NamedCapture(f"{capture.name}{COPY}{copy + 1}", capture.path, SYNTHETIC)
+        _append_capture(writer, copied, attacked, roles, config)
 
 
 def _roles_at(
@@ -142,37 +142,31 @@ def _roles_at(
 
 def _append_capture(
     writer: StoreWriter,
-    name: str,
-    attack_name: str,
+    capture: NamedCapture,
     frames: Frames,
-    starts: NDArray[np.int64],
     roles: NDArray[np.uint8],
     config: PreprocessingConfig,
-) -> None:
-    schema, W = writer.schema, config.window_size
-    attack = writer.attack_index(attack_name)
+) -> bool:
+    """Append the graphs and labels of a capture, `roles` [windows]; returns whether its timestamps tell time."""
+    attack = writer.attack_index(capture.attack)
     first_graph, first_frame = writer.rows("label"), writer.rows("frame_label")
-    chunk = max(CHUNK_FRAMES // W, 1)
-    state = None
-    for begin in range(0, len(starts), chunk):
-        part = slice(begin, begin + chunk)
-        topology = build_topology(frames, starts[part], W)
-        features, state = schema.compute(frames, topology, state)
-        require_finite_features(name, begin, schema, topology, features)
+    stream = GraphStream(capture.name, writer.schema, config.window_size, config.stride)
+    for graphs in chain(stream.push(frames), stream.finish()):
+        topology = graphs.topology
         writer.append(
             node_offsets=topology.node_offsets[:-1] + writer.rows("arbitration_id"),
             edge_offsets=topology.edge_offsets[:-1] + writer.rows("source"),
             label=topology.label,
-            role=roles[part],
+            role=roles[graphs.first_window : graphs.first_window + len(graphs)],
             attack_type=np.where(topology.label == 1, attack, -1),
-            capture=np.full(len(topology.starts), len(writer.captures)),
-            first_frame=topology.starts,
-            start_time=frames.timestamp[topology.starts],
-            end_time=frames.timestamp[topology.starts + W - 1],
+            capture=np.full(len(graphs), len(writer.captures)),
+            first_frame=graphs.first_frame,
+            start_time=graphs.start_time,
+            end_time=graphs.end_time,
         )
-        writer.append(arbitration_id=topology.arbitration_id, node_label=topology.node_label, x=features.nodes)
-        writer.append(source=topology.source, target=topology.target, edge_attr=features.edges)
+        writer.append(arbitration_id=topology.arbitration_id, node_label=topology.node_label, x=graphs.features.nodes)
+        writer.append(source=topology.source, target=topology.target, edge_attr=graphs.features.edges)
     writer.append(frame_label=frames.label)
-    covered = int(starts[-1]) + W if len(starts) else 0
-    graphs, frame_range = (first_graph, writer.rows("label")), (first_frame, writer.rows("frame_label"))
-    writer.captures.append(CaptureEntry(name, attack_name, graphs, frame_range, frames.size - covered))
+    graph_range, frame_range = (first_graph, writer.rows("label")), (first_frame, writer.rows("frame_label"))
+    writer.captures.append(CaptureEntry(capture.name, capture.attack, graph_range, frame_range, stream.tail_frames))
+    return not stream.untimed

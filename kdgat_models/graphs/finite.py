@@ -67,6 +67,6 @@ def require_finite_features(capture: str, first_window: int, schema: FeatureSche
 
         def describe(row: int, offsets: NDArray[np.int64] = offsets) -> str:
             window = int(np.searchsorted(offsets, row, side="right")) - 1
-            return window_of(capture, first_window + window, int(topology.starts[window]))
+            return window_of(capture, first_window + window, int(topology.starts[window]) + topology.origin)
 
         require_finite(values, [f"feature {name}" for name in names], describe)

@@ -82,27 +82,29 @@ def compute(frames: Frames, topology: Topology, state: RelativeState | None = No
     """
     W = topology.frame_node.shape[1]
     state = state or RelativeState.fresh(M, tells_time(frames.timestamp))
-    begin, end = state.next_frame, int(topology.starts[-1]) + W
+    begin, end = state.next_frame - topology.origin, int(topology.starts[-1]) + W
     keep = min(int(topology.starts[0]), begin)  # frames before `begin` were measured with the windows before
-    rows = slice(keep, end)
-    clock = frames.timestamp[rows] if state.timed else np.arange(keep, end) / FRAMES_PER_SECOND
+    rows, first = slice(keep, end), keep + topology.origin
+    clock = frames.timestamp[rows] if state.timed else np.arange(first, end + topology.origin) / FRAMES_PER_SECOND
     state, slot = with_room(state, frames.arbitration_id[rows])
     measures = np.zeros((end - keep, M), np.float32)
     measures[: begin - keep] = state.measures[len(state.measures) - (begin - keep) :]
     node_slots = np.array([state.slots[identifier] for identifier in topology.arbitration_id.tolist()], np.int32)
     nodes = np.zeros((len(topology.arbitration_id), len(NODE_FEATURES) - 1), np.float32)
     edges = np.zeros((len(topology.source), len(EDGE_FEATURES)), np.float32)
+    kept = np.empty((len(topology.starts), W, M), np.float32)
     _windows(
         (topology.starts - keep, W, begin - keep),
         (clock, slot, frames.dlc[rows], frames.payload[rows]),
         (state.norms, len(state.slots), state.pairs, state.bus),
-        measures,
+        (measures, kept),
         (topology.node_offsets, node_slots, topology.frame_node),
         (topology.edge_offsets, topology.source, topology.target, topology.frame_edge),
         nodes,
         edges,
     )
-    return Features(nodes, edges), state._replace(measures=measures[-W:].copy(), next_frame=end)
+    made = Features(nodes, edges, kept)
+    return made, state._replace(measures=measures[-W:].copy(), next_frame=end + topology.origin)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
@@ -243,15 +245,16 @@ def _compiled(code: str) -> Callable[..., None]:
         windows: tuple[NDArray[np.int64], int, int],
         frames: FrameColumns,
         state: tuple[NDArray[Any], int, NDArray[np.float32], NDArray[Any]],
-        measures: NDArray[np.float32],
+        measures: tuple[NDArray[np.float32], NDArray[np.float32]],
         node_columns: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]],
         edge_columns: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]],
         nodes: NDArray[np.float32],
         edges: NDArray[np.float32],
     ) -> None:
-        """Observe frame by frame; at the end of each window, write its nodes and edges."""
+        """Observe frame by frame; at the end of each window, write its nodes and edges, and keep the measures of its frames."""
         _ = code
         starts, W, at = windows
+        measured, kept = measures
         clock = frames[0]
         norms, slots, pairs, buses = state
         bus = buses[0]
@@ -261,15 +264,16 @@ def _compiled(code: str) -> Callable[..., None]:
         for g in range(len(starts)):
             end = starts[g] + W
             while at < end:
-                observe(at, frames, norms, pairs, bus, measures)
+                observe(at, frames, norms, pairs, bus, measured)
                 at += 1
             n0, n1 = node_offsets[g], node_offsets[g + 1]
             e0, e1 = edge_offsets[g], edge_offsets[g + 1]
-            rows, times = measures[starts[g] : end], clock[starts[g] : end]
+            rows, times = measured[starts[g] : end], clock[starts[g] : end]
+            kept[g] = rows
             newcomers = _aggregate(rows, frame_node[g], count[: n1 - n0], nodes[n0:n1])
             span = max(times[W - 1] - times[0], TINY_GAP)
             _describe_ids(count, node_slots[n0:n1], span, norms, slots, nodes[n0:n1])
-            _describe_bus(times[W - 1] - bus.start, span, newcomers, norms, slots, bus, nodes[n0:n1])
+            _describe_bus(times[W - 1] - bus.start + bus.learnt, span, newcomers, norms, slots, bus, nodes[n0:n1])
             _describe_edges(rows, times, span, frame_edge[g], source[e0:e1], target[e0:e1], edges[e0:e1])
 
     return _windows
@@ -278,4 +282,10 @@ def _compiled(code: str) -> Callable[..., None]:
 _FILES = ("relative.py", "relative_measures.py", "relative_state.py")
 _windows = _compiled(digest_files(Path(__file__).with_name(file) for file in _FILES))
 
-RELATIVE = FeatureSchema("relative", 1, NODE_FEATURES, EDGE_FEATURES, compute, bounded=False)
+
+def begin(timed: bool) -> RelativeState:
+    """The state of a capture of which nothing is known, whose timestamps tell time or not."""
+    return RelativeState.fresh(M, timed)
+
+
+RELATIVE = FeatureSchema("relative", 1, NODE_FEATURES, EDGE_FEATURES, compute, bounded=False, begin=begin)

@@ -59,9 +59,9 @@ def observe(
     k = int(slot[f])
     norm = norms[k]
     out = measures[f]
-    if bus.frames == 0:
-        bus.start = clock[f]
-    now = clock[f] - bus.start
+    if bus.begun == 0:
+        bus.begun, bus.start = 1.0, clock[f]
+    now = clock[f] - bus.start + bus.learnt
     for m in range(len(MEASURES)):
         out[m] = 0.0
     out[TRANSITION] = _transition(k, pairs, bus)
@@ -71,6 +71,9 @@ def observe(
     if count == 0:
         out[FIRST] = 1.0
         _begin(norm, now, dlc[f], payload[f])
+        return
+    if norm.heard == 0:
+        _rejoin(norm, now, payload[f], dlc[f], out)
         return
     gap = max(now - norm.last, TINY_GAP)
     trust = norm.trust
@@ -95,12 +98,31 @@ def observe(
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
 def _begin(norm: Norm, now: float, dlc: int, payload: NDArray[np.uint8]) -> None:
     """Learn the first frame of an ID."""
-    norm.born = norm.last = norm.scheduled = now
+    norm.born = now
+    _hear(norm, now, payload, dlc)
+    _remember(norm, payload)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _rejoin(norm: Norm, now: float, payload: NDArray[np.uint8], dlc: int, out: NDArray[np.float32]) -> None:
+    """Measure the first frame in this capture of an ID that the vehicle's profile knows: it has no frame to be compared with,
+    but values and a DLC that it had before."""
+    T = np.float64(min(norm.trust, FOLLOWING_S * 100.0))
+    novelty = _novelty(norm, payload, 1.0 / LEARNING_FRAMES, T, True)
+    out[NOVELTY] = math.log2(1.0 + novelty) if novelty > 0 else 0.0
+    out[DLC] = dlc != norm.dlc
+    _hear(norm, now, payload, dlc)
+
+
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _hear(norm: Norm, now: float, payload: NDArray[np.uint8], dlc: int) -> None:
+    """Remember the first frame of an ID in a capture as the one that the next is compared with."""
+    norm.heard = 1
+    norm.last = norm.scheduled = now
     norm.doubted = -1.0
     norm.dlc = dlc
     for byte in range(PAYLOAD_BYTES):
         norm.payload[byte] = payload[byte]
-    _remember(norm, payload)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")

@@ -21,7 +21,10 @@ PAIR_SLOTS = 2**16  # hashed table of transition counts; a collision only blunts
 _FIELDS = np.dtype(
     [
         ("count", np.int64),  # frames so far
-        ("born", np.float64),  # s after the start of the capture
+        (
+            "born",
+            np.float64,
+        ),  # s, first frame; this and all times below count from the start of the capture, or of the learning
         ("last", np.float64),  # s, last frame
         ("scheduled", np.float64),  # s, last frame that was on time
         ("trust", np.float64),  # number of frames that set the norms: those on time
@@ -46,6 +49,7 @@ _FIELDS = np.dtype(
         ("payload", np.uint8, PAYLOAD_BYTES),  # of the last frame that was on time
         ("doubted_payload", np.uint8, PAYLOAD_BYTES),
         ("dlc", np.uint8),  # of the last frame that was on time
+        ("heard", np.uint8),  # 1: in this capture; 0: only in the traffic that the profile of the vehicle was learnt from
     ],
     align=True,
 )
@@ -57,7 +61,12 @@ BUS = np.dtype(
         np.record,
         [
             ("frames", np.float64),  # so far
+            ("begun", np.float64),  # 1 once the capture has had a frame
             ("start", np.float64),  # s, time of the first frame
+            (
+                "learnt",
+                np.float64,
+            ),  # s of traffic before this capture, from the profile of the vehicle: its clock goes on there
             ("last_slot", np.float64),  # 1 + slot of the ID of the last frame; 0: there was none
             ("window_span", np.float64),  # s, sum over the windows so far
             ("windows", np.float64),  # so far
@@ -99,6 +108,17 @@ class RelativeState(NamedTuple):
             0,
             timed,
         )
+
+    def next_capture(self) -> "RelativeState":
+        """The state in which another capture of the same vehicle starts: all that was learnt, and nothing of when frames came.
+
+        The arrays are copies. The clock goes on where this capture ended, so that what comes new is new to what was learnt.
+        """
+        norms, bus = self.norms[: len(self.slots)].copy(), self.bus.copy()
+        learnt = max((float(norm.last) for norm in norms), default=0.0)
+        norms["heard"], norms["last"], norms["scheduled"], norms["doubted"], norms["run"] = 0, learnt, learnt, -1.0, 0
+        bus["learnt"], bus["begun"], bus["last_slot"] = learnt, 0.0, 0.0
+        return RelativeState(dict(self.slots), norms, self.pairs.copy(), bus, self.measures[:0], 0, self.timed)
 
 
 def with_room(state: RelativeState, arbitration_id: NDArray[np.uint32]) -> tuple[RelativeState, NDArray[np.int32]]:

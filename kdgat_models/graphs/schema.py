@@ -17,6 +17,9 @@ class Features(NamedTuple):
 
     nodes: NDArray[np.float32]  # [N, len(node_features) - 1], without the embedding index
     edges: NDArray[np.float32]  # [E, len(edge_features)]
+    frames: NDArray[np.float32] | None = (
+        None  # [G, W, measures], of each frame as its window ends, if the schema measures frames
+    )
 
 
 FeatureNames = Annotated[tuple[str, ...], Field(max_length=1000)]
@@ -54,11 +57,17 @@ class SchemaDescription(BaseModel):
         }
 
 
+def _nothing(_: bool) -> None:
+    """The first state of a schema that remembers nothing, or that makes its own out of None."""
+
+
 class FeatureSchema(NamedTuple):
     """Node feature 0 is always the embedding index; it comes from a vocabulary, the others from `compute`.
 
-    `compute` takes the frames of a capture, the topology of its next windows, and the state that it returned for the
-    windows before (None at first): a schema may remember a capture, and must give the same however it is cut.
+    `compute` takes frames of a capture, the topology of its next windows, whose `starts` are rows of these frames, and the
+    state that it returned for the windows before: a schema may remember a capture, and must give the same however it is cut.
+    The frames reach back to the first window, and to the first frame that was not yet seen; there are `topology.origin` of
+    the capture before them. The first state is what `begin` gives, which is told whether the timestamps tell time.
     """
 
     name: str
@@ -67,6 +76,7 @@ class FeatureSchema(NamedTuple):
     edge_features: tuple[str, ...]
     compute: Callable[[Frames, Topology, Any], tuple[Features, Any]]
     bounded: bool  # whether all node features lie in [0, 1]
+    begin: Callable[[bool], Any] = _nothing
 
     @property
     def continuous(self) -> int:

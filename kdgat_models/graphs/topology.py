@@ -16,7 +16,7 @@ from kdgat_models.can.frames import Frames
 class Topology(NamedTuple):
     """The graphs of G windows of W frames, as flat arrays over their N nodes and E edges."""
 
-    starts: NDArray[np.int64]  # [G], first frame of each window
+    starts: NDArray[np.int64]  # [G], first frame of each window, as a row of the frames that they were cut from
     node_offsets: NDArray[np.int64]  # [G + 1]
     edge_offsets: NDArray[np.int64]  # [G + 1]
     arbitration_id: NDArray[np.uint32]  # [N], ascending within a window
@@ -26,6 +26,7 @@ class Topology(NamedTuple):
     frame_edge: NDArray[np.int32]  # [G, W - 1], edge from each frame to the next, within the window
     label: NDArray[np.uint8]  # [G], 1 if any frame is of an attack
     node_label: NDArray[np.uint8]  # [N], 1 if any frame of this ID is of an attack
+    origin: int = 0  # frames of the capture before the first of these frames: a stream keeps only the last ones
 
 
 def window_starts(frames: int, window_size: int, stride: int) -> NDArray[np.int64]:
@@ -33,9 +34,10 @@ def window_starts(frames: int, window_size: int, stride: int) -> NDArray[np.int6
     return np.arange(0, frames - window_size + 1, stride, dtype=np.int64)
 
 
-def build_topology(frames: Frames, starts: NDArray[np.int64], window_size: int) -> Topology:
-    """Nodes, edges and labels of the windows that begin at `starts`."""
-    return Topology(starts, *_build(frames.arbitration_id, frames.label, starts, window_size))
+def build_topology(frames: Frames, starts: NDArray[np.int64], window_size: int, origin: int = 0) -> Topology:
+    """Nodes, edges and labels of the windows that begin at the rows `starts` of `frames`, before which the capture has
+    `origin` frames."""
+    return Topology(starts, *_build(frames.arbitration_id, frames.label, starts, window_size), origin)
 
 
 @numba.njit(cache=True, nogil=True)

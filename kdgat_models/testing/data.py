@@ -2,17 +2,21 @@
 
 import re
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from config.catalog import DatasetEntry, added_datasets
 from kdgat_models.can.frames import Frames
 from kdgat_models.can.readers.reader import Reader
 from kdgat_models.evaluation.protocols.protocol import CaptureFacts, Protocol
 from kdgat_models.graphs.schema import Features, FeatureSchema, SchemaDescription
-from kdgat_models.graphs.topology import build_topology, window_starts
+from kdgat_models.graphs.stream import GraphStream
+from kdgat_models.graphs.topology import Topology
 from kdgat_models.testing.contract import frames, require, tried
 
 WINDOW = 50
@@ -61,28 +65,33 @@ def check_feature_schema(schema: FeatureSchema) -> None:
         for name, one, other in zip(Frames._fields, capture, kept, strict=True):
             require(bool(np.array_equal(one, other)), f"compute changed the frames: {name}")
         for pieces in (2, 5):
-            for what, one, other in zip(Features._fields, _computed(schema, capture, pieces), whole, strict=True):
-                require(
-                    bool(np.array_equal(one, other)), f"features of {what} are others if the capture comes in {pieces} parts"
-                )
+            for what, values in _computed(schema, capture, pieces).items():
+                same = bool(np.array_equal(values, whole[what]))
+                require(same, f"features of {what} are others if the capture comes in {pieces} parts")
 
 
-def _computed(schema: FeatureSchema, capture: Frames, pieces: int) -> Features:
-    """Features of the windows of a capture that comes in pieces."""
-    state, parts = None, []
-    for starts in np.array_split(window_starts(capture.size, WINDOW, WINDOW // 2), pieces):
-        if len(starts):
-            topology = build_topology(capture, starts, WINDOW)
-            with tried("compute"):
-                found, state = schema.compute(capture, topology, state)
-            _require_features(schema, found, len(topology.arbitration_id), len(topology.source))
-            parts.append(found)
-    return Features(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+def _computed(schema: FeatureSchema, capture: Frames, pieces: int) -> dict[str, NDArray[np.float32]]:
+    """Features of the windows of a capture that comes in pieces, by what they are of."""
+
+    def checked(frames: Frames, topology: Topology, state: Any) -> tuple[Features, Any]:
+        with tried("compute"):
+            found, state = schema.compute(frames, topology, state)
+        _require_features(schema, found, len(topology.arbitration_id), len(topology.source))
+        return found, state
+
+    stream, parts = GraphStream("contract", schema._replace(compute=checked), WINDOW, WINDOW // 2), []
+    cuts = [int(cut) for cut in np.linspace(0, capture.size, pieces + 1)]
+    for begin, end in pairwise(cuts):
+        parts += stream.push(Frames._make(column[begin:end] for column in capture))
+    features = [part.features for part in (*parts, *stream.finish())]
+    both = {"nodes": [found.nodes for found in features], "edges": [found.edges for found in features]}
+    measured = [found.frames for found in features if found.frames is not None]
+    return {what: np.concatenate(values) for what, values in {**both, **({"frames": measured} if measured else {})}.items()}
 
 
 def _require_features(schema: FeatureSchema, found: Features, nodes: int, edges: int) -> None:
     expected = {"nodes": (nodes, schema.continuous), "edges": (edges, len(schema.edge_features))}
-    for what, values in found._asdict().items():
+    for what, values in (("nodes", found.nodes), ("edges", found.edges)):
         require(values.shape == expected[what], f"features of {what} have shape {values.shape}; expected {expected[what]}")
         require(values.dtype == np.float32, f"features of {what} are {values.dtype}; expected float32")
         require(bool(np.isfinite(values).all()), f"features of {what} are not all finite")

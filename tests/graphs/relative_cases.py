@@ -33,7 +33,7 @@ class Graphs(NamedTuple):
 def measured(frames: Frames, window: int = 50, stride: int = 50) -> Graphs:
     topology = build_topology(frames, window_starts(frames.size, window, stride), window)
     features, state = compute(frames, topology)
-    return Graphs(topology, *features, state)
+    return Graphs(topology, features.nodes, features.edges, state)
 
 
 def simulated(seed: int, attack: str | None, seconds: float = 3, begin: float = 1.5, end: float = 2.5) -> Frames:

@@ -6,7 +6,7 @@ from made_stores import write_capture
 from relative_cases import simulated
 
 from config.sections import AugmentationConfig, PreprocessingConfig
-from kdgat_models.graphs import build
+from kdgat_models.graphs import stream
 from kdgat_models.graphs.build import NamedCapture, build_store, named
 from kdgat_models.graphs.splits import GAP
 from kdgat_models.graphs.store import GraphStore
@@ -104,10 +104,10 @@ def test_windows_of_a_copy_have_the_role_of_the_same_time(built):
     assert len(set(original[3])) > 2
 
 
-@pytest.mark.parametrize("frames", [1, 50, 149, 150])
-def test_chunks_of_frames_may_be_smaller_than_a_window(built, monkeypatch, frames):
+@pytest.mark.parametrize("windows", [1, 2, 7])
+def test_windows_may_be_made_one_or_a_few_at_a_time(built, monkeypatch, windows):
     whole = built("normal-a DoS")
-    monkeypatch.setattr(build, "CHUNK_FRAMES", frames)
+    monkeypatch.setattr(stream, "CHUNK_WINDOWS", windows)
     parts = built("normal-a DoS")
     for name in ("normal-a", "DoS"):
         assert content(parts, name) == content(whole, name)

@@ -4,10 +4,9 @@ import pytest
 from config.sections import PreprocessingConfig
 from kdgat_models.can.frames import MAX_EXTENDED_ID, Frames
 from kdgat_models.errors import NonFiniteError
-from kdgat_models.graphs import build
+from kdgat_models.graphs import build, stream
 from kdgat_models.graphs.build import NamedCapture, build_store
 from kdgat_models.graphs.finite import Origin, require_finite
-from kdgat_models.graphs.schema import Features
 from kdgat_models.graphs.schemas import feature_schema
 
 SIZE = PreprocessingConfig().window_size
@@ -23,7 +22,7 @@ def spoilt(schema: str, window: int, column: int, value: float, *, edge: bool):
         if len(here):
             offsets, values = (topology.edge_offsets, features.edges) if edge else (topology.node_offsets, features.nodes)
             values[offsets[here[0]] + 1, column] = value
-        return Features(*features), state
+        return features, state
 
     return real._replace(compute=compute)
 
@@ -31,7 +30,7 @@ def spoilt(schema: str, window: int, column: int, value: float, *, edge: bool):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize(("edge", "column", "name"), [(False, 3, "payload_3"), (True, 2, "gap_mean")])
 def test_graphs_are_not_built_of_features_that_are_not_finite(demo_captures, tmp_path, monkeypatch, value, edge, column, name):
-    monkeypatch.setattr(build, "CHUNK_FRAMES", 3 * SIZE)  # three windows at once: their numbers go on from chunk to chunk
+    monkeypatch.setattr(stream, "CHUNK_WINDOWS", 3)  # three windows at once: their numbers go on from chunk to chunk
     monkeypatch.setattr(build, "feature_schema", lambda schema: spoilt(schema, 7, column, value, edge=edge))
     path = next(demo_captures.path.glob("*/attack-free-alpha.parquet"))
     config = PreprocessingConfig(feature_schema="reference", stride=SIZE)

@@ -101,11 +101,11 @@ def test_a_window_of_one_id_has_one_node_and_a_self_loop():
 
 @pytest.mark.parametrize("schema", names("feature_schemas"))
 def test_chunks_of_windows_change_nothing(demo_captures, tmp_path, monkeypatch, schema):
-    from kdgat_models.graphs import build
+    from kdgat_models.graphs import build, stream
 
     files = [sorted(demo_captures.path.glob(f"{split}*/*.parquet")) for split in ("train_01", "test_01")]
     captures = [build.named(path) for paths in files for path in paths[:2]]
     options = PreprocessingConfig(feature_schema=schema), AugmentationConfig(copies=1)
     whole = build.build_store(captures, tmp_path / "whole", *options, training=True)
-    monkeypatch.setattr(build, "CHUNK_FRAMES", 700)
+    monkeypatch.setattr(stream, "CHUNK_WINDOWS", 7)
     assert build.build_store(captures, tmp_path / "parts", *options, training=True) == whole
