@@ -10,6 +10,8 @@ KdgatError
 ├── CheckpointError        a checkpoint or artifact is missing, torn or of another kind
 │   ├── MissingTeacherError
 │   └── ResumeError         the state of an interrupted training is torn or altered
+├── ArchiveError           a bundle or a vehicle profile is missing, torn, altered, newer or of another kind
+├── ProfileError           a vehicle profile does not fit what it is used for
 ├── StageError             a stage failed in its child process
 │   ├── StageOutOfMemory   ... because it needed more memory than it was given
 │   └── StageInterrupted   ... because its worker, node or time was taken away
@@ -22,6 +24,7 @@ KdgatError
 from config.errors import ConfigError, KdgatError, PluginError
 
 __all__ = [
+    "ArchiveError",
     "CaptureError",
     "CheckpointError",
     "ClusterError",
@@ -31,6 +34,7 @@ __all__ = [
     "MissingTeacherError",
     "NonFiniteError",
     "PluginError",
+    "ProfileError",
     "RegressionError",
     "ResumeError",
     "SchemaError",
@@ -68,6 +72,14 @@ class MissingTeacherError(CheckpointError):
 
 class ResumeError(CheckpointError):
     """The state of an interrupted training is torn or altered: it cannot be gone on with, but begun anew."""
+
+
+class ArchiveError(KdgatError):
+    """A bundle or a vehicle profile is missing, torn, altered, newer or of another kind."""
+
+
+class ProfileError(KdgatError):
+    """A vehicle profile does not fit what it is used for."""
 
 
 class StageError(KdgatError):

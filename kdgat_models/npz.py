@@ -2,9 +2,9 @@
 
 import math
 import zipfile
-from io import BytesIO
+from io import SEEK_END, BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format as npy
@@ -16,9 +16,19 @@ from kdgat_models.files import atomic_path
 
 def write_npz(path: Path, **arrays: NDArray[Any]) -> None:
     """Write arrays by name, atomically, in C order however they lie in memory."""
-    in_order = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, **in_order)
+        _save(file, arrays)
+
+
+def npz_bytes(**arrays: NDArray[Any]) -> bytes:
+    """What `write_npz` would write."""
+    file = BytesIO()
+    _save(file, arrays)
+    return file.getvalue()
+
+
+def _save(file: BinaryIO, arrays: dict[str, NDArray[Any]]) -> None:
+    np.savez(file, allow_pickle=False, **{name: np.asarray(array, order="C") for name, array in arrays.items()})
 
 
 class Arrays(dict[str, NDArray[Any]]):
@@ -39,8 +49,17 @@ def read_npz(path: Path) -> Arrays:
         CheckpointError: the file is missing, torn or altered.
     """
     try:
-        size = path.stat().st_size
-        with zipfile.ZipFile(path) as archive:
+        with path.open("rb") as file:
+            return arrays_of(path, file)
+    except OSError as error:
+        raise CheckpointError(f"{path} holds no arrays as they are written here: {error}") from error
+
+
+def arrays_of(path: Path, file: BinaryIO) -> Arrays:
+    """The arrays in an open file that comes from `path`; raises as `read_npz`."""
+    try:
+        size = file.seek(0, SEEK_END)
+        with zipfile.ZipFile(file) as archive:
             found = {info.filename.removesuffix(".npy"): _array(archive, info, size) for info in archive.infolist()}
     except (OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError, OverflowError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"{path} holds no arrays as they are written here: {error}") from error

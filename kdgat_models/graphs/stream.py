@@ -42,13 +42,15 @@ class GraphStream:
     """Takes the frames of one capture and gives graphs; keeps the frames that later windows need, and the schema's state."""
 
     def __init__(self, name: str, schema: FeatureSchema, window_size: int, stride: int, state: Any = None) -> None:
-        """Args:
+        """Begin a capture.
+
+        Args:
             name: Of the capture, for messages.
             schema: Of the features.
             window_size: Frames in a window.
             stride: Frames from the begin of a window to that of the next.
             state: Of the schema, to start from; None: nothing is known of the vehicle.
-        """  # fmt: skip
+        """
         self.name, self.schema, self.window_size, self.stride = name, schema, window_size, stride
         self.state = state
         self.windows = 0  # so far

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from hypothesis import strategies as st
 
 from kdgat_models.can.frames import Frames
 from kdgat_models.can.simulate import ATTACKS, arbitrate, drive, make_vehicle
@@ -172,3 +173,9 @@ MADE = {
     "pauses and floods": pauses_and_floods,
     "reports and intruders": reports_and_intruders,
 }
+
+
+@st.composite
+def captures(draw) -> Frames:
+    seed, kind = draw(st.integers(0, 10**6)), draw(st.sampled_from(["random", None, *ATTACKS]))
+    return random_frames(seed) if kind == "random" else simulated(seed, kind)

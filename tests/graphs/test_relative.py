@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from relative_cases import Graphs, counting, measured, odd_captures, random_frames, sent_by_one, simulated
+from relative_cases import Graphs, captures, counting, measured, odd_captures, random_frames, sent_by_one, simulated
 
 from config import resolve
 from kdgat_models.can.frames import Frames
@@ -19,12 +19,6 @@ from kdgat_models.networks.classifier import classify
 from kdgat_models.networks.gat import GAT
 
 BEGIN, END = 20.0, 22.0  # s, of the attack on a long drive
-
-
-@st.composite
-def captures(draw) -> Frames:
-    seed, kind = draw(st.integers(0, 10**6)), draw(st.sampled_from(["random", None, *ATTACKS]))
-    return random_frames(seed) if kind == "random" else simulated(seed, kind)
 
 
 # Disguises: the same traffic of another vehicle, another day, other units of measurement.

@@ -49,7 +49,7 @@ def test_a_capture_cut_anywhere_gives_the_graphs_of_the_whole(schema, stride, fr
 
 
 def test_a_capture_may_come_frame_by_frame():
-    frames = simulated(3, "flood", seconds=0.5, begin=0.2, end=0.4)
+    frames = simulated(3, "DoS", seconds=0.5, begin=0.2, end=0.4)
     whole, one = streamed(frames, "relative", [])
     parts, other = streamed(frames, "relative", range(frames.size))
     for a, b in zip(whole, parts, strict=True):
