@@ -98,7 +98,8 @@ def _contents(source: Path, archive: zipfile.ZipFile, kind: Kind) -> Contents:
         raise ArchiveError(f"{source} is a {contents.kind[:40]}, not a {kind.name}. {kind.made_by}")
     if contents.format > kind.format:
         raise ArchiveError(
-            f"{source} is a {kind.name} of format {contents.format}; this version reads up to {kind.format}. Install a newer kdgat"
+            f"{source} is a {kind.name} of format {contents.format}; this version reads up to {kind.format}. "
+            "Install a newer version of kdgat"
         )
     return contents
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from kdgat_models.errors import CheckpointError
 
 F1 = "f1"  # the rule whose threshold every model has
-TEMPERATURE = "temperature"
+TEMPERATURE, NORMAL_UPPER = "temperature", "normal_upper"
 
 
 class ScoreScale(NamedTuple):
@@ -35,6 +35,7 @@ class Decision:
 
     thresholds: Mapping[str, float]  # by decision rule: at or above it, a window is an attack
     temperature: float | None = None  # of a score that is a log-odds: its probability is sigmoid(score / temperature)
+    normal_upper: float | None = None  # 99th percentile of the scores of normal calibration windows, for adaptation
     scales: Mapping[str, ScoreScale] = field(default_factory=dict[str, ScoreScale])  # of a fusion: of its base models' scores
 
     @classmethod
@@ -42,15 +43,16 @@ class Decision:
         """From how it stands in a file."""
         parts = [(f"{name}_threshold", f"{name}_scale", name) for name in _models(values)]
         scales = {name: ScoreScale(values[threshold], values[scale]) for threshold, scale, name in parts}
-        others = {TEMPERATURE, *(part for threshold, scale, _ in parts for part in (threshold, scale))}
+        others = {TEMPERATURE, NORMAL_UPPER, *(part for threshold, scale, _ in parts for part in (threshold, scale))}
         thresholds = {name: value for name, value in values.items() if name not in others}
-        return cls(thresholds, values.get(TEMPERATURE), scales)
+        return cls(thresholds, values.get(TEMPERATURE), values.get(NORMAL_UPPER), scales)
 
     def flat(self) -> dict[str, float]:
         """As it stands in a file."""
         scaled = {f"{name}_{part}": value for name, scale in self.scales.items() for part, value in scale._asdict().items()}
-        tempered = {} if self.temperature is None else {TEMPERATURE: self.temperature}
-        return {**self.thresholds, **tempered, **scaled}
+        single = {TEMPERATURE: self.temperature, NORMAL_UPPER: self.normal_upper}
+        known = {name: value for name, value in single.items() if value is not None}
+        return {**self.thresholds, **known, **scaled}
 
     def threshold(self, rule: str = F1) -> float:
         """The threshold of a decision rule.

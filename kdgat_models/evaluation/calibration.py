@@ -7,6 +7,7 @@ from scipy.special import expit
 from torch import nn
 
 from kdgat_models.decision import Decision
+from kdgat_models.evaluation.adaptation import UPPER_QUANTILE
 from kdgat_models.evaluation.thresholds import EVEN_ODDS, choose_thresholds
 from kdgat_models.extraction.extract import Extractor, extract
 from kdgat_models.graphs.dataset import GraphDataset
@@ -56,6 +57,7 @@ def calibrated(network: nn.Module, extractor: Extractor, dataset: GraphDataset) 
     """
     windows = calibration_windows(dataset.train)
     scores, labels = extract(network, extractor, dataset.train_data(), windows).scores, dataset.train.label[windows]
+    upper = float(np.quantile(scores[labels == 0], UPPER_QUANTILE))
     if extractor.log_odds:
-        return Decision(choose_thresholds(scores, labels, EVEN_ODDS), temperature(scores, labels))
-    return Decision(choose_thresholds(scores, labels))
+        return Decision(choose_thresholds(scores, labels, EVEN_ODDS), temperature(scores, labels), upper)
+    return Decision(choose_thresholds(scores, labels), normal_upper=upper)

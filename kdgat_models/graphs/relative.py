@@ -30,7 +30,7 @@ from kdgat_models.graphs.relative_measures import (
     observe,
 )
 from kdgat_models.graphs.relative_state import Bus, FrameColumns, Norms, RelativeState, with_room
-from kdgat_models.graphs.schema import Features, FeatureSchema
+from kdgat_models.graphs.schema import Evidence, Features, FeatureSchema
 from kdgat_models.graphs.topology import Topology
 
 M = len(MEASURES)
@@ -71,6 +71,7 @@ AGE, LOAD, SILENT_IDS, SILENCE, NEWCOMERS = range(MISSED + 1, MISSED + 1 + len(O
 # Columns of an edge's features.
 TRANSITION_MEAN, TRANSITION_MAX, COUNT, GAP, SELF_LOOP = range(len(EDGE_FEATURES))
 SILENT, SWITCHED_OFF = 3.0, 10.0  # log2 of periods: from 8 on an ID is silent, from 1024 on its unit is off
+SILENT_GAPS, HEARD_OFTEN, MOST_SILENT = 3.0, 20, 4  # times its longest gap; frames before that means anything; IDs in evidence
 COHORT_S = 1.0  # s; IDs that are first seen together belong to a unit that woke up
 COHORT_SLOTS = 64  # IDs before and after one that are looked at, at most
 
@@ -92,19 +93,34 @@ def compute(frames: Frames, topology: Topology, state: RelativeState | None = No
     node_slots = np.array([state.slots[identifier] for identifier in topology.arbitration_id.tolist()], np.int32)
     nodes = np.zeros((len(topology.arbitration_id), len(NODE_FEATURES) - 1), np.float32)
     edges = np.zeros((len(topology.source), len(EDGE_FEATURES)), np.float32)
-    kept = np.empty((len(topology.starts), W, M), np.float32)
+    evidence = _no_evidence(len(topology.starts), W)
     _windows(
         (topology.starts - keep, W, begin - keep),
         (clock, slot, frames.dlc[rows], frames.payload[rows]),
         (state.norms, len(state.slots), state.pairs, state.bus),
-        (measures, kept),
+        (measures, evidence.measures),
         (topology.node_offsets, node_slots, topology.frame_node),
         (topology.edge_offsets, topology.source, topology.target, topology.frame_edge),
         nodes,
         edges,
+        (evidence.silent, evidence.silent_for, evidence.gap),
     )
-    made = Features(nodes, edges, kept)
-    return made, state._replace(measures=measures[-W:].copy(), next_frame=end + topology.origin)
+    _named(evidence.silent, state.slots)
+    return Features(nodes, edges, evidence), state._replace(measures=measures[-W:].copy(), next_frame=end + topology.origin)
+
+
+def _no_evidence(windows: int, window_size: int) -> Evidence:
+    """Room for the evidence of some windows."""
+    silent = (windows, MOST_SILENT)
+    measures = np.empty((windows, window_size, M), np.float32)
+    return Evidence(measures, np.full(silent, -1, np.int64), np.zeros(silent), np.zeros(silent))
+
+
+def _named(silent: NDArray[np.int64], slots: dict[int, int]) -> None:
+    """Slots -> the arbitration IDs that have them, in place; -1 stays."""
+    found = silent >= 0
+    if found.any():
+        silent[found] = np.array(list(slots), np.int64)[silent[found]]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
@@ -233,6 +249,25 @@ def _describe_edges(
         row[SELF_LOOP] = 1.0 if source[e] == target[e] else 0.0
 
 
+@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
+def _find_silent(
+    now: float, norms: Norms, slots: int, silent: NDArray[np.int64], silent_for: NDArray[np.float64], gap: NDArray[np.float64]
+) -> None:
+    """Write the slots of the IDs that have been silent for SILENT_GAPS times their longest gap, the longest silence first."""
+    for k in range(slots):
+        norm = norms[k]
+        since = now - norm.last
+        if norm.count < HEARD_OFTEN or since <= SILENT_GAPS * norm.longest_gap:
+            continue
+        place = MOST_SILENT
+        while place > 0 and since > silent_for[place - 1]:
+            place -= 1
+        for later in range(MOST_SILENT - 1, place, -1):
+            silent[later], silent_for[later], gap[later] = silent[later - 1], silent_for[later - 1], gap[later - 1]
+        if place < MOST_SILENT:
+            silent[place], silent_for[place], gap[place] = k, since, norm.longest_gap
+
+
 def _compiled(code: str) -> Callable[..., None]:
     """The kernel of `compute`. `code` is a digest of the files that its compiled functions come from.
 
@@ -250,6 +285,7 @@ def _compiled(code: str) -> Callable[..., None]:
         edge_columns: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]],
         nodes: NDArray[np.float32],
         edges: NDArray[np.float32],
+        silences: tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]],
     ) -> None:
         """Observe frame by frame; at the end of each window, write its nodes and edges, and keep the measures of its frames."""
         _ = code
@@ -275,6 +311,8 @@ def _compiled(code: str) -> Callable[..., None]:
             _describe_ids(count, node_slots[n0:n1], span, norms, slots, nodes[n0:n1])
             _describe_bus(times[W - 1] - bus.start + bus.learnt, span, newcomers, norms, slots, bus, nodes[n0:n1])
             _describe_edges(rows, times, span, frame_edge[g], source[e0:e1], target[e0:e1], edges[e0:e1])
+            now = times[W - 1] - bus.start + bus.learnt
+            _find_silent(now, norms, slots, silences[0][g], silences[1][g], silences[2][g])
 
     return _windows
 

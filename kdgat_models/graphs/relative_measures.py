@@ -17,11 +17,12 @@ from kdgat_models.graphs.relative_state import (
     MEAN,
     MEAN_SQUARE,
     NIBBLES,
-    PAIR_SLOTS,
     Bus,
     FrameColumns,
     Norm,
     Norms,
+    pair_cell,
+    pair_row,
 )
 
 MEASURES = (
@@ -80,6 +81,7 @@ def observe(
     rate = np.float64(1.0 / (trust + 1.0) if trust < LEARNING_FRAMES else min(gap / FOLLOWING_S, 1.0 / LEARNING_FRAMES))
     on_time = _timing(norm, now, gap, rate, f, int(bus.frames) - 1, measures)
     norm.last = now
+    norm.longest_gap = max(norm.longest_gap, gap)
     _payload(norm, payload[f], dlc[f], rate, on_time, out)
     if out[EARLY_SURPRISE] > 0:
         out[BOTH] = math.sqrt(out[EARLY_SURPRISE] * (out[FLIPS] + out[NOVELTY]))
@@ -306,8 +308,7 @@ def _transition(k: int, pairs: NDArray[np.float32], bus: Bus) -> float:
     bus.last_slot = k + 1
     if previous < 0:
         return 0.0
-    row = (previous * 2654435761) % PAIR_SLOTS
-    cell = (previous * 2654435761 + (k + 1) * 40503) % PAIR_SLOTS
+    row, cell = pair_row(previous), pair_cell(previous, k)
     surprisal = -math.log2((pairs[FOLLOWS, cell] + 0.5) / (pairs[FOLLOWED, row] + 32.0))
     pairs[FOLLOWED, row] += 1.0
     pairs[FOLLOWS, cell] += 1.0

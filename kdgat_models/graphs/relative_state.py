@@ -6,6 +6,7 @@ from a live bus gives the same features.
 
 from typing import Any, NamedTuple, TypeAlias
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,6 +37,7 @@ _FIELDS = np.dtype(
         ("doubts", np.float64),  # number of such frames
         ("resets", np.float64),  # number of those after which the ID kept time with them: events, not intruders
         ("run", np.int64),  # frames since the payload changed
+        ("longest_gap", np.float64),  # s, between two frames of it
         ("longest", np.int64),  # longest such run before this one
         ("record", np.float32),  # largest surprisal of a payload so far, bits
         ("hamming", np.float32, 2),  # running mean and mean square of the Hamming distance, bits
@@ -119,6 +121,18 @@ class RelativeState(NamedTuple):
         norms["heard"], norms["last"], norms["scheduled"], norms["doubted"], norms["run"] = 0, learnt, learnt, -1.0, 0
         bus["learnt"], bus["begun"], bus["last_slot"] = learnt, 0.0, 0.0
         return RelativeState(dict(self.slots), norms, self.pairs.copy(), bus, self.measures[:0], 0, self.timed)
+
+
+@numba.njit(cache=True, nogil=True)
+def pair_row(previous: Any) -> Any:
+    """Where it is counted how often the ID in slot `previous`, one or an array of them, was followed."""
+    return (previous * 2654435761) % PAIR_SLOTS
+
+
+@numba.njit(cache=True, nogil=True)
+def pair_cell(previous: Any, following: Any) -> Any:
+    """Where it is counted how often the ID in slot `previous` was followed by that in slot `following`; likewise arrays."""
+    return (previous * 2654435761 + (following + 1) * 40503) % PAIR_SLOTS
 
 
 def with_room(state: RelativeState, arbitration_id: NDArray[np.uint32]) -> tuple[RelativeState, NDArray[np.int32]]:

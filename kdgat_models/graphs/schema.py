@@ -12,14 +12,21 @@ from kdgat_models.errors import SchemaError
 from kdgat_models.graphs.topology import Topology
 
 
+class Evidence(NamedTuple):
+    """What a schema knows of G windows of W frames beside what models read; all of it as each window ends."""
+
+    measures: NDArray[np.float32]  # [G, W, measures] of each frame
+    silent: NDArray[np.int64]  # [G, most], arbitration IDs that do not come any more, longest first; -1: no other
+    silent_for: NDArray[np.float64]  # [G, most], s
+    gap: NDArray[np.float64]  # [G, most], s, the longest that they were ever silent before
+
+
 class Features(NamedTuple):
     """Continuous features of N nodes and E edges, in the order of the schema."""
 
     nodes: NDArray[np.float32]  # [N, len(node_features) - 1], without the embedding index
     edges: NDArray[np.float32]  # [E, len(edge_features)]
-    frames: NDArray[np.float32] | None = (
-        None  # [G, W, measures], of each frame as its window ends, if the schema measures frames
-    )
+    evidence: Evidence | None = None  # if the schema has any: what an alarm is explained by
 
 
 FeatureNames = Annotated[tuple[str, ...], Field(max_length=1000)]

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from kdgat_models.archive import Kind, as_json, read_archive, write_archive
-from kdgat_models.errors import ArchiveError, ProfileError
+from kdgat_models.errors import ArchiveError, CheckpointError, ProfileError
 from kdgat_models.files import wrong_fields
-from kdgat_models.graphs.relative import M, RELATIVE
-from kdgat_models.graphs.relative_state import BUS, FOLLOWED, FOLLOWS, NORMS, PAIR_SLOTS, RelativeState
+from kdgat_models.graphs.relative import RELATIVE, M
+from kdgat_models.graphs.relative_state import BUS, NORMS, PAIR_SLOTS, RelativeState
 from kdgat_models.npz import arrays_of, npz_bytes
 
 PROFILE = Kind("vehicle profile", 1, "Learn one from normal traffic: kdgat learn normal.log -o car.profile")
@@ -54,9 +54,7 @@ class Profile(NamedTuple):
     def start(self) -> RelativeState:
         """A state for a capture to start from."""
         state = self.state
-        return state._replace(
-            slots=dict(state.slots), norms=state.norms.copy(), pairs=state.pairs.copy(), bus=state.bus.copy()
-        )
+        return state._replace(slots=dict(state.slots), norms=state.norms.copy(), pairs=state.pairs.copy(), bus=state.bus.copy())
 
     def days_old(self, now: datetime | None = None) -> float:
         """Days since it was learnt."""
@@ -77,7 +75,8 @@ class Profile(NamedTuple):
         """
         if not state.timed:
             raise ProfileError(
-                f"{', '.join(sources)}: the timestamps tell no time, and periods are most of a profile. Record it with timestamps"
+                f"{', '.join(sources)}: the timestamps tell no time, and periods are most of a profile. "
+                "Record the traffic with timestamps"
             )
         following = state.next_capture()
         frames = int(sum(int(norm.count) for norm in following.norms))
@@ -121,7 +120,7 @@ def load_profile(source: Path) -> Profile:
         state = _state(arrays_of(source, BytesIO(members[NORM_FIELDS])), arrays_of(source, BytesIO(members[PAIRS])))
     except ValidationError as error:
         raise ArchiveError(f"{source} was altered: {ABOUT}: {wrong_fields(error)}") from error
-    except (KeyError, ValueError, TypeError, IndexError) as error:
+    except (CheckpointError, KeyError, ValueError, TypeError, IndexError) as error:
         raise ArchiveError(f"{source} was altered: {error}") from error
     if (about.feature_schema, about.feature_version) != (RELATIVE.name, RELATIVE.version):
         raise ProfileError(
@@ -159,8 +158,3 @@ def _sensible(name: str, found: NDArray[Any], expected: NDArray[Any]) -> NDArray
     if found.dtype.kind == "f" and not (np.isfinite(found).all() and found.min(initial=0.0) >= low):
         raise ValueError(f"{name} has values that no norm has")
     return found
-
-
-def transitions(profile: Profile) -> tuple[float, float]:
-    """How many transitions it has counted, in both of its tables; equal but for rounding."""
-    return float(profile.state.pairs[FOLLOWED].sum()), float(profile.state.pairs[FOLLOWS].sum())

@@ -14,7 +14,7 @@ from config.catalog import DatasetEntry, added_datasets
 from kdgat_models.can.frames import Frames
 from kdgat_models.can.readers.reader import Reader
 from kdgat_models.evaluation.protocols.protocol import CaptureFacts, Protocol
-from kdgat_models.graphs.schema import Features, FeatureSchema, SchemaDescription
+from kdgat_models.graphs.schema import Evidence, Features, FeatureSchema, SchemaDescription
 from kdgat_models.graphs.stream import GraphStream
 from kdgat_models.graphs.topology import Topology
 from kdgat_models.testing.contract import frames, require, tried
@@ -70,7 +70,7 @@ def check_feature_schema(schema: FeatureSchema) -> None:
                 require(same, f"features of {what} are others if the capture comes in {pieces} parts")
 
 
-def _computed(schema: FeatureSchema, capture: Frames, pieces: int) -> dict[str, NDArray[np.float32]]:
+def _computed(schema: FeatureSchema, capture: Frames, pieces: int) -> dict[str, NDArray[Any]]:
     """Features of the windows of a capture that comes in pieces, by what they are of."""
 
     def checked(frames: Frames, topology: Topology, state: Any) -> tuple[Features, Any]:
@@ -85,8 +85,9 @@ def _computed(schema: FeatureSchema, capture: Frames, pieces: int) -> dict[str, 
         parts += stream.push(Frames._make(column[begin:end] for column in capture))
     features = [part.features for part in (*parts, *stream.finish())]
     both = {"nodes": [found.nodes for found in features], "edges": [found.edges for found in features]}
-    measured = [found.frames for found in features if found.frames is not None]
-    return {what: np.concatenate(values) for what, values in {**both, **({"frames": measured} if measured else {})}.items()}
+    evidence = [found.evidence for found in features if found.evidence is not None]
+    columns = dict(zip(Evidence._fields, zip(*evidence, strict=True), strict=True)) if evidence else {}
+    return {what: np.concatenate(values) for what, values in {**both, **columns}.items()}
 
 
 def _require_features(schema: FeatureSchema, found: Features, nodes: int, edges: int) -> None:

@@ -29,7 +29,7 @@ def streamed(frames, schema, cuts, window=40, stride=40, state=None):
             p.end_time,
             p.features.nodes,
             p.features.edges,
-            *([p.features.frames] if p.features.frames is not None else []),
+            *(p.features.evidence or ()),
         )
         for p in parts
     ]
