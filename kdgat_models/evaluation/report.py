@@ -10,7 +10,7 @@ from kdgat_models.evaluation.rows import ALL, EvaluationRow
 from kdgat_models.graphs.store import GraphStore
 
 
-class Detector(NamedTuple):
+class DetectorScores(NamedTuple):
     """Scores of one model on the windows of a split, its threshold, and the temperature that makes log-odds of its scores."""
 
     model: str
@@ -19,7 +19,7 @@ class Detector(NamedTuple):
     temperature: float | None = None
 
 
-def split_report(variant: str, split: str, store: GraphStore, detectors: list[Detector]) -> list[EvaluationRow]:
+def split_report(variant: str, split: str, store: GraphStore, detectors: list[DetectorScores]) -> list[EvaluationRow]:
     """One row per detector of `variant` and attack type.
 
     The rows of an attack type cover the captures that carry it, normal windows included; `all` covers the split.

@@ -9,13 +9,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from kdgat_models.evaluation.calibration import probability
-from kdgat_models.evaluation.report import Detector
+from kdgat_models.evaluation.report import DetectorScores
 from kdgat_models.files import atomic_path
 from kdgat_models.graphs.store import GraphStore
 
 
 def write_scores(
-    path: Path, store: GraphStore, detectors: Sequence[Detector], suspects: NDArray[np.uint32] | None = None
+    path: Path, store: GraphStore, detectors: Sequence[DetectorScores], suspects: NDArray[np.uint32] | None = None
 ) -> None:
     """Write a table of the windows of `store`, atomically.
 

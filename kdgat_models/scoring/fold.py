@@ -1,6 +1,6 @@
 """Detectors -> their scores on the windows of a fold: those that thresholds are chosen on, and those of the test captures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -11,14 +11,11 @@ from kdgat_models.evaluation.baselines import UNTRAINED, Boosting
 from kdgat_models.evaluation.calibration import calibration_windows
 from kdgat_models.evaluation.protocols.survey import read_untrained
 from kdgat_models.evaluation.protocols.trials import TwoSides
-from kdgat_models.extraction.extract import extract
-from kdgat_models.fusion.features import EXTRACTORS
 from kdgat_models.graphs.dataset import GraphDataset
 from kdgat_models.graphs.fold import FoldRecord, read_fold
 from kdgat_models.graphs.splits import TRAIN
-from kdgat_models.graphs.store import GraphStore
-from kdgat_models.scoring.fused import FusedDetector
-from kdgat_models.scoring.models import LoadedModel
+from kdgat_models.graphs.store import GraphData, GraphStore
+from kdgat_models.graphs.vocabulary import Vocabulary
 
 Scores = NDArray[np.float64]
 Windows = NDArray[np.int64]
@@ -58,20 +55,19 @@ class FoldWindows(NamedTuple):
         return self.store.label[self.test]
 
 
-def model_scores(windows: FoldWindows, model: LoadedModel, name: str) -> TwoSides:
-    """Scores of the base model that is called `name` (`vgae`, `gat`), which sees IDs as in its training.
+def model_scores(windows: FoldWindows, vocabulary: Vocabulary, scores_of: Callable[[GraphData, Windows], Scores]) -> TwoSides:
+    """Scores of trained models, which see IDs through the vocabulary of their training.
+
+    Args:
+        windows: Of the fold.
+        vocabulary: Of the models.
+        scores_of: Graphs and rows of windows -> scores [windows], such as `Detector.window_scores`.
 
     Raises:
-        NonFiniteError: it gives a score that is not finite.
+        NonFiniteError: a model gives a score that is not finite.
     """
-    data, extractor = windows.dataset.seen_through(model.checkpoint.vocabulary), EXTRACTORS[name]
-    return TwoSides(*(extract(model.network, extractor, data, side).scores for side in (windows.calibration, windows.test)))
-
-
-def fusion_scores(windows: FoldWindows, fusion: LoadedModel, models: Mapping[str, LoadedModel]) -> TwoSides:
-    """Scores of a fusion of the base models `models`; raises as `FusedDetector`."""
-    detector, data = FusedDetector.of(fusion, models), windows.dataset.seen_through(fusion.checkpoint.vocabulary)
-    return TwoSides(*(detector.run(data, side).scores for side in (windows.calibration, windows.test)))
+    data = windows.dataset.seen_through(vocabulary)
+    return TwoSides(scores_of(data, windows.calibration), scores_of(data, windows.test))
 
 
 def boosting_scores(windows: FoldWindows, seed: int) -> TwoSides:

@@ -4,12 +4,17 @@ Thresholds, adaptation and metrics are the business of the report: scores are de
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from config.schema import Seeded
 from kdgat_models.files import digest_files, write_json
 from tasks.artifact import Artifact
 from tasks.stages.events import say
 from tasks.stages.reports import TRIAL, UNTRAINED_SCORES, read_pool
+
+if TYPE_CHECKING:
+    from kdgat_models.evaluation.protocols.trials import TwoSides
+    from kdgat_models.scoring.fold import FoldWindows
 
 
 def score(
@@ -32,19 +37,18 @@ def score(
     """
     from kdgat_models.evaluation.protocols.trials import ScoredFold, save_scores
     from kdgat_models.graphs.dataset import GraphDataset
-    from kdgat_models.scoring.fold import FoldWindows, boosting_scores, model_scores, untrained_scores
-    from kdgat_models.scoring.models import open_model
+    from kdgat_models.scoring.fold import FoldWindows, boosting_scores, untrained_scores
 
     windows = FoldWindows.of(GraphDataset(graphs.path))
     source = windows.fold.store.parent
     scores = untrained_scores(windows, source / UNTRAINED_SCORES, [row.name for row in read_pool(source)])
     for name, artifact in models.items():
-        scores[name] = model_scores(windows, open_model(artifact.path, windows.dataset, artifact.kind), artifact.kind)
+        scores[name] = _model_scores(windows, artifact)
     published_labels = None
     if published and published_graphs is not None:
         other = FoldWindows.of(GraphDataset(published_graphs.path))
         for name, artifact in published.items():
-            scores[name] = model_scores(other, open_model(artifact.path, other.dataset, artifact.kind), artifact.kind)
+            scores[name] = _model_scores(other, artifact)
         published_labels = other.calibration_labels
     scores["boosting"] = boosting_scores(windows, config.seed)
     say(f"scored {len(windows.test)} windows of {len(windows.fold.test)} captures")
@@ -56,3 +60,13 @@ def score(
     write_json(folder / TRIAL, meta)
     summary = {"fold": windows.fold.name, "seed": config.seed}
     return Artifact(kind="trial", path=folder, digest=digest_files([kept]), summary=summary)
+
+
+def _model_scores(windows: "FoldWindows", artifact: Artifact) -> "TwoSides":
+    """Scores of one trained model."""
+    from kdgat_models.detector import Detector
+    from kdgat_models.scoring.fold import model_scores
+    from kdgat_models.scoring.models import open_model
+
+    detector = Detector({artifact.kind: open_model(artifact.path, windows.dataset, artifact.kind)})
+    return model_scores(windows, detector.vocabulary, detector.window_scores)

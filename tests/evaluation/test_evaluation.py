@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from kdgat_models.errors import DatasetError
 from kdgat_models.evaluation.calibration import calibration_windows
 from kdgat_models.evaluation.metrics import window_metrics
-from kdgat_models.evaluation.report import Detector, split_report
+from kdgat_models.evaluation.report import DetectorScores, split_report
 from kdgat_models.evaluation.thresholds import choose_thresholds, f1_threshold, false_alarm_threshold
 
 LABELS = np.array([0, 0, 0, 0, 0, 0, 1, 1, 1, 1])
@@ -127,7 +127,7 @@ def test_without_attacks_to_calibrate_on_the_budget_decides():
 
 def test_a_report_has_a_row_for_the_split_and_for_each_attack_type(dataset):
     store = dataset.test_stores()["test_01_known_vehicle_known_attack"]
-    detectors = [Detector("perfect", store.label.astype(float), 0.5), Detector("blind", np.zeros(len(store)), 0.5)]
+    detectors = [DetectorScores("perfect", store.label.astype(float), 0.5), DetectorScores("blind", np.zeros(len(store)), 0.5)]
     rows = split_report("large", "test_01", store, detectors)
     assert {(row.variant, row.split, row.threshold) for row in rows} == {("large", "test_01", 0.5)}
     assert [(row.model, row.attack) for row in rows] == [

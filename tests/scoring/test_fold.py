@@ -11,6 +11,7 @@ from conftest import tiny
 from kdgat_models.can.frames import read_frames
 from kdgat_models.checkpoint import Checkpoint
 from kdgat_models.decision import Decision
+from kdgat_models.detector import Detector
 from kdgat_models.errors import CheckpointError
 from kdgat_models.evaluation.baselines import UNTRAINED, Boosting
 from kdgat_models.evaluation.baselines import untrained_scores as by_hand
@@ -24,7 +25,7 @@ from kdgat_models.graphs.dataset import GraphDataset
 from kdgat_models.graphs.splits import CALIBRATION, TRAIN
 from kdgat_models.npz import read_npz
 from kdgat_models.registry import build
-from kdgat_models.scoring.fold import FoldWindows, boosting_scores, fusion_scores, model_scores, untrained_scores
+from kdgat_models.scoring.fold import FoldWindows, boosting_scores, model_scores, untrained_scores
 from kdgat_models.scoring.models import LoadedModel
 
 SCALES = {"vgae_threshold": 3.0, "vgae_scale": 2.0, "gat_threshold": 0.5, "gat_scale": 1.5}
@@ -70,7 +71,8 @@ def test_models_alone_and_fused_score_both_sides(windows):
     fusion = opened("fusion", windows, f1=0.5, **SCALES)
     base = BaseModels({name: model.network for name, model in models.items()}, Decision.read(SCALES).scales)
     data = windows.dataset.train_data()
-    gat, fused = model_scores(windows, models["gat"], "gat"), fusion_scores(windows, fusion, models)
+    alone, both = Detector({"gat": models["gat"]}), Detector(models, fusion)
+    gat, fused = (model_scores(windows, detector.vocabulary, detector.window_scores) for detector in (alone, both))
     for side, rows in (("calibration", windows.calibration), ("test", windows.test)):
         expected = extract(models["gat"].network, EXTRACTORS["gat"], data, rows).scores
         np.testing.assert_array_equal(getattr(gat, side), expected)

@@ -8,9 +8,10 @@ from conftest import tiny
 
 from kdgat_models.checkpoint import Checkpoint, save_checkpoint
 from kdgat_models.decision import Decision
+from kdgat_models.detector import Detector
 from kdgat_models.errors import CheckpointError, SchemaError
 from kdgat_models.evaluation.calibration import calibrated, calibration_windows, probability
-from kdgat_models.evaluation.report import Detector
+from kdgat_models.evaluation.report import DetectorScores
 from kdgat_models.evaluation.score_table import write_scores
 from kdgat_models.evaluation.thresholds import choose_thresholds
 from kdgat_models.extraction.extract import extract
@@ -22,7 +23,6 @@ from kdgat_models.graphs.vocabulary import Vocabulary
 from kdgat_models.registry import build
 from kdgat_models.scoring.fused import FusedDetector
 from kdgat_models.scoring.models import LoadedModel, open_model, open_trained_on
-from kdgat_models.scoring.split import SplitScorer
 
 RULE = "fpr_0.01"
 THRESHOLDS = {"vgae": {"f1": 3.0, RULE: 4.0}, "gat": {"f1": 0.5, RULE: 0.7, "temperature": 2.0}}
@@ -53,7 +53,7 @@ def store(dataset):
 
 
 def test_base_models_alone_have_their_own_scores_thresholds_and_temperature(dataset, models, store):
-    found = SplitScorer(models, None, RULE).detectors(store)
+    found = Detector(models, None, RULE).split_scores(store)
     assert [(detector.model, detector.threshold, detector.temperature) for detector in found] == [
         ("vgae", 4.0, None),
         ("gat", 0.7, 2.0),
@@ -65,7 +65,7 @@ def test_base_models_alone_have_their_own_scores_thresholds_and_temperature(data
 
 
 def test_a_fusion_comes_last_and_scores_what_its_base_models_gave_at_the_scales_of_its_training(dataset, models, fusion, store):
-    *alone, fused = SplitScorer(models, fusion, "f1").detectors(store)
+    *alone, fused = Detector(models, fusion, "f1").split_scores(store)
     assert [detector.model for detector in alone] == ["vgae", "gat"]
     assert (fused.model, fused.threshold, fused.temperature) == ("fusion", 0.4, None)
     base = BaseModels({name: model.network for name, model in models.items()}, Decision.read(SCALES).scales)
@@ -77,9 +77,9 @@ def test_a_fusion_comes_last_and_scores_what_its_base_models_gave_at_the_scales_
 def test_models_of_different_vocabularies_are_not_combined(models, fusion):
     other = models["gat"].checkpoint._replace(vocabulary=Vocabulary((1, 2)))
     with pytest.raises(SchemaError, match="different vocabularies"):
-        SplitScorer({**models, "gat": models["gat"]._replace(checkpoint=other)}, None, RULE)
+        Detector({**models, "gat": models["gat"]._replace(checkpoint=other)}, None, RULE)
     with pytest.raises(SchemaError, match="different vocabularies"):
-        SplitScorer(models, fusion._replace(checkpoint=fusion.checkpoint._replace(vocabulary=Vocabulary((1, 2)))), RULE)
+        Detector(models, fusion._replace(checkpoint=fusion.checkpoint._replace(vocabulary=Vocabulary((1, 2)))), RULE)
 
 
 def test_what_is_given_as_a_fusion_has_to_be_one(models):
@@ -91,9 +91,9 @@ def test_suspects_are_told_by_a_node_head_and_by_nothing_else(dataset, models, s
     headed = loaded("gat", dataset, {"f1": 0.0}, **{"gat.node_head": True})
     bare = loaded("gat", dataset, {"f1": 0.0}, **{"gat.node_head": False})
     data = type(dataset.train_data())(store, dataset.vocabulary)
-    np.testing.assert_array_equal(SplitScorer({"gat": headed}, None, "f1").suspects(store), suspects(headed.network, data))
-    assert SplitScorer({"gat": bare}, None, "f1").suspects(store) is None
-    assert SplitScorer({"vgae": models["vgae"]}, None, "f1").suspects(store) is None
+    np.testing.assert_array_equal(Detector({"gat": headed}, None, "f1").suspects(store), suspects(headed.network, data))
+    assert Detector({"gat": bare}, None, "f1").suspects(store) is None
+    assert Detector({"vgae": models["vgae"]}, None, "f1").suspects(store) is None
 
 
 def test_a_model_is_opened_for_other_vocabularies_and_refused_where_it_has_to_be_trained_on_these_graphs(
@@ -130,12 +130,14 @@ def test_thresholds_follow_from_recorded_calibration_windows_and_only_log_odds_h
 def test_the_table_of_scores_has_a_row_per_window_and_probabilities_where_there_is_a_temperature(store, tmp_path):
     scores = np.linspace(-3, 3, len(store))
     accused = np.arange(len(store), dtype=np.uint32)
-    write_scores(tmp_path / "a.parquet", store, [Detector("vgae", scores, 0.0), Detector("gat", -scores, 0.0, 2.0)], accused)
+    write_scores(
+        tmp_path / "a.parquet", store, [DetectorScores("vgae", scores, 0.0), DetectorScores("gat", -scores, 0.0, 2.0)], accused
+    )
     table = pq.read_table(tmp_path / "a.parquet").to_pydict()
     assert list(table) == ["capture", "start_time", "label", "vgae", "gat", "gat_probability", "suspect"]
     assert table["capture"] == [store.captures[number].name for number in store.capture]
     assert table["gat"] == (-scores).tolist()
     assert table["gat_probability"] == probability(-scores, 2.0).tolist()
     assert table["suspect"] == accused.tolist()
-    write_scores(tmp_path / "b.parquet", store, [Detector("vgae", scores, 0.0)])
+    write_scores(tmp_path / "b.parquet", store, [DetectorScores("vgae", scores, 0.0)])
     assert pq.read_table(tmp_path / "b.parquet").column_names == ["capture", "start_time", "label", "vgae"]
