@@ -96,7 +96,7 @@ def test_models_that_do_not_belong_together_are_refused(detectors):
     published = loaded("gat", **{"preprocessing.feature_schema": "reference"})
     with pytest.raises(SchemaError, match="reference"):
         Detector({**models, "gat": published})
-    with pytest.raises(CheckpointError, match="no threshold 'fpr_0.5'"):
+    with pytest.raises(CheckpointError, match=r"no threshold 'fpr_0\.5'"):
         Detector(models, rule="fpr_0.5")
 
 
