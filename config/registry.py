@@ -16,6 +16,7 @@ Kind = Literal[
     "fusion",
     "feature_schemas",
     "readers",
+    "log_formats",
     "protocols",
     "datasets",
     "hooks",
@@ -110,6 +111,18 @@ REGISTRY: dict[Kind, KindEntry] = {
             "untimed_csv": "kdgat_models.can.readers.untimed_csv:UNTIMED_CSV",
             "hcrl_csv": "kdgat_models.can.readers.hcrl_csv:HCRL_CSV",
             "hcrl_text": "kdgat_models.can.readers.hcrl_text:HCRL_TEXT",
+            "candump_log": "kdgat_models.can.readers.candump_log:CANDUMP_LOG",
+            "candump_text": "kdgat_models.can.readers.candump_text:CANDUMP_TEXT",
+        },
+    ),
+    "log_formats": KindEntry(
+        "log format",
+        "kdgat_models.can.logs.registry",
+        {
+            "asc": "kdgat_models.can.logs.asc:ASC",
+            "blf": "kdgat_models.can.logs.blf:BLF",
+            "trc": "kdgat_models.can.logs.trc:TRC",
+            "mf4": "kdgat_models.can.logs.mf4:MF4",
         },
     ),
     "protocols": KindEntry(

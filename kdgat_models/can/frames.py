@@ -12,9 +12,11 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from kdgat_models.can.clock import MAX_TIMESTAMP
+from kdgat_models.can.naming import EXTENDED
 from kdgat_models.errors import CaptureError
 
-PAYLOAD_BYTES = 8  # classical CAN
+PAYLOAD_BYTES = 8  # classical CAN; of a CAN FD frame, models see the first so many
+FD_BYTES = 64
 MAX_STANDARD_ID = 0x7FF  # 11 bits
 MAX_EXTENDED_ID = 0x1FFF_FFFF  # 29 bits
 
@@ -28,13 +30,15 @@ ARROW_SCHEMA = pa.schema(
         pa.field("label", pa.uint8(), nullable=False),  # 1: the frame belongs to an attack
         pa.field("is_extended_id", pa.bool_(), nullable=False),
         pa.field("is_remote_frame", pa.bool_(), nullable=False),
+        pa.field("is_fd", pa.bool_(), nullable=False),
     ]
 )
+IS_FD = "is_fd"  # captures of earlier versions do not have it: none of their frames is of CAN FD
 # Least and highest value of the columns that are numbers.
 BOUNDS = {
     "timestamp": (0.0, MAX_TIMESTAMP),
     "arbitration_id": (0, MAX_EXTENDED_ID),
-    "dlc": (0, PAYLOAD_BYTES),
+    "dlc": (0, FD_BYTES),
     "label": (0, 1),
 }
 
@@ -44,8 +48,8 @@ class Frames(NamedTuple):
 
     timestamp: NDArray[np.float64]  # [n], s
     arbitration_id: NDArray[np.uint32]  # [n]
-    dlc: NDArray[np.uint8]  # [n]
-    payload: NDArray[np.uint8]  # [n, 8], bytes beyond the DLC are zero
+    dlc: NDArray[np.uint8]  # [n], number of payload bytes
+    payload: NDArray[np.uint8]  # [n, 8], bytes beyond the DLC are zero; of a CAN FD frame the first 8
     label: NDArray[np.uint8]  # [n]
 
     @property
@@ -80,10 +84,10 @@ def read_frames(path: Path) -> Frames:
 
 
 def padded_payload(payload: pa.Array) -> NDArray[np.uint8]:
-    """Binary array of n payloads -> [n, 8] bytes, zero beyond each payload's end.
+    """Binary array of n payloads -> their first 8 bytes [n, 8], zero beyond each payload's end.
 
     Raises:
-        CaptureError: another type, a null, or a payload of more than 8 bytes.
+        CaptureError: another type, a null, or a payload of more than 64 bytes.
     """
     if payload.type != pa.binary() or payload.null_count:
         raise CaptureError(f"field payload is {payload.type} with {payload.null_count} nulls; expected binary without nulls")
@@ -93,9 +97,9 @@ def padded_payload(payload: pa.Array) -> NDArray[np.uint8]:
     starts = np.frombuffer(offsets, np.int32)[payload.offset : payload.offset + len(payload) + 1]
     values = np.frombuffer(data, np.uint8)
     sizes = np.diff(starts)
-    if sizes.max() > PAYLOAD_BYTES or sizes.min() < 0 or starts[0] < 0 or starts[-1] > len(values):  # else `_pad` strays
+    if sizes.max() > FD_BYTES or sizes.min() < 0 or starts[0] < 0 or starts[-1] > len(values):  # else `_pad` strays
         row = int(sizes.argmax())
-        raise CaptureError(f"field payload has {sizes[row]} bytes in frame {row}; expected at most {PAYLOAD_BYTES}")
+        raise CaptureError(f"field payload has {sizes[row]} bytes in frame {row}; expected at most {FD_BYTES}")
     return _pad(starts, values)
 
 
@@ -103,7 +107,7 @@ def padded_payload(payload: pa.Array) -> NDArray[np.uint8]:
 def _pad(offsets: NDArray[np.int32], values: NDArray[np.uint8]) -> NDArray[np.uint8]:
     padded = np.zeros((len(offsets) - 1, PAYLOAD_BYTES), np.uint8)
     for row in range(len(padded)):
-        for column in range(offsets[row + 1] - offsets[row]):
+        for column in range(min(offsets[row + 1] - offsets[row], PAYLOAD_BYTES)):
             padded[row, column] = values[offsets[row] + column]
     return padded
 
@@ -111,6 +115,8 @@ def _pad(offsets: NDArray[np.int32], values: NDArray[np.uint8]) -> NDArray[np.ui
 def _check_fields(schema: pa.Schema) -> None:
     for field in ARROW_SCHEMA:
         found = schema.get_all_field_indices(field.name)
+        if field.name == IS_FD and not found:
+            continue
         if len(found) != 1:
             raise CaptureError(f"field {field.name} is there {len(found)} times; its fields are {', '.join(schema.names)}")
         if schema.types[found[0]] != field.type:
@@ -120,7 +126,7 @@ def _check_fields(schema: pa.Schema) -> None:
 def _frames(table: pa.Table) -> Frames:
     if not table.num_rows:
         raise CaptureError("it has no frames")
-    for name in ARROW_SCHEMA.names:
+    for name in (name for name in ARROW_SCHEMA.names if name in table.column_names):
         if table[name].null_count:
             raise CaptureError(f"field {name} has {table[name].null_count} nulls")
     columns = {name: table[name].to_numpy() for name in BOUNDS}
@@ -128,7 +134,13 @@ def _frames(table: pa.Table) -> Frames:
         _check_bounds(name, columns[name], low, high)
     _check_sizes(table, columns["dlc"])
     payload = np.concatenate([padded_payload(chunk) for chunk in table["payload"].chunks])
-    return Frames(columns["timestamp"], columns["arbitration_id"], columns["dlc"], payload, columns["label"])
+    identifiers = told_apart(columns["arbitration_id"], table["is_extended_id"].to_numpy())
+    return Frames(columns["timestamp"], identifiers, columns["dlc"], payload, columns["label"])
+
+
+def told_apart(identifiers: NDArray[np.uint32], extended: NDArray[np.bool_]) -> NDArray[np.uint32]:
+    """Arbitration IDs [n] in which a 29-bit ID is never the same as an 11-bit one of the same number."""
+    return np.where(extended & (identifiers <= MAX_STANDARD_ID), identifiers | np.uint32(EXTENDED), identifiers)
 
 
 def _check_bounds(name: str, values: NDArray[Any], low: float, high: float) -> None:
@@ -139,7 +151,12 @@ def _check_bounds(name: str, values: NDArray[Any], low: float, high: float) -> N
 
 
 def _check_sizes(table: pa.Table, dlc: NDArray[np.uint8]) -> None:
-    """A payload is as long as the DLC says; a remote frame announces a DLC and carries none."""
+    """A payload is as long as the DLC says; a remote frame announces a DLC and carries none. Only CAN FD has over 8."""
+    if dlc.max() > PAYLOAD_BYTES:
+        fd = table[IS_FD].to_numpy() if IS_FD in table.column_names else np.zeros(len(dlc), bool)
+        if ((dlc > PAYLOAD_BYTES) & ~fd).any():
+            row = int(((dlc > PAYLOAD_BYTES) & ~fd).argmax())
+            raise CaptureError(f"field dlc is {dlc[row]} in frame {row}, which is not of CAN FD; expected 0 to {PAYLOAD_BYTES}")
     sizes = pc.binary_length(table["payload"]).to_numpy()  # type: ignore[attr-defined]  # made at import
     wrong = sizes != dlc
     if not wrong.any():

@@ -21,11 +21,12 @@ from kdgat_models.can.naming import COPY
 from kdgat_models.can.quarantine import Quarantine, quarantine
 from kdgat_models.can.readers.reader import Reader
 from kdgat_models.can.readers.registry import reader_named
-from kdgat_models.can.sieve import COLUMNS, Sieve, with_reasons
+from kdgat_models.can.sieve import Sieve, with_reasons
 from kdgat_models.errors import CaptureError
 from kdgat_models.files import atomic_path
 
 MAX_NAME_BYTES = 200  # names of files that are made of it are longer, and may have 255
+HASHED = ("timestamp", "arbitration_id", "dlc", "payload", "label", "is_remote_frame")
 FIRST_BYTES = 2**16  # more than any first line
 
 
@@ -39,6 +40,8 @@ class CaptureReport(NamedTuple):
     rejected_rows: int
     seconds: float  # from the first to the last frame
     ids: int  # distinct arbitration IDs
+    extended_frames: int  # with 29-bit IDs
+    fd_frames: int  # of CAN FD
     digest: str  # of the frames: equal for two files that hold the same traffic
 
 
@@ -73,6 +76,7 @@ def ingest_capture(
         quarantine(target.with_name(f"{target.stem}.rejected.csv")) as rejected,
     ):
         for frames, bad in Sieve(reader).parts(lines):
+            require_one_channel(source, summary.channels, frames)
             if len(bad) and on_bad_rows == "error":
                 raise _bad_row_error(source, reader, bad)
             rejected.add(with_reasons(reader, bad))
@@ -84,31 +88,57 @@ def ingest_capture(
     return summary.report(source, reader, rejected.count)
 
 
+def require_one_channel(source: Path, channels: dict[str, int], frames: pl.DataFrame) -> None:
+    """Count the frames of each channel in `channels`, and raise a CaptureError if there are several: buses are apart."""
+    for channel, count in frames["channel"].value_counts().iter_rows():
+        channels[channel] = channels.get(channel, 0) + count
+    if len(channels) > 1:
+        shown = ", ".join(f"{channel} ({count} frames)" for channel, count in sorted(channels.items()))
+        raise CaptureError(
+            f"{source} has frames of several buses: {shown}, and perhaps more. A capture is of one: write each into a file "
+            "of its own, for candump's format with `grep ' can0 '`"
+        )
+
+
 class _Summary:
     """Running totals over the parts of one capture."""
 
     def __init__(self) -> None:
         self.frames = self.attack_frames = 0
         self.first_timestamp = self.last_timestamp = float("nan")
-        self.ids: set[int] = set()
+        self.extended_frames = self.fd_frames = 0
+        self.ids: set[tuple[int, bool]] = set()
+        self.channels: dict[str, int] = {}  # frames of each
         # One digest a column: parts may end anywhere without changing the result.
-        self.digests = {column: hashlib.blake2b(digest_size=16) for column in COLUMNS}
+        self.digests = {column: hashlib.blake2b(digest_size=16) for column in HASHED}
+        self.odd = hashlib.blake2b(digest_size=16)  # of the frames whose kind no other column tells
 
     def add(self, frames: pl.DataFrame) -> None:
         if not self.frames:
             self.first_timestamp = frames["timestamp"][0]
         self.last_timestamp = frames["timestamp"][-1]
+        number = pl.int_range(self.frames, self.frames + len(frames), dtype=pl.Int64)
+        odd = frames.select("is_extended_id", "is_fd", "arbitration_id", number=number).filter(
+            pl.col("is_fd") | (pl.col("is_extended_id") & (pl.col("arbitration_id") <= MAX_STANDARD_ID))
+        )
+        for column in ("number", "is_fd") if len(odd) else ():
+            self.odd.update(np.ascontiguousarray(odd[column].to_numpy()).tobytes())
         self.frames += len(frames)
+        self.extended_frames += int(frames["is_extended_id"].sum())
+        self.fd_frames += int(frames["is_fd"].sum())
         self.attack_frames += int(frames["label"].sum())
-        self.ids.update(frames["arbitration_id"].unique().to_list())
-        for column in COLUMNS:
+        self.ids.update(frames.select("arbitration_id", "is_extended_id").unique().rows())
+        for column in HASHED:
             values = frames[column]
             # The payloads' lengths are the DLCs, so that hashing their joined bytes loses nothing.
             content = b"".join(values.to_list()) if column == "payload" else np.ascontiguousarray(values.to_numpy()).tobytes()
             self.digests[column].update(content)
 
     def report(self, source: Path, reader: Reader, rejected_rows: int) -> CaptureReport:
-        digest = hashlib.blake2b(b"".join(digest.digest() for digest in self.digests.values()), digest_size=16)
+        parts = [digest.digest() for digest in self.digests.values()]
+        if self.odd.digest() != hashlib.blake2b(digest_size=16).digest():
+            parts.append(self.odd.digest())
+        digest = hashlib.blake2b(b"".join(parts), digest_size=16)
         return CaptureReport(
             source.name,
             reader.name,
@@ -117,6 +147,8 @@ class _Summary:
             rejected_rows,
             round(self.last_timestamp - self.first_timestamp, 6),
             len(self.ids),
+            self.extended_frames,
+            self.fd_frames,
             digest.hexdigest(),
         )
 
@@ -146,7 +178,7 @@ def reader_of(source: Path, readers: Sequence[str]) -> Reader:
     return begin(source, read_lines(source, FIRST_BYTES), readers)[0]
 
 
-def begin(source: Path, lines: Iterator[Lines], formats: Sequence[str]) -> tuple[Reader, Iterable[Lines]]:
+def begin(source: Path | str, lines: Iterator[Lines], formats: Sequence[str]) -> tuple[Reader, Iterable[Lines]]:
     """The reader of a file, and its lines of data.
 
     Raises:
@@ -192,7 +224,7 @@ def _all_rejected(rejected: Quarantine) -> str:
 
 def _to_arrow(frames: pl.DataFrame) -> pa.Table:
     return (
-        frames.with_columns(is_extended_id=pl.col("arbitration_id") > MAX_STANDARD_ID)
+        frames.select(ARROW_SCHEMA.names)
         .to_arrow(compat_level=pl.CompatLevel.oldest())
         .select(ARROW_SCHEMA.names)
         .cast(ARROW_SCHEMA)

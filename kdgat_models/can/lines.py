@@ -4,8 +4,9 @@ Where a part ends says nothing: whoever reads the parts must come to the same re
 """
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import polars as pl
@@ -18,6 +19,16 @@ MAX_LINE_BYTES = 16 * 2**20
 MAX_LINES = 2**18  # in one part: a part of short lines takes many times its bytes
 BLANK = " \t\r\n\v\f"  # all that may stand in a line that is empty
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class Stream(Protocol):
+    """An open binary stream, such as standard input."""
+
+    name: str
+
+    def read1(self, size: int, /) -> bytes:
+        """What is there by now, at most so many bytes; waits for the first; empty at the end."""
+        ...
 
 
 class Lines(NamedTuple):
@@ -33,11 +44,11 @@ class Lines(NamedTuple):
         return self.first + len(self.text) - 1
 
 
-def read_lines(source: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[Lines]:
+def read_lines(source: Path | Stream, block_bytes: int = BLOCK_BYTES) -> Iterator[Lines]:
     """All lines of a file but the blank ones at its end, which hold nothing.
 
     Args:
-        source: Plain, .gz or .zst.
+        source: A file, plain, .gz or .zst; or an open stream, whose lines are given as they come.
         block_bytes: How much is read at once.
 
     Raises:
@@ -60,17 +71,20 @@ def read_lines(source: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[Lines]:
         number, blank = number + ends, blank + ends
 
 
-def _open(source: Path) -> BinaryIO:
+def _open(source: Path | Stream) -> AbstractContextManager[Any]:
+    if not isinstance(source, Path):
+        return nullcontext(source)
     codec = {".gz": "gzip", ".zst": "zstd"}.get(source.suffix.lower())
     return pa.input_stream(str(source), compression=codec)  # type: ignore[return-value]  # has read(), which is all we use
 
 
-def _blocks(source: Path, block_bytes: int) -> Iterator[bytes]:
+def _blocks(source: Path | Stream, block_bytes: int) -> Iterator[bytes]:
     """The file's text in blocks that end with a line; only the last may lack its line end."""
     rest = bytearray()
     try:
         with _open(source) as stream:
-            while block := stream.read(block_bytes):
+            read = stream.read if isinstance(source, Path) else source.read1
+            while block := read(block_bytes):
                 first, cut = block.find(b"\n"), block.rfind(b"\n") + 1
                 if len(rest) + (len(block) if first < 0 else first) > MAX_LINE_BYTES:
                     raise CaptureError(f"{source} is not a capture: it has a line of more than {MAX_LINE_BYTES} bytes")

@@ -8,9 +8,8 @@ import polars as pl
 
 from kdgat_models.can.lines import BLANK, Lines
 from kdgat_models.can.order import AHEAD, BEHIND, KEPT, decide
-from kdgat_models.can.readers.reader import Reader
+from kdgat_models.can.readers.reader import COLUMNS, Reader
 
-COLUMNS = ("timestamp", "arbitration_id", "dlc", "payload", "label", "is_remote_frame")
 AT_END = 2**62  # more lines than any file has
 
 
@@ -31,15 +30,21 @@ class Sieve:
         self._latest = -np.inf  # time of the frames that were kept
 
     def parts(self, lines: Iterable[Lines]) -> Iterator[Sifted]:
-        """Frames and bad rows of all lines."""
+        """Frames and bad rows of all lines, of whatever channel."""
         for part in lines:
-            line = pl.int_range(part.first, part.last + 1)
-            rows = self._reader.parse(part.text).with_columns(text=part.text, line=line, torn=(line == part.last) & part.torn)
-            bad = rows.select(pl.any_horizontal(pl.col(column).is_null() for column in COLUMNS)).to_series()
-            frames = rows.filter(~bad) if bad.any() else rows
-            self._frames = frames if self._frames is None else pl.concat([self._frames, frames])
-            self._bad.append(_as_bad(rows.filter(bad), None))
-            yield self._decide(part.last)
+            yield self.sift(parsed(self._reader, part), part.last)
+        yield from self.finish()
+
+    def sift(self, rows: pl.DataFrame, lines_read: int) -> Sifted:
+        """What is decided after these `rows` (see `parsed`), the last of one channel up to line `lines_read`."""
+        bad = is_bad(rows)
+        frames = rows.filter(~bad) if bad.any() else rows
+        self._frames = frames if self._frames is None else pl.concat([self._frames, frames])
+        self._bad.append(_as_bad(rows.filter(bad), None))
+        return self._decide(lines_read)
+
+    def finish(self) -> Iterator[Sifted]:
+        """What was held back at the end of the file."""
         if self._frames is not None:
             yield self._decide(AT_END)
 
@@ -57,6 +62,17 @@ class Sieve:
         self._bad = [bad.filter(pl.col("line") > open_from)]
         kept = decided if not verdict.any() else decided.filter(pl.Series(verdict == KEPT))
         return Sifted(kept.select(COLUMNS), bad.filter(pl.col("line") < open_from))
+
+
+def parsed(reader: Reader, part: Lines) -> pl.DataFrame:
+    """Lines -> one row of each: COLUMNS, line, text, and whether the file ends inside it."""
+    line = pl.int_range(part.first, part.last + 1)
+    return reader.parse(part.text).with_columns(text=part.text, line=line, torn=(line == part.last) & part.torn)
+
+
+def is_bad(rows: pl.DataFrame) -> pl.Series:
+    """Which rows are no frames."""
+    return rows.select(pl.any_horizontal(pl.col(column).is_null() for column in COLUMNS)).to_series()
 
 
 def with_reasons(reader: Reader, bad: pl.DataFrame) -> pl.DataFrame:

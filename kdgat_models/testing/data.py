@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from config.catalog import DatasetEntry, added_datasets
 from kdgat_models.can.frames import Frames
-from kdgat_models.can.readers.reader import Reader
+from kdgat_models.can.readers.reader import COLUMNS, Reader
 from kdgat_models.evaluation.protocols.protocol import CaptureFacts, Protocol
 from kdgat_models.graphs.schema import Evidence, Features, FeatureSchema, SchemaDescription
 from kdgat_models.graphs.stream import GraphStream
@@ -20,7 +20,6 @@ from kdgat_models.graphs.topology import Topology
 from kdgat_models.testing.contract import frames, require, tried
 
 WINDOW = 50
-COLUMNS = ("timestamp", "arbitration_id", "dlc", "payload", "label", "is_remote_frame")
 NO_LINES = ("", "   ", "nonsense", "1,2,3,4,5,6,7,8,9,10,11,12,13", "\x00", "é" * 40)
 
 

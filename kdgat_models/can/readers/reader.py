@@ -10,14 +10,27 @@ from typing import NamedTuple
 import polars as pl
 
 from kdgat_models.can.clock import MAX_TIMESTAMP
-from kdgat_models.can.frames import MAX_EXTENDED_ID
+from kdgat_models.can.frames import MAX_EXTENDED_ID, MAX_STANDARD_ID, PAYLOAD_BYTES
 
 TIMESTAMP = r"[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?"
 IDENTIFIER = r"(?:0[xX])?[0-9A-Fa-f]{1,8}"
 BYTES = r"(?:[0-9A-Fa-f]{2}){0,8}"
 
-# Columns that every reader's `columns` makes out of the groups: timestamp, arbitration_id, dlc, payload, label,
-# is_remote_frame. A null means that the line is not valid.
+ERROR_FLAG = 0x2000_0000  # SocketCAN's CAN_ERR_FLAG
+
+# Columns that every reader's `parse` makes out of the groups; a null in one means that the line is not valid. A remote frame
+# announces a DLC and carries no payload; `channel` names the bus, "" in formats that know only one.
+COLUMNS = (
+    "timestamp",
+    "arbitration_id",
+    "dlc",
+    "payload",
+    "label",
+    "is_remote_frame",
+    "is_extended_id",
+    "is_fd",
+    "channel",
+)
 Diagnosis = Callable[[str], str]
 
 
@@ -30,28 +43,60 @@ class Reader(NamedTuple):
     example: str
     diagnose: Diagnosis  # line that does not match -> what is wrong with it
 
+    @property
+    def labelled(self) -> bool:
+        """Whether its lines say which frames are of an attack."""
+        return "(?P<label>" in self.line
+
     def parse(self, lines: pl.Series) -> pl.DataFrame:
-        """Lines -> columns timestamp, arbitration_id, dlc, payload, label, is_remote_frame; a null row is a bad line."""
+        """Lines -> COLUMNS; a row with a null is a bad line."""
         groups = lines.str.extract_groups(self.line).struct.unnest()
-        data = pl.col("data").str.replace_all(r"[,\s]", "")
-        label = pl.col("label").is_in(["1", "T"]) if "label" in groups.columns else pl.lit(False)
-        remote = pl.col("remote") == "1" if "remote" in groups.columns else pl.lit(False)
+        given = set(groups.columns)
+        data = pl.col("data").str.replace_all(r"[,.\s]", "") if "fd" in given else pl.col("data").str.replace_all(r"[,\s]", "")
+        label = pl.col("label").is_in(["1", "T"]) if "label" in given else pl.lit(False)
+        remote = _said("remote", given) & (pl.col("remote") != "0") if "remote" in given else pl.lit(False)
+        fd = _said("fd", given)
+        data = pl.when(remote).then(data.fill_null("")).otherwise(data)
         size = data.str.len_bytes() // 2
-        announced = pl.col("dlc").cast(pl.UInt32) if "dlc" in groups.columns else size
+        announced = pl.col("dlc").cast(pl.UInt32) if "dlc" in given else size
+        if "dlc" in given and "fd" in given:  # candump's formats say it of some frames: of CAN FD with two digits
+            of_fd = pl.col("fd").str.extract(r"^(\d\d)$").cast(pl.UInt32)
+            announced = pl.coalesce(announced, of_fd, size)
         # A remote frame announces a DLC and carries no payload.
-        whole = (size == announced) | (remote & (size == 0))
+        whole = ((size == announced) | (remote & (size == 0))) & (fd | (announced <= PAYLOAD_BYTES))
+        identifier = pl.col("id").str.strip_prefix("0x").str.strip_prefix("0X").str.to_integer(base=16, strict=False)
+        extended = pl.col("id").str.len_bytes() > 3 if "channel" in given else identifier > MAX_STANDARD_ID
         frames = groups.select(
-            timestamp=pl.col("timestamp").cast(pl.Float64, strict=False) if "timestamp" in groups.columns else pl.lit(0.0),
-            arbitration_id=pl.col("id").str.strip_prefix("0x").str.strip_prefix("0X").str.to_integer(base=16, strict=False),
+            timestamp=_time(given),
+            arbitration_id=identifier,
             dlc=pl.when(whole).then(announced.cast(pl.UInt8)),
             payload=data.str.decode("hex", strict=False),
             label=label.cast(pl.UInt8),
             is_remote_frame=remote,
+            is_extended_id=extended,
+            is_fd=fd,
+            channel=pl.col("channel") if "channel" in given else pl.lit(""),
         )
         return frames.with_columns(
             pl.when(pl.col("arbitration_id") <= MAX_EXTENDED_ID).then(pl.col("arbitration_id").cast(pl.UInt32, strict=False)),
             pl.when(pl.col("timestamp") <= MAX_TIMESTAMP).then(pl.col("timestamp")),  # none has a sign
         )
+
+
+def _said(group: str, given: set[str]) -> pl.Expr:
+    """Whether an optional group is in a line."""
+    return pl.col(group).is_not_null() if group in given else pl.lit(False)
+
+
+def _time(given: set[str]) -> pl.Expr:
+    """Seconds: of the group `timestamp`, or of `date` in UTC; 0 in a format that has neither."""
+    if "timestamp" not in given:
+        return pl.lit(0.0)
+    seconds = pl.col("timestamp").cast(pl.Float64, strict=False)
+    if "date" not in given:
+        return seconds
+    date = pl.col("date").str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", strict=False)
+    return pl.when(pl.col("date").is_not_null()).then(date.dt.epoch("us") / 1e6).otherwise(seconds)
 
 
 def diagnose_fields(time: str, identifier: str) -> str | None:
@@ -82,3 +127,23 @@ def diagnose_bytes(data: list[str], dlc: str) -> str:
     if wrong:
         return f"the payload byte is {wrong[0]!r}; expected two hex digits"
     return f"{len(data)} payload bytes, but the DLC is {dlc}"
+
+
+def diagnose_candump_id(time: str, identifier: str) -> str | None:
+    """What is wrong with a time or an arbitration ID that candump wrote; None if nothing is."""
+    if re.fullmatch("[0-9A-Fa-f]{8}", identifier) and int(identifier, 16) & ERROR_FLAG:
+        return "it is an error that the controller reports, and no frame"
+    wrong = diagnose_fields(time, identifier)
+    if wrong or re.fullmatch("[0-9A-Fa-f]{3}|[0-9A-Fa-f]{8}", identifier):
+        return wrong
+    return f"the arbitration ID is {identifier!r}; expected 3 hex digits (11 bits) or 8 (29 bits)"
+
+
+def diagnose_candump_payload(data: str, fd: bool) -> str:
+    """What is wrong with a payload that candump wrote, of a classical frame or one of CAN FD."""
+    digits = data.replace(".", "")
+    if re.fullmatch("(?:[0-9A-Fa-f]{2})*", digits) and len(digits) <= 2 * (64 if fd else PAYLOAD_BYTES):
+        return f"what follows the payload {digits!r} is not known"
+    if fd and len(digits) > 128:
+        return f"the payload has {len(digits) // 2} bytes; a CAN FD frame carries at most 64"
+    return diagnose_payload(digits)
