@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 
 from config.catalog import DatasetEntry, added_datasets
 from kdgat_models.can.frames import Frames
+from kdgat_models.can.logs.log_format import LogFormat
 from kdgat_models.can.readers.reader import COLUMNS, Reader
 from kdgat_models.evaluation.protocols.protocol import CaptureFacts, Protocol
 from kdgat_models.graphs.schema import Evidence, Features, FeatureSchema, SchemaDescription
@@ -43,6 +46,25 @@ def check_reader(reader: Reader) -> None:
         with tried(f"diagnosing {line!r}"):
             said = reader.diagnose(line)
         require(isinstance(said, str) and bool(said.strip()), f"diagnose says {said!r} of {line!r}; expected what is wrong")
+
+
+def check_log_format(log: LogFormat) -> None:
+    """A log format: no other file is taken for one of it, and what is not whole ends in an error or in nothing.
+
+    Raises:
+        BrokenContractError: nonsense is taken for its begin, or is read as messages.
+    """
+    require(isinstance(log, LogFormat), f"it is a {type(log).__name__}; expected a LogFormat")
+    for content in (b"", b"\0" * 100, *(line.encode() for line in NO_LINES)):
+        with tried(f"looking at {content[:20]!r}"):
+            begins = log.begins(content)
+        require(not begins, f"{content[:20]!r} is taken for the begin of a file of this format")
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "nonsense").write_bytes(b"nonsense\n" * 100)
+        found = list[object]()
+        with suppress(Exception):  # libraries raise what they like, which the caller makes one error of
+            found += log.messages(Path(folder) / "nonsense")
+        require(not found, f"nonsense is read as {len(found)} messages")
 
 
 def check_feature_schema(schema: FeatureSchema) -> None:

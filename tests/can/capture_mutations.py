@@ -42,11 +42,32 @@ def hcrl_text(rng: Rng, time: float) -> str:
     return f"Timestamp: {time:.6f}        ID: {rng.integers(0, 0x800):04x}    {int(remote)}00    DLC: {len(data)}    {shown}"
 
 
+def _identifier(rng: Rng) -> str:
+    return f"{rng.integers(0, 0x800):03X}" if rng.random() < 0.7 else f"{rng.integers(0, 2**29):08X}"
+
+
+def candump_log(rng: Rng, time: float) -> str:
+    fd, remote = rng.random() < 0.2, rng.random() < 0.1
+    data = rng.bytes(rng.integers(0, 65 if fd else 9)).hex().upper()
+    content = f"R{rng.integers(0, 9)}" if remote else f"#{rng.integers(0, 16):X}{data}" if fd else data
+    return f"({time:.6f}) can0 {_identifier(rng)}#{content}{rng.choice(['', ' R', ' T'])}"
+
+
+def candump_text(rng: Rng, time: float) -> str:
+    fd, remote = rng.random() < 0.2, rng.random() < 0.1
+    data = rng.bytes(rng.integers(0, 65 if fd else 9))
+    size = f"[{len(data):02d}]" if fd else f"[{len(data)}]"
+    shown = "remote request" if remote and not fd else data.hex(" ").upper()
+    return f" ({time:.6f})  can0  {_identifier(rng)}   {size}  {shown}"
+
+
 LINES: dict[str, tuple[str | None, Callable[[Rng, float], str]]] = {
     "four_column_csv": ("timestamp,arbitration_id,data_field,attack", four_column),
     "untimed_csv": ("arbitration_id,data_field,attack", untimed),
     "hcrl_csv": (None, hcrl_csv),
     "hcrl_text": (None, hcrl_text),
+    "candump_log": (None, candump_log),
+    "candump_text": (None, candump_text),
 }
 
 

@@ -34,6 +34,8 @@ def plain_row(reader: str, line: str) -> Row | None:
         "untimed_csv": lambda line: _four_column(f"0,{line}"),
         "hcrl_csv": _hcrl_csv,
         "hcrl_text": _hcrl_text,
+        "candump_log": _candump_log,
+        "candump_text": _candump_text,
     }[reader](line)
 
 
@@ -41,12 +43,12 @@ def recognised(line: str) -> bool:
     """Whether a first line is that of any format."""
     shown = line.strip(BLANK)
     header = re.sub(r"[ \t\r\n\v\f]", "", shown).lower() in HEADERS.values()
-    return header or any(_shape(reader, shown) for reader in ("hcrl_csv", "hcrl_text"))
+    return header or any(_shape(reader, shown) for reader in ("hcrl_csv", "hcrl_text", "candump_log", "candump_text"))
 
 
 def _shape(reader: str, line: str) -> bool:
     """A row whose numbers may be out of bounds, which tells the format all the same."""
-    return plain_row(reader, re.sub(r"^(Timestamp:\s*)?[0-9][0-9.eE+-]*", r"\g<1>1", line)) is not None or (
+    return plain_row(reader, re.sub(r"^(Timestamp:\s*|\()?[0-9][0-9.eE+-]*", r"\g<1>1", line)) is not None or (
         plain_row(reader, line) is not None
     )
 
@@ -88,3 +90,51 @@ def _hcrl_text(line: str) -> Row | None:
         return None
     time, identifier, remote, dlc, data = match.groups()
     return _row(time, identifier, int(dlc), data.replace(" ", ""), 0, remote == "1")
+
+
+def _candump_row(time: str, identifier: str, dlc: int | None, data: str, most: int, remote: bool) -> Row | None:
+    """A frame whose ID has 3 or 8 digits; one of 29 bits is another than that of 11 bits with the same number."""
+    if not re.fullmatch("[0-9A-Fa-f]{3}|[0-9A-Fa-f]{8}", identifier, re.ASCII) or len(data) > 2 * most:
+        return None
+    row = _row(time, identifier, 0 if remote else None, "", 0, remote)
+    if row is None or not HEX_BYTES.fullmatch(data) or (not remote and dlc not in (None, len(data) // 2)):
+        return None
+    number = row.arbitration_id
+    apart = number | 0x80000000 if len(identifier) == 8 and number < 0x800 else number
+    payload = bytes.fromhex(data)
+    return Row(row.timestamp, apart, len(payload) if dlc is None else dlc, payload[:8], 0)
+
+
+def _candump_log(line: str) -> Row | None:
+    words = re.split(f"[{BLANK}]+", line.rstrip(BLANK))
+    if len(words) not in (3, 4) or words[3:] not in ([], ["R"], ["T"]) or not re.fullmatch(r"\(.*\)", words[0]):
+        return None
+    identifier, mark, data = words[2].partition("#")
+    data = re.sub("_[9A-Fa-f]$", "", data)
+    if not mark:
+        return None
+    if re.fullmatch("R[0-8]?", data):
+        return _candump_row(words[0][1:-1], identifier, int(data[1:] or 0), "", 8, True)
+    fd = re.match("#[0-9A-Fa-f]", data)
+    rest = data[2:] if fd else data
+    if not re.fullmatch(r"([0-9A-Fa-f]{2}\.?)*", rest):
+        return None
+    return _candump_row(words[0][1:-1], identifier, None, rest.replace(".", ""), 64 if fd else 8, False)
+
+
+def _candump_text(line: str) -> Row | None:
+    match = re.fullmatch(
+        rf"[{BLANK}]*\(([^)]*)\)[{BLANK}]+([^{BLANK}]+)[{BLANK}]+(?:[TR]X[{BLANK}]+[-B][{BLANK}]+[-E][{BLANK}]+)?"
+        rf"([^{BLANK}]+)[{BLANK}]+\[([0-9]{{1,2}})\](.*)",
+        line.rstrip(BLANK),
+        re.ASCII | re.DOTALL,
+    )
+    if not match:
+        return None
+    time, _, identifier, dlc, rest = match.groups()
+    rest = re.sub(rf"[{BLANK}]+'.*$", "", rest, flags=re.DOTALL)
+    if re.fullmatch(rf"[{BLANK}]+remote request", rest):
+        return _candump_row(time, identifier, int(dlc), "", 8, True) if len(dlc) == 1 and int(dlc) < 9 else None
+    if not re.fullmatch(rf"([{BLANK}]+[0-9A-Fa-f]{{2}})*", rest):
+        return None
+    return _candump_row(time, identifier, int(dlc), re.sub(rf"[{BLANK}]", "", rest), 64 if len(dlc) == 2 else 8, False)

@@ -25,6 +25,7 @@ def healthy() -> pa.Table:
         [i % 2 for i in range(N)],
         [i % 3 > 0 for i in range(N)],
         [i == 8 for i in range(N)],
+        [False] * N,
     ]
     return pa.table([pa.array(c, field.type) for c, field in zip(columns, ARROW_SCHEMA, strict=True)], ARROW_SCHEMA)
 
@@ -73,7 +74,8 @@ VALUES = [
     ("payload", 17, b"1234", "has 4 bytes in frame 17, but its DLC is 8"),
     ("payload", 8, b"12", "has 2 bytes in frame 8, but its DLC is 8"),
     ("payload", 8, b"1", "has 1 bytes in frame 8, but its DLC is 8"),
-    ("dlc", 3, 9, "is 9 in frame 3; expected 0 to 8"),
+    ("dlc", 3, 9, "is 9 in frame 3, which is not of CAN FD; expected 0 to 8"),
+    ("dlc", 3, 65, "is 65 in frame 3; expected 0 to 64"),
     ("label", 39, 2, "is 2 in frame 39; expected 0 to 1"),
     ("arbitration_id", 5, 2**29, "is 536870912 in frame 5; expected 0 to 536870911"),
     ("timestamp", 2, np.nan, "is nan in frame 2"),
@@ -110,6 +112,7 @@ def test_a_capture_has_the_columns_that_are_documented():
         "label": "uint8",
         "is_extended_id": "bool",
         "is_remote_frame": "bool",
+        "is_fd": "bool",
     }
     assert not any(field.nullable for field in ARROW_SCHEMA)
 
@@ -143,7 +146,7 @@ def test_payloads_of_a_slice_are_its_own():
 @pytest.mark.parametrize(
     ("payload", "message"),
     [
-        (pa.array([b"1", b"x" * 9], pa.binary()), "9 bytes in frame 1"),
+        (pa.array([b"1", b"x" * 65], pa.binary()), "65 bytes in frame 1"),
         (pa.array([b"1"], pa.large_binary()), "large_binary"),
         (pa.array([b"1", None], pa.binary()), "1 nulls"),
         (with_offsets(0, 8, 4), "8 bytes"),

@@ -72,6 +72,9 @@ def check_refusal(case: Case, error: CaptureError) -> None:
     first = case.content.removeprefix(b"\xef\xbb\xbf").decode("ascii", "backslashreplace").split("\n")[0]
     if "not a known capture format" in str(error):
         assert not recognised(first)
+    elif "of several buses" in str(error):
+        text = case.content.decode("ascii", "backslashreplace")
+        assert len({line.split()[1] for line in text.split("\n") if len(line.split()) > 2}) > 1
     elif "is empty" in str(error):
         assert not case.content.removeprefix(b"\xef\xbb\xbf").strip()
     else:

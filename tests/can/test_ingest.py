@@ -40,6 +40,7 @@ def test_four_columns_become_typed_columns(capture, tmp_path):
         "label": 0,
         "is_extended_id": False,
         "is_remote_frame": False,
+        "is_fd": False,
     }
     assert (report.frames, report.attack_frames, report.ids, report.rejected_rows) == (2, 1, 2, 0)
     assert (report.source, report.reader, report.seconds) == ("capture.csv", "four_column_csv", 0.1)

@@ -61,12 +61,56 @@ WRONG = {
         text(data="05"): "1 payload bytes, but the DLC is 2",
         text(dlc="0", data="05 \r"): "1 payload bytes, but the DLC is 0",
     },
+    "candump_log": {
+        "1.5,081,40,0": "expected '(seconds) interface ID#payload'",
+        "(soon) can0 044#2A": "the timestamp is 'soon'; expected seconds, not negative, not NaN",
+        "(1.5) can0 44#2A": "the arbitration ID is '44'; expected 3 hex digits (11 bits) or 8 (29 bits)",
+        "(1.5) can0 40000000#2A": "the arbitration ID is '40000000'; the highest is 1FFFFFFF (29 bits)",
+        "(1.5) can0 20000080#0000": "it is an error that the controller reports, and no frame",
+        "(1.5) can0 044#R9": "the remote frame is 'R9'; expected R or R0 to R8",
+        "(1.5) can0 044##": "the flags of the CAN FD frame are missing in ''; expected a hex digit after ##",
+        "(1.5) can0 044#2A3": "the payload '2A3' has an odd number of hex digits (3)",
+        "(1.5) can0 044#2G": "the payload is '2G'; expected hex digits",
+        "(1.5) can0 044#" + "00" * 9: f"the payload '{'00' * 9}' has 9 bytes; a CAN frame carries at most 8",
+        "(1.5) can0 044##1" + "00" * 65: "the payload has 65 bytes; a CAN FD frame carries at most 64",
+        "(1.5) can0 044#2A X": "what follows the payload '2A' is not known",
+    },
+    "candump_text": {
+        "(1.5) can0 044#2A": "expected '(seconds)  interface  ID  [DLC]  bytes'",
+        "  can0  044   [1]  2A": "it has no time; record with candump -L, or show times with -ta",
+        "(1.5)  can0  4444   [1]  2A": "the arbitration ID is '4444'; expected 3 hex digits (11 bits) or 8 (29 bits)",
+        "(1.5)  can0  20000080   [1]  2A": "it is an error that the controller reports, and no frame",
+        "(1.5)  can0  044   [x]  2A": "the DLC is 'x'; expected 0 to 8, or two digits up to 64 for CAN FD",
+        "(1.5)  can0  044   [65]  2A": "the DLC is '65'; expected 0 to 8, or two digits up to 64 for CAN FD",
+        "(1.5)  can0  044   [2]  2A": "1 payload bytes, but the DLC is 2",
+        "(1.5)  can0  044  [12]  2A": "1 payload bytes, but the DLC is 12",
+        "(1.5)  can0  044   [1]  2G": "the payload is '2G'; expected hex digits",
+        "(2023-04-26 20:00:57.283469)  can0  044   [2]  2A": "1 payload bytes, but the DLC is 2",
+    },
 }
 VALID = {
     "four_column_csv": ["7258118400,1FFFFFFF,1122334455667788,1", "0,0,,0", "1.,0X81,\t40 ,0 \r"],
     "untimed_csv": ["1FFFFFFF,1122334455667788,1", "0,,0"],
     "hcrl_csv": ["7258118400,1fffffff,8,11,22,33,44,55,66,77,88,T", "0,0,0,R"],
     "hcrl_text": [text(), text(flags="100", data=""), text(flags="011", dlc="0", data=""), text(flags="100")],
+    "candump_log": [
+        "(1436509052.249713) can0 044#2A366C2BBA",
+        "(1.5) vcan0 18EC0001#20F906FFFF01FE00 R",
+        "(1.5) can0 044#",
+        "(1.5) can0 044#R",
+        "(1.5) can0 044#R8 T",
+        "(1.5) can0 044#11.22.33",
+        "(1.5) can0 044##5" + "00" * 64,
+    ],
+    "candump_text": [
+        " (1436509052.249713)  can0  044   [5]  2A 36 6C 2B BA",
+        " (2023-04-26 20:00:57.283469)  vcan0  18EC0001   [2]  20 F9",
+        " (000.000000)  can0  044   [0] ",
+        " (000.010000)  can0  044   [3]  remote request",
+        " (1.5)  can0  044  [12]  " + " ".join(["AA"] * 12),
+        " (1.5)  can0  044   [2]  41 42   'AB'",
+        " (1.5)  can0  RX - -  044   [2]  41 42",
+    ],
 }
 
 
@@ -98,6 +142,8 @@ HEADERS = {
     "untimed_csv": ["arbitration_id,data_field,attack"],
     "hcrl_csv": ["1478198376.389427,0316,2,05,21,R", " 1,0316,0,T "],
     "hcrl_text": [text(), "  " + text(flags="100", data="")],
+    "candump_log": ["(1436509052.249713) can0 044#2A366C2BBA", "(1.5) can0 044##5" + "00" * 64],
+    "candump_text": [" (1.5)  can0  044   [2]  41 42", " (2023-04-26 20:00:57)  can0  044   [0]"],
 }
 
 

@@ -13,7 +13,7 @@ def _begins(content: bytes) -> bool:
 
 
 def _messages(path: Path) -> Iterator[can.Message]:
-    with can.BLFReader(path) as reader:
+    with path.open("rb") as file, can.BLFReader(file) as reader:  # which leaves a file open that is none
         yield from reader
 
 

@@ -21,7 +21,7 @@ def _messages(path: Path) -> Iterator[can.Message]:
         raise CaptureError(f"{path} is MF4, which needs asammdf: pip install asammdf") from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of asammdf, on what it may drop in the future
-        with MF4Reader(path) as reader:
+        with path.open("rb") as file, MF4Reader(file) as reader:
             yield from reader
 
 
