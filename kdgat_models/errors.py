@@ -6,6 +6,7 @@ KdgatError
 ├── CaptureError           a file is not a capture, or one of its rows is wrong
 ├── DatasetError           a dataset lacks what a stage needs (attacks, normal traffic, enough windows)
 ├── NonFiniteError         a feature or a score is NaN or infinite
+├── UnsupportedError       a network has a part that cannot be compiled or exported
 ├── SchemaError            graphs, vocabulary and model do not belong together
 ├── CheckpointError        a checkpoint or artifact is missing, torn or of another kind
 │   ├── MissingTeacherError
@@ -43,6 +44,7 @@ __all__ = [
     "StageKilled",
     "StageOutOfMemory",
     "TrainingError",
+    "UnsupportedError",
 ]
 
 
@@ -60,6 +62,10 @@ class NonFiniteError(KdgatError):
 
 class SchemaError(KdgatError):
     """Graphs, vocabulary and model do not belong together."""
+
+
+class UnsupportedError(KdgatError):
+    """A network has a part that cannot be compiled or exported; says which."""
 
 
 class CheckpointError(KdgatError):
