@@ -10,6 +10,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from kdgat_models.inference.lanes import add_scaled, dot
 from kdgat_models.inference.numerics import FAST, Floats, softmax
 
 SLOPE = np.float32(0.2)  # of the leaky ReLU
@@ -50,78 +51,55 @@ def sort_incoming(source: Ints, target: Ints, n: int, replace: int, incoming: In
 def transformer(projected: Floats, incoming: Incoming, attr: Floats, edge: Floats, out: Floats) -> None:
     """out += messages, Shi et al. 2021, eq. 3-4."""
     n, width = out.shape
-    H = incoming.score.shape[1]
-    edge_sum = np.empty((H, len(edge)), np.float32)
+    D, H = len(edge), incoming.score.shape[1]
+    C, columns = width // H, projected.shape[1]
+    flat, features, rows, maps = projected.reshape(-1), attr.reshape(-1), out.reshape(-1), edge.reshape(-1)
+    edge_sum = np.empty(D, np.float32)
     for i in range(n):
         begin, end = incoming.begin[i], incoming.begin[i + 1]
+        query = i * columns
         for p in range(begin, end):
-            key = projected[incoming.source[p], width : 2 * width]
-            _products(projected[i, :width], key, incoming.score[p])
-            if incoming.edge[p] >= 0:
-                _edge_products(projected[i, 4 * width :], attr[incoming.edge[p]], incoming.score[p])
-        softmax(incoming.score[begin:end])
-        edge_sum[:] = 0
-        out[i] += projected[i, 3 * width : 4 * width]
-        for p in range(begin, end):
-            _add_heads(incoming.score[p], projected[incoming.source[p], 2 * width : 3 * width], out[i])
-            if incoming.edge[p] >= 0:
-                for h in range(H):
-                    for d in range(len(edge)):
-                        edge_sum[h, d] += incoming.score[p, h] * attr[incoming.edge[p], d]
-        for d in range(len(edge)):
-            _add_heads(edge_sum[:, d], edge[d], out[i])
-
-
-@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def _products(query: Floats, key: Floats, score: Floats) -> None:
-    """The dot product of each head."""
-    C = len(query) // len(score)
-    for h in range(len(score)):
-        total = np.float32(0)
-        for c in range(h * C, h * C + C):
-            total += query[c] * key[c]
-        score[h] = total
-
-
-@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def _edge_products(seen: Floats, attr: Floats, score: Floats) -> None:
-    """score [heads] += the query seen through the edge features [heads * edge features] times these [edge features]."""
-    D = len(attr)
-    for h in range(len(score)):
-        for d in range(D):
-            score[h] += seen[h * D + d] * attr[d]
-
-
-@numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def _add_heads(weight: Floats, value: Floats, row: Floats) -> None:
-    """row [width] += value [width], each head weighed by its weight [heads]."""
-    C = len(row) // len(weight)
-    for h in range(len(weight)):
-        for c in range(h * C, h * C + C):
-            row[c] += weight[h] * value[c]
+            key, e = incoming.source[p] * columns + width, incoming.edge[p]
+            for h in range(H):
+                score = dot(flat, query + h * C, flat, key + h * C, C)
+                if e >= 0:
+                    score += dot(flat, query + 4 * width + h * D, features, e * D, D)
+                incoming.score[p, h] = score
+        softmax(incoming.score, begin, end)
+        add_scaled(np.float32(1), flat, query + 3 * width, rows, i * width, width)
+        for h in range(H):
+            edge_sum[:] = 0
+            for p in range(begin, end):
+                weight, value = incoming.score[p, h], incoming.source[p] * columns + 2 * width
+                add_scaled(weight, flat, value + h * C, rows, i * width + h * C, C)
+                if incoming.edge[p] >= 0:
+                    add_scaled(weight, features, incoming.edge[p] * D, edge_sum, 0, D)
+            for d in range(D):
+                add_scaled(edge_sum[d], maps, d * width + h * C, rows, i * width + h * C, C)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def gatv2(projected: Floats, incoming: Incoming, attr: Floats, edge: Floats, attention: Floats, out: Floats) -> None:
-    """out += messages, Brody et al. 2022, eq. 7."""
+    """out += messages, Brody et al. 2022, eq. 7; `attention` [width]."""
     n, width = out.shape
-    H, C = attention.shape
+    D, H = len(edge), incoming.score.shape[1]
+    C, columns = width // H, projected.shape[1]
+    flat, maps = projected.reshape(-1), edge.reshape(-1)
     mixed = np.empty(width, np.float32)
     for i in range(n):
         begin, end = incoming.begin[i], incoming.begin[i + 1]
         for p in range(begin, end):
-            mixed[:] = projected[i, width : 2 * width]
-            mixed += projected[incoming.source[p], :width]
+            mixed[:] = 0
+            add_scaled(np.float32(1), flat, i * columns + width, mixed, 0, width)
+            add_scaled(np.float32(1), flat, incoming.source[p] * columns, mixed, 0, width)
             if incoming.edge[p] >= 0:
-                for d in range(len(edge)):
-                    mixed += attr[incoming.edge[p], d] * edge[d]
+                for d in range(D):
+                    add_scaled(attr[incoming.edge[p], d], maps, d * width, mixed, 0, width)
+            for c in range(width):
+                mixed[c] = max(mixed[c], SLOPE * mixed[c])
             for h in range(H):
-                score = np.float32(0)
-                for c in range(C):
-                    x = mixed[h * C + c]
-                    score += attention[h, c] * max(x, SLOPE * x)
-                incoming.score[p, h] = score
-        _heard(projected, incoming, begin, end, out[i])
+                incoming.score[p, h] = dot(attention, h * C, mixed, h * C, C)
+        _heard(projected, incoming, i, out)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
@@ -130,17 +108,21 @@ def gat(projected: Floats, incoming: Incoming, out: Floats) -> None:
     n, width = out.shape
     H = incoming.score.shape[1]
     for i in range(n):
-        begin, end = incoming.begin[i], incoming.begin[i + 1]
-        for p in range(begin, end):
+        for p in range(incoming.begin[i], incoming.begin[i + 1]):
             for h in range(H):
                 x = projected[incoming.source[p], width + h] + projected[i, width + H + h]
                 incoming.score[p, h] = max(x, SLOPE * x)
-        _heard(projected, incoming, begin, end, out[i])
+        _heard(projected, incoming, i, out)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def _heard(projected: Floats, incoming: Incoming, begin: int, end: int, row: Floats) -> None:
-    """row [width] += the first `width` columns of the sources, weighed by the softmax of their scores."""
-    softmax(incoming.score[begin:end])
+def _heard(projected: Floats, incoming: Incoming, node: int, out: Floats) -> None:
+    """out[node] += the first `width` columns of the sources, weighed by the softmax of their scores."""
+    width, columns, H = out.shape[1], projected.shape[1], incoming.score.shape[1]
+    C, flat, rows = width // H, projected.reshape(-1), out.reshape(-1)
+    begin, end = incoming.begin[node], incoming.begin[node + 1]
+    softmax(incoming.score, begin, end)
     for p in range(begin, end):
-        _add_heads(incoming.score[p], projected[incoming.source[p], : len(row)], row)
+        for h in range(H):
+            value = incoming.source[p] * columns + h * C
+            add_scaled(incoming.score[p, h], flat, value, rows, node * width + h * C, C)

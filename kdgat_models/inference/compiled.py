@@ -27,7 +27,7 @@ class CompiledOutput(NamedTuple):
 
 
 class CompiledClassifier:
-    """Compiled once a machine (some 20 s; numba keeps it), it takes 0.1 ms for a window of the tiny student."""
+    """Compiled once a machine, which takes some 15 s, and kept by numba. How fast it then is: `tests/benchmarks/latency.py`."""
 
     def __init__(self, packed: Network) -> None:
         self.packed = packed

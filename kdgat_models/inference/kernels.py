@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from kdgat_models.files import digest_files
 from kdgat_models.inference.attention import Incoming, gat, gatv2, sort_incoming, transformer
-from kdgat_models.inference.numerics import FAST, Floats, elu, product, softmax
+from kdgat_models.inference.lanes import add_scaled
+from kdgat_models.inference.numerics import FAST, Floats, elu, softmax
+from kdgat_models.inference.product import product
 from kdgat_models.inference.windows import WindowGraphs
 
 TRANSFORMER, GATV2, GAT_PUBLISHED = range(3)
@@ -35,6 +37,7 @@ class Sizes(NamedTuple):
     edge_features: int
     hidden: int  # of the node head; 0: there is none
     fc_layers: int
+    projected: int  # numbers that a layer makes of each node before nodes hear each other; after them, the node head's
     replace_loops: int  # 1: the loops that a window has are left out
 
 
@@ -50,8 +53,8 @@ class Scratch(NamedTuple):
     """What is written over for each window, with room for `most` nodes."""
 
     incoming: Incoming
-    projected: Floats  # [most, projected + hidden]
-    head: Floats  # [most, hidden], the hidden layer of the node head so far
+    projected: Floats  # [most, projected + hidden, padded]
+    head: Floats  # [most, hidden, padded], the hidden layer of the node head so far
     layers: Floats  # [layers, most, width]
     pooled: Floats  # [2 * layers * width]
 
@@ -75,18 +78,18 @@ def _matrix(values: Floats, at: NDArray[np.int64], place: int, columns: int) -> 
 
 
 @numba.njit(cache=True, nogil=True)
-def _add_head(projected: Floats, first: int, fresh: bool, head: Floats) -> None:
+def _add_head(projected: Floats, sizes: Sizes, fresh: bool, head: Floats) -> None:
     """Add the columns of the node head, or begin with them."""
     for i in range(len(projected)):
-        for j in range(head.shape[1]):
-            head[i, j] = projected[i, first + j] + (np.float32(0) if fresh else head[i, j])
+        for j in range(sizes.hidden):
+            head[i, j] = projected[i, sizes.projected + j] + (np.float32(0) if fresh else head[i, j])
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _node_logits(head: Floats, output: Floats, node_logit: Floats) -> Any:
     """Write the logits of the nodes from the hidden layer of their head; returns the largest."""
-    n, hidden = head.shape
-    for i in range(n):
+    hidden = len(output) - 1
+    for i in range(len(head)):
         total = output[hidden]
         for j in range(hidden):
             total += max(head[i, j], np.float32(0)) * output[j]
@@ -95,9 +98,9 @@ def _node_logits(head: Floats, output: Floats, node_logit: Floats) -> Any:
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
-def _pool(layer_out: Floats, pooling: int, gate: Floats, pooled: Floats) -> int:
-    """From [layers, nodes, width] to one vector; returns how long it is."""
-    layers, n, width = layer_out.shape
+def _pool(layer_out: Floats, n: int, pooling: int, gate: Floats, pooled: Floats) -> int:
+    """From the first n nodes of [layers, nodes, width] to one vector; returns how long it is."""
+    layers, _, width = layer_out.shape
     jumped = layers * width
     heard = np.full((n, 1), np.float32(1) / np.float32(n), np.float32)
     if pooling == ATTENTION:
@@ -106,9 +109,9 @@ def _pool(layer_out: Floats, pooling: int, gate: Floats, pooled: Floats) -> int:
             for i in range(n):
                 for c in range(width):
                     heard[i, 0] += layer_out[layer, i, c] * gate[layer * width + c]
-        softmax(heard)
+        softmax(heard, 0, n)
     if pooling != MAX:
-        _weighted(layer_out, heard[:, 0], pooled)
+        _weighted(layer_out, heard.reshape(-1), pooled)
     if pooling in (MAX, MEAN_MAX):
         largest = pooled[jumped:] if pooling == MEAN_MAX else pooled
         for layer in range(layers):
@@ -122,24 +125,25 @@ def _pool(layer_out: Floats, pooling: int, gate: Floats, pooled: Floats) -> int:
 @numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _weighted(layer_out: Floats, heard: Floats, pooled: Floats) -> None:
     """The weighted sum over the nodes, layer after layer."""
-    layers, n, width = layer_out.shape
+    layers, _, width = layer_out.shape
     for layer in range(layers):
-        row = pooled[layer * width : (layer + 1) * width]
-        row[:] = 0
-        for i in range(n):
-            row += heard[i] * layer_out[layer, i]
+        pooled[layer * width : (layer + 1) * width] = 0
+        nodes = layer_out[layer].reshape(-1)
+        for i in range(len(heard)):
+            add_scaled(heard[i], nodes, i * width, pooled, layer * width, width)
 
 
 @numba.njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _classify(pooled: Floats, values: Floats, at: NDArray[np.int64], layers: int, logits: Floats) -> None:
     """Linear layers with ReLU between them; the last one's outputs are the logits."""
-    row = pooled.copy().reshape(1, -1)
+    row = pooled
     for layer in range(layers):
-        bias = values[at[2 * layer + 1] : at[2 * layer + 2]]
-        out = bias.copy().reshape(1, -1)
-        product(row, _matrix(values, at, 2 * layer, len(bias)), out)
+        out = values[at[2 * layer + 1] : at[2 * layer + 2]].copy()
+        weight = _matrix(values, at, 2 * layer, len(out))
+        for i in range(len(row)):
+            out += row[i] * weight[i]
         row = np.maximum(out, np.float32(0)) if layer < layers - 1 else out
-    logits[:] = row[0]
+    logits[:] = row
 
 
 @numba.njit(cache=True, nogil=True)
@@ -147,6 +151,7 @@ def _scratch(network: Network, graphs: WindowGraphs) -> Scratch:
     """Room for the largest window."""
     sizes, nodes, edges = network.sizes, _most(graphs.node_offsets), _most(graphs.edge_offsets)
     width, columns = sizes.heads * sizes.outputs, (network.at[1] - network.at[0]) // sizes.ids
+    padded_hidden = (network.at[2 + 5 * sizes.layers] - network.at[1 + 5 * sizes.layers]) // width
     incoming = Incoming(
         np.empty(nodes + 1, np.int32),
         np.empty(edges + nodes, np.int32),
@@ -156,7 +161,7 @@ def _scratch(network: Network, graphs: WindowGraphs) -> Scratch:
     return Scratch(
         incoming,
         np.empty((nodes, columns), np.float32),
-        np.empty((nodes, sizes.hidden), np.float32),
+        np.zeros((nodes, padded_hidden), np.float32),
         np.empty((sizes.layers, nodes, width), np.float32),
         np.empty(2 * sizes.layers * width, np.float32),
     )
@@ -168,16 +173,16 @@ def _layer(network: Network, layer: int, h: Floats, attr: Floats, scratch: Scrat
     values, at, sizes = network
     first, width, n = 1 + 5 * layer, sizes.heads * sizes.outputs, len(h)
     projected = scratch.projected
-    columns = projected.shape[1]
-    product(h, _matrix(values, at, first, columns), projected[:n])
-    _add_head(projected[:n], columns - sizes.hidden, layer == 0, scratch.head)
+    product(h, values[at[first] : at[first + 1]], projected[:n])
+    _add_head(projected[:n], sizes, layer == 0, scratch.head)
     edge, attention = _matrix(values, at, first + 2, width), values[at[first + 3] : at[first + 4]]
     for i in range(n):
-        out[i] = values[at[first + 4] : at[first + 5]]
+        for c in range(width):
+            out[i, c] = values[at[first + 4] + c]
     if sizes.conv == TRANSFORMER:
         transformer(projected, scratch.incoming, attr, edge, out)
     elif sizes.conv == GATV2:
-        gatv2(projected, scratch.incoming, attr, edge, attention.reshape(sizes.heads, sizes.outputs), out)
+        gatv2(projected, scratch.incoming, attr, edge, attention, out)
     else:
         gat(projected, scratch.incoming, out)
     elu(out)
@@ -191,21 +196,23 @@ def _window(network: Network, window: WindowGraphs, scratch: Scratch, logits: Fl
     sort_incoming(window.source, window.target, n, sizes.replace_loops, scratch.incoming)
     table = _matrix(values, at, 0, projected.shape[1])
     for i in range(n):
-        projected[i] = table[window.id_index[i]]
+        for c in range(projected.shape[1]):
+            projected[i, c] = table[window.id_index[i], c]
     h = window.x
     for layer in range(sizes.layers):
         if layer > 0:
             for i in range(n):
-                projected[i] = values[at[2 + 5 * layer] : at[3 + 5 * layer]]
+                for c in range(projected.shape[1]):
+                    projected[i, c] = values[at[2 + 5 * layer] + c]
         out = scratch.layers[layer, :n]
         _layer(network, layer, h, window.edge_attr, scratch, out)
         h = out
     after = 1 + 5 * sizes.layers
     worst = np.float32(0)
     if sizes.hidden > 0:
-        product(h, _matrix(values, at, after, sizes.hidden), scratch.head[:n])
+        product(h, values[at[after] : at[after + 1]], scratch.head[:n])
         worst = _node_logits(scratch.head[:n], values[at[after + 1] : at[after + 2]], node_logit)
-    size = _pool(scratch.layers[:, :n], sizes.pooling, values[at[after + 2] : at[after + 3]], scratch.pooled)
+    size = _pool(scratch.layers, n, sizes.pooling, values[at[after + 2] : at[after + 3]], scratch.pooled)
     _classify(scratch.pooled[:size], values, at[after + 3 :], sizes.fc_layers, logits)
     logits[1] += worst
 

@@ -15,6 +15,7 @@ from torch_geometric.nn.conv import GATConv, GATv2Conv, TransformerConv
 
 from kdgat_models.errors import UnsupportedError
 from kdgat_models.inference.kernels import ATTENTION, GAT_PUBLISHED, GATV2, MAX, MEAN, MEAN_MAX, TRANSFORMER, Network, Sizes
+from kdgat_models.inference.product import as_panels, padded
 from kdgat_models.networks.convolution import EdgeAware
 from kdgat_models.networks.convolutions.gat import GatConvolution
 from kdgat_models.networks.gat import GAT
@@ -43,13 +44,20 @@ class Layer(NamedTuple):
     out_bias: Matrix  # [width]
 
 
-def pack(network: GAT) -> Network:
-    """The folded weights of a trained network, in this order:
+class Folded(NamedTuple):
+    """A whole network; the node head, if there is one, has its share in the columns of every layer's weight."""
 
-    the table of IDs [ids, projected + hidden]; for each layer its weight [inputs, projected + hidden], bias, edge, attention
-    and out_bias, where the last `hidden` columns are the node head's; the last weight of the node head [width, hidden]; its
-    output [hidden + 1], of which the last is the bias; the gate of an attention pooling [layers * width + 1]; of each layer of
-    the classifier weight and bias.
+    sizes: Sizes
+    table: Matrix  # [ids, projected + hidden], what an ID adds to the first layer, with the bias of all
+    layers: list[Layer]  # `weight` and `bias` have projected + hidden columns; the first reads features alone
+    head_last: Matrix  # [width, hidden], of the last layer's outputs
+    head_output: Matrix  # [hidden + 1], the last is the bias
+    gate: Matrix  # [layers * width + 1] of an attention pooling, the last is the bias; else empty
+    classifier: list[tuple[Matrix, Matrix]]  # weight [inputs, outputs] and bias of each linear layer
+
+
+def fold(network: GAT) -> Folded:
+    """The weights of a trained network.
 
     Raises:
         UnsupportedError: the network has a part that is not of this package, or not known here; says which.
@@ -57,20 +65,41 @@ def pack(network: GAT) -> Network:
     layers = [_layer(conv) for conv in network.convs]
     sizes = _sizes(network, layers)
     head = _Head.of(network, sizes)
-    arrays = list[Matrix]()
     inputs = network.embedding.embedding_dim
     scale, shift = _norm(network.norm, sizes.features)
     table, entry = _double(network.embedding.weight), np.hstack([layers[0].weight, head.entry])
-    bias = np.concatenate([layers[0].bias, head.bias])
-    arrays.append(table @ entry[:inputs] + shift @ entry[inputs:] + bias)
-    for place, layer in enumerate(layers):
-        weight = scale[:, None] * entry[inputs:] if place == 0 else np.hstack([layer.weight, head.layers[place - 1]])
-        bias = np.concatenate([layer.bias, np.zeros(sizes.hidden)])
-        arrays += [weight, bias, layer.edge, layer.attention, layer.out_bias]
-    arrays += [head.layers[-1], head.output, _gate(network), *_classifier(network.classifier)]
+    whole = table @ entry[:inputs] + shift @ entry[inputs:] + np.concatenate([layers[0].bias, head.bias])
+    weights = [scale[:, None] * entry[inputs:]]
+    weights += [np.hstack([layer.weight, part]) for layer, part in zip(layers[1:], head.layers, strict=False)]
+    biases = [np.concatenate([layer.bias, np.zeros(sizes.hidden)]) for layer in layers]
+    made = [layer._replace(weight=w, bias=b) for layer, w, b in zip(layers, weights, biases, strict=True)]
+    return Folded(sizes, whole, made, head.layers[-1], head.output, _gate(network), _classifier(network.classifier))
+
+
+def pack(network: GAT) -> Network:
+    """The folded weights of a trained network as one array, in the order of `Folded`, each layer's fields one after the other.
+
+    What is multiplied with more than one row lies in panels (`product.as_panels`); the table and the biases are as wide.
+
+    Raises:
+        UnsupportedError: as `fold`.
+    """
+    folded = fold(network)
+    columns = padded(folded.sizes.projected + folded.sizes.hidden)
+    arrays = [_widened(folded.table, columns)]
+    for layer in folded.layers:
+        bias = _widened(layer.bias[None], columns)
+        arrays += [as_panels(layer.weight), bias, layer.edge, layer.attention, layer.out_bias]
+    arrays += [as_panels(folded.head_last), folded.head_output, folded.gate]
+    arrays += [part for linear in folded.classifier for part in linear]
     at = np.cumsum([0, *(array.size for array in arrays)])
     values = np.concatenate([array.ravel() for array in arrays]).astype(np.float32)
-    return Network(values, at.astype(np.int64), sizes)
+    return Network(values, at.astype(np.int64), folded.sizes)
+
+
+def _widened(matrix: Matrix, columns: int) -> Matrix:
+    """With columns of zeros at its end."""
+    return np.pad(matrix, ((0, 0), (0, columns - matrix.shape[1])))
 
 
 def _sizes(network: GAT, layers: list[Layer]) -> Sizes:
@@ -94,6 +123,7 @@ def _sizes(network: GAT, layers: list[Layer]) -> Sizes:
         edge_features=len(layers[0].edge),
         hidden=_linears(network.node_head)[0].out_features if network.node_head is not None else 0,
         fc_layers=len(_linears(network.classifier)),
+        projected=layers[0].weight.shape[1],
         replace_loops=int(network.self_loops == "replace"),
     )
 
@@ -188,8 +218,8 @@ def _gate(network: GAT) -> Matrix:
     return np.append(_weight(linear).ravel(), _bias(linear))
 
 
-def _classifier(classifier: nn.Module) -> list[Matrix]:
-    return [part for linear in _linears(classifier) for part in (_weight(linear), _bias(linear))]
+def _classifier(classifier: nn.Module) -> list[tuple[Matrix, Matrix]]:
+    return [(_weight(linear), _bias(linear)) for linear in _linears(classifier)]
 
 
 def _linears(module: Any) -> list[nn.Linear]:
