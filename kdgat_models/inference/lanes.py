@@ -16,8 +16,7 @@ NUMBER = ir.FloatType()
 VECTOR = ir.VectorType(NUMBER, LANES)
 
 
-@intrinsic
-def dot(_: Any, x: Any, of_x: Any, y: Any, of_y: Any, n: Any) -> Any:
+def _dot(_: Any, x: Any, of_x: Any, y: Any, of_y: Any, n: Any) -> Any:
     """The dot product of x[of_x : of_x + n] and y[of_y : of_y + n], flat arrays of float32."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -37,8 +36,7 @@ def dot(_: Any, x: Any, of_x: Any, y: Any, of_y: Any, n: Any) -> Any:
     return types.float32(x, of_x, y, of_y, n), generate
 
 
-@intrinsic
-def add_scaled(_: Any, factor: Any, x: Any, of_x: Any, out: Any, of_out: Any, n: Any) -> Any:
+def _add_scaled(_: Any, factor: Any, x: Any, of_x: Any, out: Any, of_out: Any, n: Any) -> Any:
     """out[of_out : of_out + n] += factor * x[of_x : of_x + n], flat arrays of float32."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -57,6 +55,11 @@ def add_scaled(_: Any, factor: Any, x: Any, of_x: Any, out: Any, of_out: Any, n:
         return context.get_dummy_value()
 
     return types.void(types.float32, x, of_x, out, of_out, n), generate
+
+
+# Called with what follows `_`; type checkers take that for an argument.
+dot: Any = intrinsic(_dot)
+add_scaled: Any = intrinsic(_add_scaled)
 
 
 def repeated(builder: Any, number: Any, vector: Any) -> Any:
