@@ -22,7 +22,9 @@ from flows.cli import (
     champions,
     cluster,
     datasets,
+    detect,
     import_model,
+    learn,
     lists,
     plugins,
     serve,
@@ -235,6 +237,8 @@ def evaluate(
 for command in (lists.models, lists.leaderboard, lists.runs, lists.memory):
     app.command()(command)
 app.command()(import_model.import_model)
+app.command()(detect.detect)
+app.command()(learn.learn)
 app.command()(ablation.ablate)
 app.command()(stability.stability)
 app.command()(plugins.plugins)

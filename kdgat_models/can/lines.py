@@ -24,7 +24,10 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 class Stream(Protocol):
     """An open binary stream, such as standard input."""
 
-    name: str
+    @property
+    def name(self) -> Any:
+        """Path, or number of a descriptor."""
+        ...
 
     def read1(self, size: int, /) -> bytes:
         """What is there by now, at most so many bytes; waits for the first; empty at the end."""
