@@ -17,7 +17,7 @@ from kdgat_models.can.frames import Frames
 from kdgat_models.checkpoint import META, load_checkpoint
 from kdgat_models.decision import F1, Decision
 from kdgat_models.detection.alarms import Alarm
-from kdgat_models.detection.engine import Engine, FusedOneByOne, OneByOne
+from kdgat_models.detection.engine import Engine, FusedOneByOne, engine_of
 from kdgat_models.detection.session import Judge, Options, Session
 from kdgat_models.detection.verdicts import Verdicts, joined_verdicts
 from kdgat_models.errors import ArchiveError, SchemaError
@@ -115,7 +115,7 @@ class Detector:
         if self.fused is not None:
             return FusedOneByOne(self.fused, self._has_node_head())
         name = self.decides
-        return OneByOne(name, self.models[name].network, self._has_node_head())
+        return engine_of(name, self.models[name].network, self._has_node_head())
 
     def stream(self, name: str = "stream", options: Options | None = None) -> Session:
         """Begin a capture whose frames come in parts, from a file or a bus; `name` is for messages.

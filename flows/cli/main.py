@@ -18,6 +18,7 @@ from config.resolver import resolve
 from config.variants import DEFAULT_VARIANTS, MEANINGS
 from flows.cli import (
     ablation,
+    bundle,
     cache,
     champions,
     cluster,
@@ -237,6 +238,7 @@ def evaluate(
 for command in (lists.models, lists.leaderboard, lists.runs, lists.memory):
     app.command()(command)
 app.command()(import_model.import_model)
+app.command()(bundle.bundle)
 app.command()(detect.detect)
 app.command()(learn.learn)
 app.command()(ablation.ablate)

@@ -5,11 +5,12 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit
 
-from kdgat_models.detection.findings import Finding, findings_of, silences
+from kdgat_models.detection.findings import JUDGES, Finding, findings_of, silences
 from kdgat_models.detection.verdicts import NOBODY, Verdicts
 from kdgat_models.graphs.stream import StreamGraphs
 
 MOST_ACCUSED = 5  # IDs of one window
+RANK = {kind: rank for rank, kind in enumerate(("silent", *JUDGES, "unlike"))}
 ACCUSED_WITHIN = 2.0  # logits of the most suspected ID
 
 
@@ -131,7 +132,7 @@ class AlarmTracker:
         logit_of: dict[int, float] = {}
         for (_, identifier), (logit, _) in self._accused.items():
             logit_of[identifier] = max(logit, logit_of.get(identifier, -np.inf))
-        ordered = sorted(self._accused.values(), key=lambda item: (-logit_of[item[1].arbitration_id], -item[1].strength))
+        ordered = sorted(self._accused.values(), key=lambda item: (-logit_of[item[1].arbitration_id], RANK[item[1].kind]))
         return tuple(finding for _, finding in ordered)
 
 

@@ -4,6 +4,7 @@ PyTorch's sums over a batch differ in their last bits with the size of the batch
 verdict that has to be the same however it is cut needs each window on its own.
 """
 
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -11,10 +12,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from kdgat_models.errors import UnsupportedError
 from kdgat_models.extraction.extract import extract
 from kdgat_models.fusion.features import EXTRACTORS
+from kdgat_models.graphs.finite import Origin, require_finite
 from kdgat_models.graphs.store import GraphData
+from kdgat_models.inference.compiled import CompiledClassifier
+from kdgat_models.inference.windows import WindowGraphs
 from kdgat_models.networks.classifier import Classifier, classify
+from kdgat_models.networks.gat import GAT
 from kdgat_models.scoring.fused import FusedDetector
 
 
@@ -31,6 +37,37 @@ class Engine(Protocol):
     def __call__(self, data: GraphData) -> EngineOutput:
         """Scores of all windows; raises a NonFiniteError if one is not finite."""
         ...
+
+
+class Compiled:
+    """A classifier as machine code, which runs window by window by itself."""
+
+    def __init__(self, network: GAT) -> None:
+        """Compile it.
+
+        Raises:
+            UnsupportedError: it has a part that is not compiled.
+        """
+        self.compiled, self.node_head = CompiledClassifier.of(network), network.node_head is not None
+
+    def __call__(self, data: GraphData) -> EngineOutput:
+        """Scores of all windows; raises a NonFiniteError if one is not finite."""
+        store = data.store
+        offsets = (store.node_offsets, store.edge_offsets)
+        ends = (store.source.astype(np.int32), store.target.astype(np.int32))
+        graphs = WindowGraphs(data.id_index, store.x, *ends, store.edge_attr, *offsets)
+        output = self.compiled(graphs)
+        score = (output.logits[:, 1] - output.logits[:, 0]).astype(np.float64)
+        require_finite(score, ["the score"], Origin(store, np.arange(len(score))).describe)
+        return EngineOutput(score, output.node_logit if self.node_head else None)
+
+
+def engine_of(name: str, network: nn.Module, node_head: bool) -> "Engine":
+    """The fastest engine for a base model: compiled where that is possible."""
+    if isinstance(network, GAT):
+        with suppress(UnsupportedError):
+            return Compiled(network)
+    return OneByOne(name, network, node_head)
 
 
 class OneByOne:
@@ -56,7 +93,7 @@ class FusedOneByOne:
 
     def __init__(self, fused: FusedDetector, node_head: bool) -> None:
         self.fused = fused
-        self.classifier = OneByOne("gat", fused.base.networks["gat"], node_head)
+        self.classifier = engine_of("gat", fused.base.networks["gat"], node_head)
 
     def __call__(self, data: GraphData) -> EngineOutput:
         """Scores of all windows; raises a NonFiniteError if one is not finite."""

@@ -20,6 +20,7 @@ from kdgat_models.graphs.stream import StreamGraphs
 
 NEW_PERIODS = 2.0  # log2 of the periods that an ID did not come before it was first seen
 TOO_OFTEN = 1.4  # times
+CLEARLY_EARLY = 1.0  # log2 of the period over the gap
 MOST_OF_ONE = 3  # findings about one ID
 ODDEST = 99.0  # of an ID that should not be there at all: it goes first
 
@@ -58,7 +59,7 @@ def too_often(node: Node) -> tuple[float, str]:
     if node.features[SURPLUS] > 0 and times >= TOO_OFTEN:
         return math.log2(times) + 2.0, f"comes {times:.1f} times too often"
     early = float(node.features[MAXIMUM + EARLY])
-    return early, f"comes after 1/{2**early:.0f} of its period"
+    return (early if early >= CLEARLY_EARLY else 0.0), f"comes after 1/{2**early:.0f} of its period"
 
 
 def _measure(number: int, above: float, words: str) -> Judge:
@@ -69,6 +70,7 @@ def _measure(number: int, above: float, words: str) -> Judge:
     return judge
 
 
+# In the order in which they are told: what an ID does on the bus before what its payload does.
 JUDGES: dict[str, Judge] = {
     "unknown_id": unknown_id,
     "too_often": too_often,
@@ -129,7 +131,7 @@ def silences(graphs: StreamGraphs, window: int) -> list[Finding]:
 
 def _about(node: Node) -> list[Finding]:
     judged = [(kind, *judge(node)) for kind, judge in JUDGES.items()]
-    odd = sorted((item for item in judged if item[1] > 0), key=lambda item: -item[1])[:MOST_OF_ONE]
+    odd = [item for item in judged if item[1] > 0][:MOST_OF_ONE]
     name = id_text(node.arbitration_id)
     made = [Finding(kind, node.arbitration_id, strength, f"{name}: {words}") for kind, strength, words in odd]
     return made or [_unlike(node)]

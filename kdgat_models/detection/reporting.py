@@ -51,7 +51,7 @@ def alarm_rows(report: BusReport) -> Iterator[AlarmRow]:
 
 
 def words_of(alarm: Alarm, most: int = 3) -> str:
-    """What is odd, in words: the strongest finding about each of the most suspected IDs."""
+    """What is odd, in words: the first finding about each of the most suspected IDs."""
     firsts = {finding.arbitration_id: finding for finding in reversed(alarm.findings)}
     words = [firsts[identifier].words for identifier in alarm.suspects][:most]
     more = len(alarm.suspects) - most

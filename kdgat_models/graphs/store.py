@@ -176,7 +176,7 @@ class GraphData:
     def __init__(self, store: GraphStore, vocabulary: Vocabulary) -> None:
         self.store = store
         self.vocabulary = vocabulary
-        self._id_index = vocabulary.encode(store.arbitration_id)
+        self.id_index = vocabulary.encode(store.arbitration_id)
 
     def batch(self, graphs: NDArray[np.int64]) -> GraphBatch:
         """The given graphs, in the given order, as one batch on the CPU.
@@ -199,7 +199,7 @@ class GraphData:
             store.require(name, np.isfinite(values).all())
         store.require("node_label", node_label.max() <= 1)
         return GraphBatch(
-            torch.from_numpy(self._id_index[nodes]),
+            torch.from_numpy(self.id_index[nodes]),
             torch.from_numpy(x),
             torch.from_numpy(np.stack([ends["source"] + shift, ends["target"] + shift])),
             torch.from_numpy(edge_attr),

@@ -29,6 +29,7 @@ def evaluate(
     """
     import numpy as np
 
+    from kdgat_models.bundle import student_bundle
     from kdgat_models.detector import Detector
     from kdgat_models.evaluation.report import split_report
     from kdgat_models.evaluation.rows import ALL, EvaluationRow
@@ -54,6 +55,8 @@ def evaluate(
         rows += split_report(label, split, store, scores)
         write_scores(folder / "scores" / f"{split}.parquet", store, scores, detector.suspects(store))
         emit_windows(split, store, np.arange(len(store)))
+    if occasion == AFTER_TRAINING and "gat" in models:
+        student_bundle(folder, models["gat"].checkpoint)
     report = EvaluationReport(dataset=config.dataset, variant=label, occasion=occasion, rows=tuple(rows)).as_json()
     write_json(folder / METRICS, report)
     found = [row.metrics.f1 for row in rows if row.attack == ALL and row.metrics.f1 is not None]
