@@ -12,7 +12,7 @@ from config.catalog import NAMED
 from config.errors import KdgatError
 from config.legacy import current_model_type
 from config.overrides import parse_overrides
-from config.paths import Paths, default_root, without_password
+from config.paths import Paths, default_root
 from config.plugins import names
 from config.resolver import resolve
 from config.variants import DEFAULT_VARIANTS, MEANINGS
@@ -52,7 +52,8 @@ from flows.cli.options import (
     with_modality,
 )
 from flows.cli.protocol import evaluate as evaluate_protocol
-from flows.cli.show import plain, results_table, show, table
+from flows.cli.results import print_results
+from flows.cli.show import plain, show, table
 from tasks.execution.runner import check_runner
 from tasks.plans.distillation import default_variants
 
@@ -149,7 +150,7 @@ def run(
         cluster.print_preview(plan, data_dir, on_bad_rows.value, runner, as_json)
         return
     evaluations = start_flow("train_pipeline", "train_pipeline", parameters, as_json)
-    _print_results(evaluations, as_json)
+    print_results(evaluations, as_json)
 
 
 @app.command()
@@ -232,7 +233,7 @@ def evaluate(
         "on_bad_rows": on_bad_rows.value,
         "runner": runner,
     }
-    _print_results(start_flow("evaluate_dataset", "evaluate_dataset", parameters, as_json), as_json)
+    print_results(start_flow("evaluate_dataset", "evaluate_dataset", parameters, as_json), as_json)
 
 
 for command in (lists.models, lists.leaderboard, lists.runs, lists.memory):
@@ -273,29 +274,6 @@ def described(error: OSError) -> str:
     if error.filename is None or error.strerror is None:
         return str(error)
     return f"{error.filename}: {error.strerror}. Mend that, or choose another folder with --root"
-
-
-def _print_results(evaluations: list[Any], as_json: bool) -> None:
-    from tasks.stages.reports import read_metrics
-
-    reports = [read_metrics(artifact.path) for artifact in evaluations]
-    if as_json:
-        print(
-            json.dumps(
-                [{**report.as_json(), "path": str(item.path)} for report, item in zip(reports, evaluations, strict=True)],
-                indent=2,
-            )
-        )
-        return
-    show(results_table(reports) if reports else "Nothing was evaluated: the pipeline of this run has no evaluation.")
-    paths = Paths(default_root())
-    written = [{"what": f"evaluation {item.summary['variant']}", "path": str(item.path)} for item in evaluations]
-    written += [
-        {"what": "run store (DuckDB over Parquet)", "path": str(paths.store)},
-        {"what": "MLflow", "path": without_password(paths.tracking_uri)},
-        {"what": "Prefect", "path": os.environ["PREFECT_HOME"]},
-    ]
-    show(table("Written", written))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ LEAST_SHARED = 0.5  # of the IDs of the smaller profile, that two of one vehicle
 
 # What one refresh may change. An attacker who owns the traffic of a refresh moves a norm by no more than this.
 MOST_DRIFT = 0.1  # log2 of the period, 7 %
-MOST_NEW_VALUES = 16  # values that the bytes of an ID had never had
+LEAST_NEW_VALUES = 16  # that the bytes of an ID may have beside those that they had; no more than they had, where that is more
 MOST_TRUST = 1.25  # times the frames that set the norms before: what is old keeps its weight
 
 
@@ -71,7 +71,7 @@ def refreshed(old: Profile, new: Profile, *, learn_ids: bool = False) -> Refresh
     for field in ("period", "jitter", "early"):
         after[field][:known][moved] = before[field][moved]
     added = _bits(after["seen"][:known] & ~before["seen"])
-    taught = (added > MOST_NEW_VALUES) & (before["trust"] > 0)
+    taught = (added > np.maximum(_bits(before["seen"]), LEAST_NEW_VALUES)) & (before["trust"] > 0)
     for field in ("seen", "novel", "successor", "hits", "flips", "record", "longest", "hamming", "surprisal", "misses"):
         after[field][:known][taught] = before[field][taught]
     mature = before["trust"] > 0
