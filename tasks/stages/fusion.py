@@ -12,10 +12,9 @@ def train(config: FusionTraining, folder: Path, graphs: Artifact, vgae: Artifact
 
     It runs on the CPU: states are a few numbers per window, and a transfer costs more than the step.
     """
-    from kdgat_models.decision import Decision
+    from kdgat_models.fusion.decision import fusion_decision
     from kdgat_models.fusion.inputs import fusion_data
     from kdgat_models.fusion.methods import chosen_method, fusion_method
-    from kdgat_models.fusion.thresholds import fusion_thresholds
     from kdgat_models.graphs.dataset import GraphDataset
     from kdgat_models.graphs.splits import CALIBRATION, VALIDATION
     from kdgat_models.scoring.fused import base_models
@@ -36,6 +35,6 @@ def train(config: FusionTraining, folder: Path, graphs: Artifact, vgae: Artifact
     objective = fusion_method(config.fusion.method).objective(method, train, held_out, config)
     limits = {"max_epochs": config.fusion.max_epochs, "patience": config.fusion.patience, "device": "cpu"}
     result = fit_and_keep(objective, config.training.model_copy(update=limits), config.seed, folder)
-    decision = Decision(fusion_thresholds(method, held_out, dataset), scales=base.scales)
+    decision = fusion_decision(method, held_out, dataset, base.scales)
     inputs = {"graphs": graphs, "vgae": vgae, "gat": gat}
     return publish_model("fusion", folder, dataset, method, result, decision, inputs)

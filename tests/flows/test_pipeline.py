@@ -11,7 +11,10 @@ from typing import Any, NamedTuple
 import pytest
 from kill_moments import MOMENTS, SIGNALS, STAGES, completed, started_since
 from pipeline_runs import await_nobody, command, executions, kdgat, one_message, start
+from typer.testing import CliRunner
 
+from flows.cli.main import app
+from kdgat_models.bundle import load_bundle
 from kdgat_models.can.simulate import write_demo
 from kdgat_models.files import is_left, is_temporary
 from kdgat_models.runs.store import RunStore
@@ -73,7 +76,7 @@ def test_each_run_keeps_its_config_checkpoint_and_provenance(finished):
         checkpoint = json.loads((folder / "checkpoint.json").read_text())
         assert checkpoint["config"] == config
         assert {"graphs", "teacher"} <= set(checkpoint["provenance"]["inputs"])
-        thresholds = {"f1", "fpr_0.05", "fpr_0.01", "fpr_0.001"}
+        thresholds = {"f1", "fpr_0.05", "fpr_0.01", "fpr_0.001", "normal_upper"}
         assert set(checkpoint["thresholds"]) == thresholds | ({"temperature"} if config["model_type"] == "gat" else set())
         assert not (folder / "last_epoch.safetensors").exists()
 
@@ -90,6 +93,40 @@ def test_mlflow_has_every_training_run_tagged_by_pipeline_run(finished):
     assert gat.data.params["gat.hidden"] == "8"
     assert gat.data.metrics["validation.value"] > 0
     assert "model.safetensors" in {artifact.path for artifact in client.list_artifacts(gat.info.run_id)}
+
+
+def test_each_student_is_left_as_a_bundle_that_detects_what_it_was_evaluated_on(finished, data):
+    _, reports = finished
+    assert [report["bundle"] is not None for report in reports] == [False, True, True]
+    bundle = reports[1]["bundle"]
+    capture = next((data / "test_01_known_vehicle_known_attack").glob("fuzzing-*.csv"))
+    done = CliRunner().invoke(app, ["detect", str(capture), "--model", bundle, "--json"])
+    assert done.exit_code == 1, done.output
+    (found,) = json.loads(done.stdout)
+    assert found["labels"]["true_attacks"] > 3 * (found["labels"]["missed"] + found["labels"]["false_alarms"])
+    sheet = load_bundle(Path(bundle)).about.data_sheet
+    assert sheet["trained_on"] == "demo"
+
+
+def test_a_bundle_is_made_of_an_evaluation_a_model_or_the_newest_of_a_dataset(finished, tmp_path):
+    root, reports = finished
+
+    def bundled(*arguments):
+        target = tmp_path / f"{len(list(tmp_path.iterdir()))}.kdgat"
+        done = CliRunner().invoke(app, ["bundle", *arguments, "-o", str(target), "--json"])
+        return load_bundle(target).about if done.exit_code == 0 else done
+
+    of_evaluation = bundled(reports[1]["path"])
+    assert of_evaluation.models == ("gat",)
+    assert {row["variant"] for row in of_evaluation.data_sheet["metrics"]} == {"small_kd"}
+    of_all = bundled("--dataset", "demo", "--variant", "small_kd", "--root", str(root), "--models", "vgae,gat,fusion")
+    assert of_all.models == ("vgae", "gat", "fusion")
+    vgae = next(root.glob("demo/vgae_small_autoencoder*/*/checkpoint.json")).parent
+    assert bundled(str(vgae)).models == ("vgae",)
+    assert "has no gat" in str(bundled(str(vgae), "--models", "gat").exception)
+    assert "a fusion needs the models" in str(bundled(reports[1]["path"], "--models", "fusion").exception)
+    assert "give one of" in str(bundled().exception)
+    assert "no run folder of an evaluation" in str(bundled(str(tmp_path)).exception)
 
 
 def test_a_second_identical_run_executes_nothing_and_says_the_same(finished, data):
