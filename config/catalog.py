@@ -22,7 +22,10 @@ from config.sections import Modality, Section
 BUILT_IN = Path(__file__).parent / "datasets.yaml"
 OWN = "datasets.yaml"  # of a root: datasets of its user's
 NAMED = "KDGAT_CATALOG"  # names a file of more datasets, as --catalog does
-CAPTURE_SUFFIXES = (".csv", ".txt", ".csv.gz", ".txt.gz", ".csv.zst", ".txt.zst")
+PACKED = ("", ".gz", ".zst")
+CAPTURE_SUFFIXES = tuple(
+    f"{suffix}{packed}" for packed in PACKED for suffix in (".csv", ".txt", ".log", ".asc", ".trc", ".blf", ".mf4")
+)
 
 
 class SplitEntry(Section):

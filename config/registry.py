@@ -16,7 +16,6 @@ Kind = Literal[
     "fusion",
     "feature_schemas",
     "readers",
-    "log_formats",
     "protocols",
     "datasets",
     "hooks",
@@ -113,16 +112,10 @@ REGISTRY: dict[Kind, KindEntry] = {
             "hcrl_text": "kdgat_models.can.readers.hcrl_text:HCRL_TEXT",
             "candump_log": "kdgat_models.can.readers.candump_log:CANDUMP_LOG",
             "candump_text": "kdgat_models.can.readers.candump_text:CANDUMP_TEXT",
-        },
-    ),
-    "log_formats": KindEntry(
-        "log format",
-        "kdgat_models.can.logs.registry",
-        {
-            "asc": "kdgat_models.can.logs.asc:ASC",
-            "blf": "kdgat_models.can.logs.blf:BLF",
-            "trc": "kdgat_models.can.logs.trc:TRC",
-            "mf4": "kdgat_models.can.logs.mf4:MF4",
+            "asc": "kdgat_models.can.readers.asc:ASC",
+            "blf": "kdgat_models.can.readers.blf:BLF",
+            "trc": "kdgat_models.can.readers.trc:TRC",
+            "mf4": "kdgat_models.can.readers.mf4:MF4",
         },
     ),
     "protocols": KindEntry(

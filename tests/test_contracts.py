@@ -32,7 +32,6 @@ CHECKS = {
     "fusion": testing.check_fusion,
     "feature_schemas": testing.check_feature_schema,
     "readers": testing.check_reader,
-    "log_formats": testing.check_log_format,
     "protocols": testing.check_protocol,
     "hooks": check_hook,
 }

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,8 +15,6 @@ from config.errors import ConfigError, KdgatError
 from flows.cli.options import Json
 
 if TYPE_CHECKING:
-    from io import BufferedReader
-
     from kdgat_models.detection.alarms import Alarm
     from kdgat_models.detection.scan import BusReport, ScanReport
     from kdgat_models.detection.session import Options
@@ -94,7 +92,7 @@ def _scanned(detector: "Detector", source: str, options: "Options", printer: "_P
     from kdgat_models.detection.scan import scan
 
     live = source == STANDARD_INPUT
-    recording = open_recording(cast("BufferedReader", sys.stdin.buffer) if live else Path(source))
+    recording = open_recording(sys.stdin.buffer if live else Path(source), on_bad_rows="quarantine")
     return scan(detector, recording, options, printer.raised if live else None)
 
 

@@ -15,8 +15,9 @@ from kdgat_models.can.clock import MAX_TIMESTAMP
 from kdgat_models.can.naming import EXTENDED
 from kdgat_models.errors import CaptureError
 
-PAYLOAD_BYTES = 8  # classical CAN; of a CAN FD frame, models see the first so many
-FD_BYTES = 64
+PAYLOAD_BYTES = 8  # of a classic frame, and of any frame in memory
+FD_PAYLOAD_BYTES = 64
+FD_SIZES = (0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 20, 24, 32, 48, 64)  # of payloads of CAN FD
 MAX_STANDARD_ID = 0x7FF  # 11 bits
 MAX_EXTENDED_ID = 0x1FFF_FFFF  # 29 bits
 
@@ -30,15 +31,15 @@ ARROW_SCHEMA = pa.schema(
         pa.field("label", pa.uint8(), nullable=False),  # 1: the frame belongs to an attack
         pa.field("is_extended_id", pa.bool_(), nullable=False),
         pa.field("is_remote_frame", pa.bool_(), nullable=False),
-        pa.field("is_fd", pa.bool_(), nullable=False),
+        pa.field("is_fd", pa.bool_(), nullable=False),  # of CAN FD: up to 64 bytes of payload; absent in older files
     ]
 )
-IS_FD = "is_fd"  # captures of earlier versions do not have it: none of their frames is of CAN FD
+LATER = ("is_fd",)  # fields that older files have not
 # Least and highest value of the columns that are numbers.
 BOUNDS = {
     "timestamp": (0.0, MAX_TIMESTAMP),
     "arbitration_id": (0, MAX_EXTENDED_ID),
-    "dlc": (0, FD_BYTES),
+    "dlc": (0, FD_PAYLOAD_BYTES),
     "label": (0, 1),
 }
 
@@ -47,9 +48,9 @@ class Frames(NamedTuple):
     """A capture, or a part of one, as arrays over its n frames in the order on the bus."""
 
     timestamp: NDArray[np.float64]  # [n], s
-    arbitration_id: NDArray[np.uint32]  # [n]
-    dlc: NDArray[np.uint8]  # [n], number of payload bytes
-    payload: NDArray[np.uint8]  # [n, 8], bytes beyond the DLC are zero; of a CAN FD frame the first 8
+    arbitration_id: NDArray[np.uint32]  # [n]; with the bit `EXTENDED` if it has 29 bits and a number of 11
+    dlc: NDArray[np.uint8]  # [n], bytes of the payload on the bus: 0 to 8, of CAN FD to 64
+    payload: NDArray[np.uint8]  # [n, 8], the first eight bytes; those beyond the DLC are zero
     label: NDArray[np.uint8]  # [n]
 
     @property
@@ -83,8 +84,22 @@ def read_frames(path: Path) -> Frames:
         ) from error
 
 
+def frames_of(table: pa.Table) -> Frames:
+    """A table with the fields of `ARROW_SCHEMA` -> its frames; values are not checked."""
+    identifier = told_apart(table["arbitration_id"].to_numpy(), table["is_extended_id"].to_numpy())
+    chunks = [padded_payload(chunk.cast(pa.binary())) for chunk in table["payload"].chunks]
+    payload = np.concatenate(chunks) if chunks else np.zeros((0, PAYLOAD_BYTES), np.uint8)
+    return Frames(table["timestamp"].to_numpy(), identifier, table["dlc"].to_numpy(), payload, table["label"].to_numpy())
+
+
+def told_apart(number: NDArray[np.uint32], is_extended: NDArray[np.bool_]) -> NDArray[np.uint32]:
+    """Numbers of arbitration IDs [n] -> the IDs: one of 29 bits is another than that of 11 bits with the same number."""
+    hidden = is_extended & (number <= MAX_STANDARD_ID)
+    return np.where(hidden, number | np.uint32(EXTENDED), number) if hidden.any() else number
+
+
 def padded_payload(payload: pa.Array) -> NDArray[np.uint8]:
-    """Binary array of n payloads -> their first 8 bytes [n, 8], zero beyond each payload's end.
+    """Binary array of n payloads -> the first 8 bytes of each [n, 8], zero beyond its end.
 
     Raises:
         CaptureError: another type, a null, or a payload of more than 64 bytes.
@@ -97,9 +112,9 @@ def padded_payload(payload: pa.Array) -> NDArray[np.uint8]:
     starts = np.frombuffer(offsets, np.int32)[payload.offset : payload.offset + len(payload) + 1]
     values = np.frombuffer(data, np.uint8)
     sizes = np.diff(starts)
-    if sizes.max() > FD_BYTES or sizes.min() < 0 or starts[0] < 0 or starts[-1] > len(values):  # else `_pad` strays
+    if sizes.max() > FD_PAYLOAD_BYTES or sizes.min() < 0 or starts[0] < 0 or starts[-1] > len(values):  # else `_pad` strays
         row = int(sizes.argmax())
-        raise CaptureError(f"field payload has {sizes[row]} bytes in frame {row}; expected at most {FD_BYTES}")
+        raise CaptureError(f"field payload has {sizes[row]} bytes in frame {row}; expected at most {FD_PAYLOAD_BYTES}")
     return _pad(starts, values)
 
 
@@ -115,7 +130,7 @@ def _pad(offsets: NDArray[np.int32], values: NDArray[np.uint8]) -> NDArray[np.ui
 def _check_fields(schema: pa.Schema) -> None:
     for field in ARROW_SCHEMA:
         found = schema.get_all_field_indices(field.name)
-        if field.name == IS_FD and not found:
+        if not found and field.name in LATER:
             continue
         if len(found) != 1:
             raise CaptureError(f"field {field.name} is there {len(found)} times; its fields are {', '.join(schema.names)}")
@@ -126,21 +141,13 @@ def _check_fields(schema: pa.Schema) -> None:
 def _frames(table: pa.Table) -> Frames:
     if not table.num_rows:
         raise CaptureError("it has no frames")
-    for name in (name for name in ARROW_SCHEMA.names if name in table.column_names):
+    for name in set(ARROW_SCHEMA.names) & set(table.column_names):
         if table[name].null_count:
             raise CaptureError(f"field {name} has {table[name].null_count} nulls")
-    columns = {name: table[name].to_numpy() for name in BOUNDS}
     for name, (low, high) in BOUNDS.items():
-        _check_bounds(name, columns[name], low, high)
-    _check_sizes(table, columns["dlc"])
-    payload = np.concatenate([padded_payload(chunk) for chunk in table["payload"].chunks])
-    identifiers = told_apart(columns["arbitration_id"], table["is_extended_id"].to_numpy())
-    return Frames(columns["timestamp"], identifiers, columns["dlc"], payload, columns["label"])
-
-
-def told_apart(identifiers: NDArray[np.uint32], extended: NDArray[np.bool_]) -> NDArray[np.uint32]:
-    """Arbitration IDs [n] in which a 29-bit ID is never the same as an 11-bit one of the same number."""
-    return np.where(extended & (identifiers <= MAX_STANDARD_ID), identifiers | np.uint32(EXTENDED), identifiers)
+        _check_bounds(name, table[name].to_numpy(), low, high)
+    _check_sizes(table)
+    return frames_of(table)
 
 
 def _check_bounds(name: str, values: NDArray[Any], low: float, high: float) -> None:
@@ -150,12 +157,14 @@ def _check_bounds(name: str, values: NDArray[Any], low: float, high: float) -> N
     raise CaptureError(f"field {name} is {values[row]} in frame {row}; expected {low:.0f} to {high:.0f}")
 
 
-def _check_sizes(table: pa.Table, dlc: NDArray[np.uint8]) -> None:
-    """A payload is as long as the DLC says; a remote frame announces a DLC and carries none. Only CAN FD has over 8."""
-    if dlc.max() > PAYLOAD_BYTES:
-        fd = table[IS_FD].to_numpy() if IS_FD in table.column_names else np.zeros(len(dlc), bool)
-        if ((dlc > PAYLOAD_BYTES) & ~fd).any():
-            row = int(((dlc > PAYLOAD_BYTES) & ~fd).argmax())
+def _check_sizes(table: pa.Table) -> None:
+    """A payload is as long as the DLC says, and longer than 8 bytes only in CAN FD; a remote frame carries none of its DLC."""
+    dlc = table["dlc"].to_numpy()
+    long = dlc > PAYLOAD_BYTES
+    if long.any():
+        long &= ~table["is_fd"].to_numpy() if "is_fd" in table.column_names else True
+        if long.any():
+            row = int(long.argmax())
             raise CaptureError(f"field dlc is {dlc[row]} in frame {row}, which is not of CAN FD; expected 0 to {PAYLOAD_BYTES}")
     sizes = pc.binary_length(table["payload"]).to_numpy()  # type: ignore[attr-defined]  # made at import
     wrong = sizes != dlc

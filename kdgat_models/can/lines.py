@@ -1,37 +1,21 @@
-"""A text file, plain or compressed -> its lines with their numbers, in parts, so that memory does not grow with the file.
+"""The bytes of a text -> its lines with their numbers, in parts, so that memory does not grow with the file.
 
 Where a part ends says nothing: whoever reads the parts must come to the same result however they are cut.
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 
+from kdgat_models.can.source import BLOCK_BYTES, BYTE_ORDER_MARK, Source
 from kdgat_models.errors import CaptureError
 
-BLOCK_BYTES = 16 * 2**20
 MAX_LINE_BYTES = 16 * 2**20
 MAX_LINES = 2**18  # in one part: a part of short lines takes many times its bytes
 BLANK = " \t\r\n\v\f"  # all that may stand in a line that is empty
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-
-class Stream(Protocol):
-    """An open binary stream, such as standard input."""
-
-    @property
-    def name(self) -> Any:
-        """Path, or number of a descriptor."""
-        ...
-
-    def read1(self, size: int, /) -> bytes:
-        """What is there by now, at most so many bytes; waits for the first; empty at the end."""
-        ...
 
 
 class Lines(NamedTuple):
@@ -47,18 +31,20 @@ class Lines(NamedTuple):
         return self.first + len(self.text) - 1
 
 
-def read_lines(source: Path | Stream, block_bytes: int = BLOCK_BYTES) -> Iterator[Lines]:
-    """All lines of a file but the blank ones at its end, which hold nothing.
+def read_lines(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[Lines]:
+    """`lines_of` a file, plain, .gz or .zst, of which `block_bytes` are read at once."""
+    with Source(path, block_bytes) as source:
+        yield from lines_of(source)
 
-    Args:
-        source: A file, plain, .gz or .zst; or an open stream, whose lines are given as they come.
-        block_bytes: How much is read at once.
+
+def lines_of(source: Source) -> Iterator[Lines]:
+    """All lines but the blank ones at the end, which hold nothing.
 
     Raises:
-        CaptureError: the file cannot be read to its end, or has a line of more than `MAX_LINE_BYTES`.
+        CaptureError: the source cannot be read to its end, or has a line of more than `MAX_LINE_BYTES`.
     """
     number, blank = 1, 0  # of the next line; blank lines before it that may be those at the end
-    for block in _blocks(source, block_bytes):
+    for block in _blocks(source):
         if number == 1:
             block = block.removeprefix(BYTE_ORDER_MARK)  # noqa: PLW2901
         content = _without_blank_end(block)
@@ -74,30 +60,18 @@ def read_lines(source: Path | Stream, block_bytes: int = BLOCK_BYTES) -> Iterato
         number, blank = number + ends, blank + ends
 
 
-def _open(source: Path | Stream) -> AbstractContextManager[Any]:
-    if not isinstance(source, Path):
-        return nullcontext(source)
-    codec = {".gz": "gzip", ".zst": "zstd"}.get(source.suffix.lower())
-    return pa.input_stream(str(source), compression=codec)  # type: ignore[return-value]  # has read(), which is all we use
-
-
-def _blocks(source: Path | Stream, block_bytes: int) -> Iterator[bytes]:
-    """The file's text in blocks that end with a line; only the last may lack its line end."""
+def _blocks(source: Source) -> Iterator[bytes]:
+    """The text in blocks that end with a line; only the last may lack its line end."""
     rest = bytearray()
-    try:
-        with _open(source) as stream:
-            read = stream.read if isinstance(source, Path) else source.read1
-            while block := read(block_bytes):
-                first, cut = block.find(b"\n"), block.rfind(b"\n") + 1
-                if len(rest) + (len(block) if first < 0 else first) > MAX_LINE_BYTES:
-                    raise CaptureError(f"{source} is not a capture: it has a line of more than {MAX_LINE_BYTES} bytes")
-                if cut:
-                    yield bytes(rest) + block[:cut]
-                    rest = bytearray(block[cut:])
-                else:
-                    rest += block
-    except (OSError, pa.ArrowException) as error:  # pyarrow's word for a torn .gz or .zst
-        raise CaptureError(f"{source} cannot be read to its end: {error}. Is it torn, or not compressed?") from error
+    for block in source.blocks():
+        first, cut = block.find(b"\n"), block.rfind(b"\n") + 1
+        if len(rest) + (len(block) if first < 0 else first) > MAX_LINE_BYTES:
+            raise CaptureError(f"{source.name} is not a capture: it has a line of more than {MAX_LINE_BYTES} bytes")
+        if cut:
+            yield bytes(rest) + block[:cut]
+            rest = bytearray(block[cut:])
+        else:
+            rest += block
     if rest:
         yield bytes(rest)
 

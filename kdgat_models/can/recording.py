@@ -1,246 +1,212 @@
-"""A recording of any format -> frames, bus by bus, in parts as they come, so that memory does not grow with it.
+"""Recordings, of any format that the project reads: the one way in, for files and for what comes through a pipe.
 
-What is no frame is set aside, counted and said; a recording of which nothing can be read is an error.
+with open_recording(Path("drive.log")) as recording:
+    for channel, frames in recording.parts():
+        ...
+print(recording.counts)
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from types import TracebackType
+from typing import BinaryIO, NamedTuple, Self
 
-import numpy as np
 import polars as pl
 
 from config.plugins import names
-from kdgat_models.can.frames import Frames, padded_payload, told_apart
-from kdgat_models.can.ingest import begin
-from kdgat_models.can.lines import BLOCK_BYTES, Lines, Stream, read_lines
-from kdgat_models.can.logs.log_format import LogFormat, blocks
-from kdgat_models.can.logs.registry import log_formats
+from config.sections import BadRows
+from kdgat_models.can.frames import Frames, frames_of
 from kdgat_models.can.quarantine import BadRow
-from kdgat_models.can.readers.reader import Reader
-from kdgat_models.can.sieve import Sieve, Sifted, is_bad, parsed, with_reasons
+from kdgat_models.can.readers.format import Format
+from kdgat_models.can.readers.registry import reader_named
+from kdgat_models.can.sieve import Sieve, Sifted, with_reasons
+from kdgat_models.can.source import BLOCK_BYTES, BYTE_ORDER_MARK, Source
 from kdgat_models.errors import CaptureError
-
-HEAD_BYTES = 4096  # by which a log format is known
-ONLY = ""  # the channel of formats that know but one bus
-DELTA_LINES = 256  # of candump's output on the screen, by which times since the last frame are told from times since the first
 
 
 class Part(NamedTuple):
-    """The next frames of one bus."""
+    """Frames of one channel that follow each other on its bus."""
 
-    channel: str
+    channel: str  # as the recording calls it; "" where its format knows of none
     frames: Frames
 
 
+@dataclass
 class Counts:
-    """What was found in a recording so far."""
+    """What a recording held; complete after its last part."""
 
-    def __init__(self) -> None:
-        self.frames: dict[str, int] = {}  # by channel
-        self.extended_frames = self.fd_frames = self.remote_frames = self.error_frames = self.rejected = 0
-        self.first_rejected: BadRow | None = None
+    frames: dict[str, int] = field(default_factory=dict[str, int])  # by channel
+    extended_frames: int = 0  # with an ID of 29 bits
+    fd_frames: int = 0  # of CAN FD
+    remote_frames: int = 0
+    error_frames: int = 0  # reports of errors on the bus: they are no frames
+    rejected: int = 0  # rows that are no frames
+    first_rejected: BadRow | None = None
+
+    @property
+    def total(self) -> int:
+        """Frames of all channels."""
+        return sum(self.frames.values())
 
     def add(self, channel: str, frames: pl.DataFrame) -> None:
-        """Count the frames of one channel."""
-        self.frames[channel] = self.frames.get(channel, 0) + len(frames)
+        """Count frames of a channel."""
         self.extended_frames += int(frames["is_extended_id"].sum())
         self.fd_frames += int(frames["is_fd"].sum())
         self.remote_frames += int(frames["is_remote_frame"].sum())
+        self.frames[channel] = self.frames.get(channel, 0) + len(frames)
 
-    def reject(self, rows: list[BadRow]) -> None:
-        """Count rows that are no frames."""
-        self.rejected += len(rows)
-        if rows and self.first_rejected is None:
-            self.first_rejected = rows[0]
+    def reject(self, rows: pl.DataFrame) -> None:
+        """Count rows that are no frames, with their reasons."""
+        if len(rows):
+            self.first_rejected = self.first_rejected or BadRow(*rows.select(BadRow._fields).row(0))
+            self.rejected += len(rows)
 
 
 class Recording:
-    """An open recording: `parts` may be taken once, `counts` are complete after the last."""
+    """A recording that is open, and is read once from its first to its last frame."""
 
-    def __init__(self, name: str, format_name: str, labelled: bool) -> None:
-        self.name, self.format, self.labelled = name, format_name, labelled
+    def __init__(self, source: Source, format_: Format, on_bad_rows: BadRows) -> None:
         self.counts = Counts()
+        self._source, self._format, self._on_bad_rows = source, format_, on_bad_rows
+
+    @property
+    def name(self) -> str:
+        """The path as it was given, or `standard input`."""
+        return self._source.name
+
+    @property
+    def format(self) -> str:
+        """Name of its format in the registry."""
+        return self._format.name
+
+    @property
+    def labelled(self) -> bool:
+        """Whether its format says which frames belong to an attack. (Labels of others are 0.)"""
+        return self._format.labelled
+
+    @property
+    def unit(self) -> str:
+        """What the numbers of its bad rows count: line or frame."""
+        return self._format.unit
 
     def parts(self) -> Iterator[Part]:
-        """Frames as they come, in the order of each bus.
+        """All frames, channel by channel as they come; memory does not grow with the recording.
 
         Raises:
-            CaptureError: the recording cannot be read to its end, or has no frame at all.
+            CaptureError: it cannot be read to its end; it has no frame at all; or, if `on_bad_rows` is error, a row is bad.
         """
-        for channel, sifted in self._sifted():
-            self.counts.reject(self._reasons(sifted.bad))
-            if len(sifted.frames):
-                self.counts.add(channel, sifted.frames)
-                yield Part(channel, as_frames(sifted.frames))
-        if not self.counts.frames:
-            first = self.counts.first_rejected
-            why = f"; the first of {self.counts.rejected} rows: line {first.line}: {first.reason}" if first else ""
-            errors = f" but {self.counts.error_frames} error frames" if self.counts.error_frames else ""
-            raise CaptureError(f"{self.name} has no frames{errors}{why}")
+        for found in self.sifted():
+            for channel, frames in found.frames.items():
+                yield Part(channel, frames_of(frames.to_arrow(compat_level=pl.CompatLevel.oldest())))
+        self.require_frames()
 
-    def _sifted(self) -> Iterator[tuple[str, Sifted]]:
-        raise NotImplementedError
+    def sifted(self, reject: Callable[[pl.DataFrame], None] | None = None, most: int | None = None) -> Iterator[Sifted]:
+        """The same as tables, with the bad rows and their reasons.
 
-    def _reasons(self, bad: pl.DataFrame) -> list[BadRow]:
-        raise NotImplementedError
+        Args:
+            reject: Is given the bad rows, in their order, before they are counted.
+            most: How many blocks are read; None: all.
+        """
+        with self:
+            rows = self._format.rows(self._source)
+            for found in Sieve().parts(rows if most is None else islice(rows, most)):
+                if len(found.bad):
+                    if self._on_bad_rows == "error":
+                        raise self._bad_row_error(found.bad)
+                    found = found._replace(bad=with_reasons(self._format, found.bad))  # noqa: PLW2901
+                    if reject is not None:
+                        reject(found.bad)
+                    self.counts.reject(found.bad)
+                self.counts.error_frames += found.error_frames
+                for channel, frames in found.frames.items():
+                    self.counts.add(channel, frames)
+                yield found
 
+    def require_frames(self) -> None:
+        """To be called after the last part.
 
-class _TextRecording(Recording):
-    def __init__(self, name: str, reader: Reader, lines: Iterator[Lines]) -> None:
-        super().__init__(name, reader.name, reader.labelled)
-        self._reader, self._lines = reader, lines
+        Raises:
+            CaptureError: there was no frame; says what there was instead.
+        """
+        if self.counts.total:
+            return
+        errors, rejected = self.counts.error_frames, self.counts.first_rejected
+        raise CaptureError(
+            f"{self.name} has no frames"
+            + (f", only {errors} error frames" if errors else "")
+            + (
+                f": all {self.counts.rejected} rows were rejected, the first of them in {self._format.unit} "
+                f"{rejected.line}: {rejected.reason}"
+                if rejected
+                else ""
+            )
+        )
 
-    def _sifted(self) -> Iterator[tuple[str, Sifted]]:
-        sieves: dict[str, Sieve] = {}
-        for rows, last in _absolute(self._reader, self._lines):
-            groups = _by_channel(rows)
-            for channel in groups:
-                sieves.setdefault(channel, Sieve(self._reader))
-            for channel, sieve in sieves.items():  # what others wait for may have come
-                yield channel, sieve.sift(groups.get(channel, rows[:0]), last)
-        for channel, sieve in sieves.items():
-            for sifted in sieve.finish():
-                yield channel, sifted
+    def close(self) -> None:
+        """Close the file, if it was opened here."""
+        self._source.close()
 
-    def _reasons(self, bad: pl.DataFrame) -> list[BadRow]:
-        rows = with_reasons(self._reader, bad).select(BadRow._fields) if len(bad) else bad.select(BadRow._fields)
-        return [BadRow(*row) for row in rows.iter_rows()]
+    def __enter__(self) -> Self:
+        return self
 
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
 
-class _LogRecording(Recording):
-    def __init__(self, path: Path, log: LogFormat) -> None:
-        super().__init__(str(path), log.name, labelled=False)
-        self._path, self._log = path, log
-
-    def _sifted(self) -> Iterator[tuple[str, Sifted]]:
-        sieves: dict[str, Sieve] = {}
-        read = 0
-        for rows in self._blocks():
-            rows = rows.with_columns(text=pl.lit(""), line=pl.int_range(read + 1, read + len(rows) + 1), torn=pl.lit(False))  # noqa: PLW2901
-            read += len(rows)
-            groups = _by_channel(rows)
-            for channel in groups:
-                sieves.setdefault(channel, Sieve(_NO_TEXT))
-            for channel, sieve in sieves.items():
-                yield channel, sieve.sift(groups.get(channel, rows[:0]), read)
-        for channel, sieve in sieves.items():
-            for sifted in sieve.finish():
-                yield channel, sifted
-
-    def _blocks(self) -> Iterator[pl.DataFrame]:
-        messages = 0
-        try:
-            for block in blocks(self._log, self._path):
-                self.counts.error_frames += block.error_frames
-                messages += len(block.rows) + block.error_frames
-                yield block.rows
-            expected = self._log.expected(self._path) if self._log.expected else messages
-        except CaptureError:
-            raise
-        except Exception as error:  # libraries raise what they like of a torn file
-            raise CaptureError(
-                f"{self._path} cannot be read to its end as {self._log.name} ({messages} frames were): {error!r}. Is it torn?"
-            ) from error
-        if expected > messages:
-            unread = BadRow(0, f"{expected - messages} lines that look like frames were not understood by python-can", "")
-            self.counts.reject([unread] * (expected - messages))
-
-    def _reasons(self, bad: pl.DataFrame) -> list[BadRow]:
-        return [BadRow(*row) for row in bad.select(BadRow._fields).iter_rows()]
+    def _bad_row_error(self, bad: pl.DataFrame) -> CaptureError:
+        row = with_reasons(self._format, bad.head(1)).row(0, named=True)
+        shown = f"\n  the {self._format.unit}: {row['text'][:120]!r}" if row["text"] or self._format.unit == "line" else ""
+        return CaptureError(
+            f"{self.name} {self._format.unit} {row['line']}: {row['reason']}.{shown}\n  a valid one: "
+            f"{self._format.example!r}\nMend the file, or go on without such rows: --on-bad-rows quarantine"
+        )
 
 
-def open_recording(source: Path | Stream, readers: list[str] | None = None) -> Recording:
-    """Open a recording, whose content tells its format.
+def open_recording(
+    source: Path | BinaryIO,
+    readers: Sequence[str] | None = None,
+    *,
+    on_bad_rows: BadRows = "quarantine",
+    block_bytes: int = BLOCK_BYTES,
+) -> Recording:
+    """Open a recording and find out its format by what it begins with.
 
     Args:
-        source: A file, or an open stream of text such as standard input.
-        readers: Names of the text formats that it may have; None: all, and those of recording tools.
+        source: A file, plain, .gz or .zst; or an open binary stream such as standard input, which is read as data come.
+        readers: Names of the formats that it may have, tried in this order; None: all that there are.
+        on_bad_rows: `quarantine` counts bad rows and goes on, `error` raises at the first.
+        block_bytes: How much of a file is read at once; the result does not depend on it.
 
     Raises:
-        CaptureError: it cannot be opened, is empty, or of no known format; lists them.
+        CaptureError: it cannot be opened, is empty, is of none of these formats, or one of them is unknown.
     """
-    formats = names("readers") if readers is None else readers
-    if not isinstance(source, Path):
-        name = "standard input" if source.name in ("<stdin>", "0") else str(source.name)
-        reader, lines = begin(name, read_lines(source), formats)
-        return _TextRecording(name, reader, iter(lines))
-    if source.is_dir():
-        raise CaptureError(f"{source} is a folder; give the recordings in it")
-    for log in log_formats() if readers is None else ():
-        if log.begins(_head(source)):
-            return _LogRecording(source, log)
-    reader, lines = begin(source, read_lines(source, BLOCK_BYTES), formats)
-    return _TextRecording(str(source), reader, iter(lines))
-
-
-def as_frames(rows: pl.DataFrame) -> Frames:
-    """Rows of COLUMNS -> frames."""
-    identifiers = told_apart(rows["arbitration_id"].to_numpy(), rows["is_extended_id"].to_numpy())
-    payload = rows["payload"].to_arrow(compat_level=pl.CompatLevel.oldest()).cast("binary")
-    return Frames(
-        rows["timestamp"].to_numpy(), identifiers, rows["dlc"].to_numpy(), padded_payload(payload), rows["label"].to_numpy()
-    )
-
-
-def _head(path: Path) -> bytes:
+    formats = [reader_named(name) for name in (names("readers") if readers is None else readers)]
+    if isinstance(source, Path) and source.is_dir():
+        raise CaptureError(f"{source} is a folder; name the recordings in it")
+    opened = Source(source, block_bytes)
     try:
-        with path.open("rb") as file:
-            return file.read(HEAD_BYTES)
-    except OSError as error:
-        raise CaptureError(f"{path} cannot be read: {error.strerror}") from error
+        return Recording(opened, _format_of(opened, formats), on_bad_rows)
+    except BaseException:
+        opened.close()
+        raise
 
 
-def _by_channel(rows: pl.DataFrame) -> dict[str, pl.DataFrame]:
-    """Rows of each channel; those that are no frames are with the first, for nobody knows their bus."""
-    bad = is_bad(rows)
-    channels = rows["channel"].filter(~bad).unique(maintain_order=True).to_list() or [ONLY]
-    first, *others = channels
-    mine = {first: rows.filter(bad | (pl.col("channel") == first)) if others or bad.any() else rows}
-    return {**mine, **{other: rows.filter(~bad & (pl.col("channel") == other)) for other in others}}
-
-
-def _absolute(reader: Reader, lines: Iterator[Lines]) -> Iterator[tuple[pl.DataFrame, int]]:
-    """Parsed lines, and the number of the last; times since the last frame (`candump -td`) become times since the first.
-
-    They are told by their steps back, which times since the first have none of: a few hundred lines are held until that is
-    known. Only a file that begins at 0 can have either.
-    """
-    held: list[tuple[pl.DataFrame, int]] = []
-    since_last: bool | None = None if reader.name == "candump_text" else False
-    passed = 0.0
-    for part in lines:
-        held.append((parsed(reader, part), part.last))
-        if since_last is None:
-            since_last = _since_last(held, ended=False)
-        if since_last is not None:
-            for rows, last in held:
-                rows, passed = _summed(rows, passed) if since_last else (rows, passed)  # noqa: PLW2901
-                yield rows, last
-            held = []
-    since_last = _since_last(held, ended=True) if held else False
-    for rows, last in held:
-        rows, passed = _summed(rows, passed) if since_last else (rows, passed)  # noqa: PLW2901
-        yield rows, last
-
-
-def _since_last(held: list[tuple[pl.DataFrame, int]], ended: bool) -> bool | None:
-    time = pl.concat([rows["timestamp"] for rows, _ in held]).drop_nulls().to_numpy()
-    if len(time) and time[0] != 0:
-        return False
-    if len(time) < DELTA_LINES and not ended:
-        return None
-    return bool((np.diff(time) < 0).any())
-
-
-def _summed(rows: pl.DataFrame, passed: float) -> tuple[pl.DataFrame, float]:
-    time = passed + rows["timestamp"].fill_null(0.0).cum_sum()
-    passed = float(time[-1]) if len(time) else passed
-    return rows.with_columns(timestamp=pl.when(pl.col("timestamp").is_not_null()).then(time)), passed
-
-
-def _no_text(line: str) -> str:
-    return line
-
-
-_NO_TEXT = Reader("log", "", None, "", _no_text)  # of rows that are no lines; none of them is bad but for its time
+def _format_of(source: Source, formats: Sequence[Format]) -> Format:
+    first = source.first_line
+    for format_ in formats:
+        if format_.recognises(first):
+            return format_
+    if not first and not any(block.removeprefix(BYTE_ORDER_MARK).strip() for block in source.blocks()):
+        raise CaptureError(f"{source.name} is empty; expected a capture")
+    if source.compression is not None and not source.is_packed:
+        raise CaptureError(
+            f"{source.name} is packed with {source.compression}, which its name does not say: unpack it, or name it .gz or .zst"
+        )
+    for advice in (format_.advice(first) for format_ in formats):
+        if advice:
+            raise CaptureError(f"{source.name} line 1 is {first[:80]!r}: {advice}")
+    expected = "\n".join(f"  {format_.name}: {format_.begins}" for format_ in formats)
+    raise CaptureError(
+        f"{source.name} line 1 is {first[:80]!r}: not a known capture format. Expected a first line such as\n{expected}"
+    )

@@ -40,7 +40,7 @@ class Learning:
             CaptureError: it cannot be read, or has no frame.
             ProfileError: it has several buses and none was chosen, labelled attacks, or no clock.
         """
-        recording = open_recording(source)
+        recording = open_recording(source, on_bad_rows="quarantine")
         state = self._last.next_capture() if self._last else self._state
         stream = GraphStream(source.name, RELATIVE, WINDOW, WINDOW, state)
         session = self._detector.stream(source.name) if self._detector else None

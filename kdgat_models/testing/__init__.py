@@ -11,7 +11,7 @@ tried, what came out, and what was expected. What is built in is held to the sam
 """
 
 from kdgat_models.testing.contract import BrokenContractError
-from kdgat_models.testing.data import check_datasets, check_feature_schema, check_log_format, check_protocol, check_reader
+from kdgat_models.testing.data import check_datasets, check_feature_schema, check_protocol, check_reader
 from kdgat_models.testing.networks import check_convolution, check_network, check_pooling
 from kdgat_models.testing.training import check_fusion, check_loss
 
@@ -21,7 +21,6 @@ __all__ = [
     "check_datasets",
     "check_feature_schema",
     "check_fusion",
-    "check_log_format",
     "check_loss",
     "check_network",
     "check_pooling",

@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 
 from config.catalog import DatasetEntry, added_datasets
 from kdgat_models.can.frames import Frames
-from kdgat_models.can.logs.log_format import LogFormat
-from kdgat_models.can.readers.reader import COLUMNS, Reader
+from kdgat_models.can.readers.format import ROW_COLUMNS
+from kdgat_models.can.readers.library import LibraryReader
+from kdgat_models.can.readers.reader import Reader
+from kdgat_models.can.source import Source
+from kdgat_models.errors import CaptureError
 from kdgat_models.evaluation.protocols.protocol import CaptureFacts, Protocol
 from kdgat_models.graphs.schema import Evidence, Features, FeatureSchema, SchemaDescription
 from kdgat_models.graphs.stream import GraphStream
@@ -26,17 +29,42 @@ WINDOW = 50
 NO_LINES = ("", "   ", "nonsense", "1,2,3,4,5,6,7,8,9,10,11,12,13", "\x00", "é" * 40)
 
 
-def check_reader(reader: Reader) -> None:
-    """A text format: its example is read, what is no line of it is told why.
+def check_reader(reader: Reader | LibraryReader) -> None:
+    """A format of recordings: its example is read or recognised, and what is no line of it is told why.
 
     Raises:
-        BrokenContractError: the example is not read, lines are lost, nonsense is read as frames, or is not explained.
+        BrokenContractError: its example is not read, lines are lost, nonsense is read as frames, or is not explained.
     """
-    require(isinstance(reader, Reader), f"it is a {type(reader).__name__}; expected a Reader")
+    if isinstance(reader, LibraryReader):
+        _check_library_reader(reader)
+    else:
+        _check_text_reader(reader)
+
+
+def _check_library_reader(reader: LibraryReader) -> None:
+    with tried("looking at first lines"):
+        require(
+            reader.recognises(reader.begins), f"it does not recognise {reader.begins!r}, which it says such files begin with"
+        )
+        for line in NO_LINES:
+            require(not reader.recognises(line), f"{line!r} is taken for the first line of such a file")
+    require(reader.unit in ("line", "frame"), f"unit is {reader.unit!r}; expected line or frame")
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "nonsense").write_bytes(f"{reader.begins}\n".encode() + b"nonsense\n" * 100)
+        frames = 0
+        what = "reading nonsense; what cannot be read is a bad row or a CaptureError"
+        with Source(Path(folder) / "nonsense") as source, tried(what), suppress(CaptureError):
+            frames = sum(len(rows.frames) for rows in reader.rows(source))
+        require(not frames, f"nonsense is read as {frames} frames")
+
+
+def _check_text_reader(reader: Reader) -> None:
+    require(isinstance(reader, Reader), f"it is a {type(reader).__name__}; expected a Reader or a LibraryReader")
     require(reader.header is None or reader.header == re.sub(r"\s", "", reader.header).lower(), "header must be lower case")
     with tried("parsing the example among nonsense"):
         parsed = reader.parse(pl.Series([reader.example, *NO_LINES, reader.example]))
-    require(tuple(parsed.columns) == COLUMNS, f"parse gives columns {', '.join(parsed.columns)}; expected {', '.join(COLUMNS)}")
+    found = tuple(parsed.columns)
+    require(found == ROW_COLUMNS, f"parse gives columns {', '.join(found)}; expected {', '.join(ROW_COLUMNS)}")
     require(len(parsed) == len(NO_LINES) + 2, f"{len(NO_LINES) + 2} lines make {len(parsed)} rows; expected one of each")
     for row in (0, -1):
         frame = parsed.row(row)
@@ -46,25 +74,6 @@ def check_reader(reader: Reader) -> None:
         with tried(f"diagnosing {line!r}"):
             said = reader.diagnose(line)
         require(isinstance(said, str) and bool(said.strip()), f"diagnose says {said!r} of {line!r}; expected what is wrong")
-
-
-def check_log_format(log: LogFormat) -> None:
-    """A log format: no other file is taken for one of it, and what is not whole ends in an error or in nothing.
-
-    Raises:
-        BrokenContractError: nonsense is taken for its begin, or is read as messages.
-    """
-    require(isinstance(log, LogFormat), f"it is a {type(log).__name__}; expected a LogFormat")
-    for content in (b"", b"\0" * 100, *(line.encode() for line in NO_LINES)):
-        with tried(f"looking at {content[:20]!r}"):
-            begins = log.begins(content)
-        require(not begins, f"{content[:20]!r} is taken for the begin of a file of this format")
-    with TemporaryDirectory() as folder:
-        (Path(folder) / "nonsense").write_bytes(b"nonsense\n" * 100)
-        found = list[object]()
-        with suppress(Exception):  # libraries raise what they like, which the caller makes one error of
-            found += log.messages(Path(folder) / "nonsense")
-        require(not found, f"nonsense is read as {len(found)} messages")
 
 
 def check_feature_schema(schema: FeatureSchema) -> None:

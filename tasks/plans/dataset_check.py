@@ -1,6 +1,5 @@
 """What is found of a dataset on disk and how it is understood, before anything is run."""
 
-from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,10 +17,10 @@ from config.catalog import (
 )
 from config.errors import ConfigError
 from config.paths import Paths
-from kdgat_models.can.ingest import FIRST_BYTES, begin, capture_name
-from kdgat_models.can.lines import read_lines
+from kdgat_models.can.ingest import capture_name, require_one_channel
 from kdgat_models.can.naming import attack_type
-from kdgat_models.can.sieve import Sieve, with_reasons
+from kdgat_models.can.recording import open_recording
+from kdgat_models.can.source import HEAD_BYTES
 from kdgat_models.errors import CaptureError
 
 
@@ -96,15 +95,15 @@ def _seen(dataset: str, entry: DatasetEntry, split: str, file: Path, rows: int) 
         if not is_capture(file):
             raise CaptureError(f"{file} is not a capture: a split folder holds only {', '.join(CAPTURE_SUFFIXES)} files")
         name = capture_name(file)
-        found, lines = begin(file, read_lines(file, FIRST_BYTES), entry.readers)
-        reader = found.name
-        parts = list(Sieve(found).parts(islice(lines, 1)))
-        first = pl.concat([part.frames for part in parts]).head(rows).select(SeenFrame._fields)
-        frames = [_shown(*row) for row in first.iter_rows()]
-        wrong = pl.concat([part.bad for part in parts])
-        if len(wrong):
-            bad = with_reasons(found, wrong.head(1)).row(0, named=True)
-            problem = f"line {bad['line']}: {bad['reason']}; --on-bad-rows quarantine sets such rows aside"
+        with open_recording(file, entry.readers, on_bad_rows="quarantine", block_bytes=HEAD_BYTES) as recording:
+            reader = recording.format
+            parts = list(recording.sifted(most=1))
+        seen = [table for part in parts for table in part.frames.values()]
+        frames = [_shown(*row) for row in pl.concat(seen).head(rows).select(SeenFrame._fields).iter_rows()] if seen else []
+        bad = recording.counts.first_rejected
+        if bad is not None:
+            problem = f"{recording.unit} {bad.line}: {bad.reason}; --on-bad-rows quarantine sets such rows aside"
+        require_one_channel(recording)
     except CaptureError as error:
         problem = str(error)
     return SeenCapture(

@@ -42,32 +42,34 @@ def hcrl_text(rng: Rng, time: float) -> str:
     return f"Timestamp: {time:.6f}        ID: {rng.integers(0, 0x800):04x}    {int(remote)}00    DLC: {len(data)}    {shown}"
 
 
-def _identifier(rng: Rng) -> str:
-    return f"{rng.integers(0, 0x800):03X}" if rng.random() < 0.7 else f"{rng.integers(0, 2**29):08X}"
-
-
 def candump_log(rng: Rng, time: float) -> str:
-    fd, remote = rng.random() < 0.2, rng.random() < 0.1
-    data = rng.bytes(rng.integers(0, 65 if fd else 9)).hex().upper()
-    content = f"R{rng.integers(0, 9)}" if remote else f"#{rng.integers(0, 16):X}{data}" if fd else data
-    return f"({time:.6f}) can0 {_identifier(rng)}#{content}{rng.choice(['', ' R', ' T'])}"
+    identifier = f"{rng.integers(0, 0x800):03X}" if rng.random() < 0.5 else f"{rng.integers(0, 0x20000000):08X}"
+    if rng.random() < 0.1:
+        identifier = f"{0x20000000 + rng.integers(0, 0x200):08X}"
+    data = rng.bytes(rng.integers(0, 9)).hex().upper()
+    if rng.random() < 0.1:
+        data = f"R{rng.integers(0, 9)}"
+    elif rng.random() < 0.2:
+        data = f"#{rng.integers(0, 4)}{rng.bytes(rng.choice([0, 8, 12, 64])).hex()}"
+    return f"({time:.6f}) can0 {identifier}#{data}{rng.choice(['', ' R', ' T'])}"
 
 
 def candump_text(rng: Rng, time: float) -> str:
-    fd, remote = rng.random() < 0.2, rng.random() < 0.1
-    data = rng.bytes(rng.integers(0, 65 if fd else 9))
+    identifier = f"{rng.integers(0, 0x800):03X}" if rng.random() < 0.5 else f"{rng.integers(0, 0x20000100):08X}"
+    fd = rng.random() < 0.2
+    data = rng.bytes(rng.choice([0, 8, 12, 64]) if fd else rng.integers(0, 9))
     size = f"[{len(data):02d}]" if fd else f"[{len(data)}]"
-    shown = "remote request" if remote and not fd else data.hex(" ").upper()
-    return f" ({time:.6f})  can0  {_identifier(rng)}   {size}  {shown}"
+    shown = "remote request" if not fd and rng.random() < 0.1 else data.hex(" ").upper()
+    return f" ({time:.6f})  can0  {identifier:>8}  {size:>4}  {shown}"
 
 
 LINES: dict[str, tuple[str | None, Callable[[Rng, float], str]]] = {
     "four_column_csv": ("timestamp,arbitration_id,data_field,attack", four_column),
     "untimed_csv": ("arbitration_id,data_field,attack", untimed),
     "hcrl_csv": (None, hcrl_csv),
-    "hcrl_text": (None, hcrl_text),
     "candump_log": (None, candump_log),
     "candump_text": (None, candump_text),
+    "hcrl_text": (None, hcrl_text),
 }
 
 

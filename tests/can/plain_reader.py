@@ -16,6 +16,8 @@ class Row(NamedTuple):
     dlc: int
     payload: bytes
     label: int
+    channel: str = ""
+    error: bool = False
 
 
 def data_rows(content: bytes, reader: str) -> list[tuple[int, str]]:
@@ -32,10 +34,10 @@ def plain_row(reader: str, line: str) -> Row | None:
     return {
         "four_column_csv": _four_column,
         "untimed_csv": lambda line: _four_column(f"0,{line}"),
-        "hcrl_csv": _hcrl_csv,
-        "hcrl_text": _hcrl_text,
         "candump_log": _candump_log,
         "candump_text": _candump_text,
+        "hcrl_csv": _hcrl_csv,
+        "hcrl_text": _hcrl_text,
     }[reader](line)
 
 
@@ -51,6 +53,57 @@ def _shape(reader: str, line: str) -> bool:
     return plain_row(reader, re.sub(r"^(Timestamp:\s*|\()?[0-9][0-9.eE+-]*", r"\g<1>1", line)) is not None or (
         plain_row(reader, line) is not None
     )
+
+
+def _candump_log(line: str) -> Row | None:
+    match = re.fullmatch(
+        r"\(([^() ]*)\) +([^# ]+) +([0-9A-Fa-f]{3}|[0-9A-Fa-f]{8})#([^ ]*)( +[RrTt])?",
+        re.sub(f"[{BLANK}]", " ", line).rstrip(" "),
+    )
+    if not match:
+        return None
+    time, channel, identifier, data, _ = match.groups()
+    number = int(identifier, 16)
+    if not NUMBER.fullmatch(time) or float(time) > LATEST or number >= (0x800 if len(identifier) == 3 else 0x40000000):
+        return None
+    data = re.sub("_[9A-Fa-f]$", "", data)
+    remote = re.fullmatch("R([0-8]?)", data)
+    fd = re.match("#[0-9A-Fa-f]", data)
+    content = "" if remote else data[2:] if fd else data
+    if not re.fullmatch(r"([0-9A-Fa-f]{2}\.?)*", content):
+        return None
+    return _candump_row(float(time), channel, identifier, content.replace(".", ""), remote and int(remote[1] or 0), bool(fd))
+
+
+def _candump_row(time: float, channel: str, identifier: str, content: str, announced: int | None, fd: bool) -> Row | None:
+    """A frame whose ID has 3 or 8 digits; one of 29 bits is another than that of 11 bits with the same number."""
+    number = int(identifier, 16)
+    if len(content) // 2 not in ((*range(9), 12, 16, 20, 24, 32, 48, 64) if fd else range(9)):
+        return None
+    hidden = len(identifier) == 8 and number & 0x1FFFFFFF <= 0x7FF
+    identity = (number & 0x1FFFFFFF) | (0x80000000 if hidden else 0)
+    dlc = len(content) // 2 if announced is None else announced
+    return Row(time, identity, dlc, bytes.fromhex(content), 0, channel, bool(number & 0x20000000))
+
+
+def _candump_text(line: str) -> Row | None:
+    line = re.sub(f"[{BLANK}]", " ", line).rstrip(" ")
+    match = re.fullmatch(
+        r" *\(([^()]*)\) +([^# ]+) +(?:[TR]X +[-B] +[-E] +)?([0-9A-Fa-f]{3}|[0-9A-Fa-f]{8}) +\[([0-8]|[0-9]{2})\](.*)", line
+    )
+    if not match:
+        return None
+    time, channel, identifier, dlc, rest = match.groups()
+    rest = re.sub(" +('.*|ERRORFRAME)$", "", rest)
+    number = int(identifier, 16)
+    if not NUMBER.fullmatch(time) or float(time) > LATEST or number >= (0x800 if len(identifier) == 3 else 0x40000000):
+        return None
+    if re.fullmatch(" +remote request", rest):
+        return _candump_row(float(time), channel, identifier, "", int(dlc), len(dlc) == 2)
+    content = rest.replace(" ", "")
+    if not re.fullmatch("( +[0-9A-Fa-f]{2})*", rest) or len(content) != 2 * int(dlc):
+        return None
+    return _candump_row(float(time), channel, identifier, content, None, len(dlc) == 2)
 
 
 def _row(time: str, identifier: str, dlc: int | None, data: str, label: int, remote: bool = False) -> Row | None:
@@ -90,51 +143,3 @@ def _hcrl_text(line: str) -> Row | None:
         return None
     time, identifier, remote, dlc, data = match.groups()
     return _row(time, identifier, int(dlc), data.replace(" ", ""), 0, remote == "1")
-
-
-def _candump_row(time: str, identifier: str, dlc: int | None, data: str, most: int, remote: bool) -> Row | None:
-    """A frame whose ID has 3 or 8 digits; one of 29 bits is another than that of 11 bits with the same number."""
-    if not re.fullmatch("[0-9A-Fa-f]{3}|[0-9A-Fa-f]{8}", identifier, re.ASCII) or len(data) > 2 * most:
-        return None
-    row = _row(time, identifier, 0 if remote else None, "", 0, remote)
-    if row is None or not HEX_BYTES.fullmatch(data) or (not remote and dlc not in (None, len(data) // 2)):
-        return None
-    number = row.arbitration_id
-    apart = number | 0x80000000 if len(identifier) == 8 and number < 0x800 else number
-    payload = bytes.fromhex(data)
-    return Row(row.timestamp, apart, len(payload) if dlc is None else dlc, payload[:8], 0)
-
-
-def _candump_log(line: str) -> Row | None:
-    words = re.split(f"[{BLANK}]+", line.rstrip(BLANK))
-    if len(words) not in (3, 4) or words[3:] not in ([], ["R"], ["T"]) or not re.fullmatch(r"\(.*\)", words[0]):
-        return None
-    identifier, mark, data = words[2].partition("#")
-    data = re.sub("_[9A-Fa-f]$", "", data)
-    if not mark:
-        return None
-    if re.fullmatch("R[0-8]?", data):
-        return _candump_row(words[0][1:-1], identifier, int(data[1:] or 0), "", 8, True)
-    fd = re.match("#[0-9A-Fa-f]", data)
-    rest = data[2:] if fd else data
-    if not re.fullmatch(r"([0-9A-Fa-f]{2}\.?)*", rest):
-        return None
-    return _candump_row(words[0][1:-1], identifier, None, rest.replace(".", ""), 64 if fd else 8, False)
-
-
-def _candump_text(line: str) -> Row | None:
-    match = re.fullmatch(
-        rf"[{BLANK}]*\(([^)]*)\)[{BLANK}]+([^{BLANK}]+)[{BLANK}]+(?:[TR]X[{BLANK}]+[-B][{BLANK}]+[-E][{BLANK}]+)?"
-        rf"([^{BLANK}]+)[{BLANK}]+\[([0-9]{{1,2}})\](.*)",
-        line.rstrip(BLANK),
-        re.ASCII | re.DOTALL,
-    )
-    if not match:
-        return None
-    time, _, identifier, dlc, rest = match.groups()
-    rest = re.sub(rf"[{BLANK}]+'.*$", "", rest, flags=re.DOTALL)
-    if re.fullmatch(rf"[{BLANK}]+remote request", rest):
-        return _candump_row(time, identifier, int(dlc), "", 8, True) if len(dlc) == 1 and int(dlc) < 9 else None
-    if not re.fullmatch(rf"([{BLANK}]+[0-9A-Fa-f]{{2}})*", rest):
-        return None
-    return _candump_row(time, identifier, int(dlc), re.sub(rf"[{BLANK}]", "", rest), 64 if len(dlc) == 2 else 8, False)

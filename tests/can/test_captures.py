@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -13,8 +14,9 @@ N = 40
 
 
 def healthy() -> pa.Table:
-    """A capture with payloads of every length, and a remote frame, which announces a DLC and carries nothing."""
+    """A capture with payloads of every length, some of CAN FD, and a remote frame, which carries none of its DLC."""
     dlc = [i % 9 for i in range(N)]
+    dlc[26], dlc[35] = 64, 12
     payload = [bytes(range(1, size + 1)) for size in dlc]
     payload[8] = b""
     columns = [
@@ -23,9 +25,9 @@ def healthy() -> pa.Table:
         dlc,
         payload,
         [i % 2 for i in range(N)],
-        [i % 3 > 0 for i in range(N)],
+        [i % 3 > 0 or i % 9 == 3 for i in range(N)],
         [i == 8 for i in range(N)],
-        [False] * N,
+        [i % 9 == 8 for i in range(N)],
     ]
     return pa.table([pa.array(c, field.type) for c, field in zip(columns, ARROW_SCHEMA, strict=True)], ARROW_SCHEMA)
 
@@ -75,7 +77,7 @@ VALUES = [
     ("payload", 8, b"12", "has 2 bytes in frame 8, but its DLC is 8"),
     ("payload", 8, b"1", "has 1 bytes in frame 8, but its DLC is 8"),
     ("dlc", 3, 9, "is 9 in frame 3, which is not of CAN FD; expected 0 to 8"),
-    ("dlc", 3, 65, "is 65 in frame 3; expected 0 to 64"),
+    ("dlc", 26, 65, "is 65 in frame 26; expected 0 to 64"),
     ("label", 39, 2, "is 2 in frame 39; expected 0 to 1"),
     ("arbitration_id", 5, 2**29, "is 536870912 in frame 5; expected 0 to 536870911"),
     ("timestamp", 2, np.nan, "is nan in frame 2"),
@@ -117,14 +119,29 @@ def test_a_capture_has_the_columns_that_are_documented():
     assert not any(field.nullable for field in ARROW_SCHEMA)
 
 
+def test_a_capture_that_an_earlier_version_wrote_is_read_as_before(tmp_path):
+    """It does not say which frames are of CAN FD: none is."""
+    classic = healthy().filter(pc.less_equal(healthy()["dlc"], 8))
+    pq.write_table(classic, tmp_path / "new.parquet")
+    pq.write_table(classic.drop_columns(["is_fd"]), tmp_path / "old.parquet")
+    for new, old in zip(read_frames(tmp_path / "new.parquet"), read_frames(tmp_path / "old.parquet"), strict=True):
+        assert new.tolist() == old.tolist()
+    pq.write_table(healthy().drop_columns(["is_fd"]), tmp_path / "old.parquet")
+    with pytest.raises(CaptureError, match="field dlc is 64 in frame 26, which is not of CAN FD"):
+        read_frames(tmp_path / "old.parquet")
+
+
 @pytest.mark.parametrize("row_group_size", [1, 7, 1000])
 def test_a_healthy_capture_is_read_whatever_its_row_groups(tmp_path, row_group_size):
     table = healthy().append_column("note", pa.array(["x"] * N))  # what is not asked for does no harm
     pq.write_table(table, tmp_path / "capture.parquet", row_group_size=row_group_size)
     frames = read_frames(tmp_path / "capture.parquet")
     assert frames.timestamp.tolist() == table["timestamp"].to_pylist()
-    assert frames.arbitration_id.tolist() == table["arbitration_id"].to_pylist()
-    assert [bytes(row) for row in frames.payload] == [p.ljust(PAYLOAD_BYTES, b"\0") for p in table["payload"].to_pylist()]
+    pairs = zip(table["arbitration_id"].to_pylist(), table["is_extended_id"].to_pylist(), strict=True)
+    assert frames.arbitration_id.tolist() == [i | 0x8000_0000 if extended and i < 0x800 else i for i, extended in pairs]
+    assert 0x8000_07FF in frames.arbitration_id
+    assert 0x7FF in frames.arbitration_id
+    assert [bytes(row) for row in frames.payload] == [p[:8].ljust(PAYLOAD_BYTES, b"\0") for p in table["payload"].to_pylist()]
     assert [column.dtype for column in frames] == [np.float64, np.uint32, np.uint8, np.uint8, np.uint8]
 
 

@@ -14,10 +14,11 @@ from kdgat_models.can.clock import MAX_TIMESTAMP
 from kdgat_models.can.frames import ARROW_SCHEMA, read_frames
 from kdgat_models.can.ingest import ingest_capture
 from kdgat_models.can.naming import attack_type
+from kdgat_models.can.readers.reader import Reader
 from kdgat_models.can.readers.registry import reader_named
 from kdgat_models.errors import CaptureError
 
-READERS = names("readers")
+READERS = [name for name in names("readers") if isinstance(reader_named(name), Reader)]
 
 HEADER = "timestamp,arbitration_id,data_field,attack\n"
 GOOD = HEADER + "1.5,081,40844E00000000A4,0\n1.6,7FF,,1\n"

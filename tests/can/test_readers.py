@@ -1,15 +1,18 @@
 """What each format says of a line that is none of its own, and which format a file has by its first line."""
 
+from types import SimpleNamespace
+
 import polars as pl
 import pytest
 
 from config.plugins import names
 from kdgat_models.can.ingest import reader_of
-from kdgat_models.can.lines import read_lines
+from kdgat_models.can.readers.reader import Reader
 from kdgat_models.can.readers.registry import reader_named
+from kdgat_models.can.source import HEAD_BYTES
 from kdgat_models.errors import CaptureError
 
-READERS = names("readers")
+READERS = [name for name in names("readers") if isinstance(reader_named(name), Reader)]
 
 TEXT = "Timestamp: {time}  ID: {id}  {flags}  DLC: {dlc}  {data}"
 FIELDS = {"time": "1.5", "id": "0316", "flags": "000", "dlc": "2", "data": "05 21"}
@@ -19,6 +22,11 @@ def text(**changed: str) -> str:
     return TEXT.format(**FIELDS | changed)
 
 
+CANDUMP_ID = (
+    "the arbitration ID is '{}'; expected 3 hex digits (11 bits, at most 7FF) or 8 (29 bits, at most 1FFFFFFF; "
+    "with 20000000: an error frame)"
+)
+FD_SIZES = "0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 20, 24, 32, 48, 64"
 WRONG = {
     "four_column_csv": {
         "1,081": "2 fields instead of 4 (timestamp,arbitration_id,data_field,attack)",
@@ -50,6 +58,19 @@ WRONG = {
         "1,0316,1,05,21,T": "2 payload bytes, but the DLC is 1",
         "1,0316,1,R\r": "0 payload bytes, but the DLC is 1",
     },
+    "candump_log": {
+        "(1.0) can0 12345#00": CANDUMP_ID.format("12345"),
+        "(1.0) can0 800#00": CANDUMP_ID.format("800"),
+        "1,081,40,0": "expected '(seconds) channel ID#data'",
+        "(-1) can0 123#00": "the timestamp is '-1'; expected seconds, not negative, not NaN",
+        "(1e10) can0 123#00": "the timestamp is '1e10'; expected seconds, at most 7258118400 (the year 2200), not milliseconds",
+        "(1.0) can0 123#0": "the payload '0' has an odd number of hex digits (1)",
+        "(1.0) can0 123#112233445566778899 R": "the payload '112233445566778899' has 9 bytes; a CAN frame carries at most 8",
+        "(1.0) can0 123#R9": "a remote frame ends with 'R9'; expected R, or R with a DLC of 0 to 8",
+        "(1.0) can0 123##": "a CAN FD frame has no flags; expected one hex digit after ##",
+        "(1.0) can0 123##1112233445566778899\r": "the payload has 9 bytes; a CAN FD frame carries one of " + FD_SIZES,
+        "(1.0) can0 123##11122334": "the payload '1122334' has an odd number of hex digits (7)",
+    },
     "hcrl_text": {
         "1,081,40,0": "expected 'Timestamp: seconds ID: hex 000 DLC: n bytes'",
         text(time="soon"): "the timestamp is 'soon'; expected seconds, not negative, not NaN",
@@ -61,27 +82,13 @@ WRONG = {
         text(data="05"): "1 payload bytes, but the DLC is 2",
         text(dlc="0", data="05 \r"): "1 payload bytes, but the DLC is 0",
     },
-    "candump_log": {
-        "1.5,081,40,0": "expected '(seconds) interface ID#payload'",
-        "(soon) can0 044#2A": "the timestamp is 'soon'; expected seconds, not negative, not NaN",
-        "(1.5) can0 44#2A": "the arbitration ID is '44'; expected 3 hex digits (11 bits) or 8 (29 bits)",
-        "(1.5) can0 40000000#2A": "the arbitration ID is '40000000'; the highest is 1FFFFFFF (29 bits)",
-        "(1.5) can0 20000080#0000": "it is an error that the controller reports, and no frame",
-        "(1.5) can0 044#R9": "the remote frame is 'R9'; expected R or R0 to R8",
-        "(1.5) can0 044##": "the flags of the CAN FD frame are missing in ''; expected a hex digit after ##",
-        "(1.5) can0 044#2A3": "the payload '2A3' has an odd number of hex digits (3)",
-        "(1.5) can0 044#2G": "the payload is '2G'; expected hex digits",
-        "(1.5) can0 044#" + "00" * 9: f"the payload '{'00' * 9}' has 9 bytes; a CAN frame carries at most 8",
-        "(1.5) can0 044##1" + "00" * 65: "the payload has 65 bytes; a CAN FD frame carries at most 64",
-        "(1.5) can0 044#2A X": "what follows the payload '2A' is not known",
-    },
     "candump_text": {
-        "(1.5) can0 044#2A": "expected '(seconds)  interface  ID  [DLC]  bytes'",
+        "(1.5) can0 044#2A": "expected '(seconds)  channel  ID  [DLC]  bytes'",
         "  can0  044   [1]  2A": "it has no time; record with candump -L, or show times with -ta",
-        "(1.5)  can0  4444   [1]  2A": "the arbitration ID is '4444'; expected 3 hex digits (11 bits) or 8 (29 bits)",
-        "(1.5)  can0  20000080   [1]  2A": "it is an error that the controller reports, and no frame",
-        "(1.5)  can0  044   [x]  2A": "the DLC is 'x'; expected 0 to 8, or two digits up to 64 for CAN FD",
-        "(1.5)  can0  044   [65]  2A": "the DLC is '65'; expected 0 to 8, or two digits up to 64 for CAN FD",
+        "(1.5)  can0  4444   [1]  2A": CANDUMP_ID.format("4444"),
+        "(1.5)  can0  044   [x]  2A": "the DLC is 'x'; expected 0 to 8, or two digits for CAN FD",
+        "(1.5)  can0  044  [65]  2A": "1 payload bytes, but the DLC is 65",
+        "(1.5)  can0  044  [09] " + " 2A" * 9: f"the payload has 9 bytes; a CAN FD frame carries one of {FD_SIZES}",
         "(1.5)  can0  044   [2]  2A": "1 payload bytes, but the DLC is 2",
         "(1.5)  can0  044  [12]  2A": "1 payload bytes, but the DLC is 12",
         "(1.5)  can0  044   [1]  2G": "the payload is '2G'; expected hex digits",
@@ -91,17 +98,20 @@ WRONG = {
 VALID = {
     "four_column_csv": ["7258118400,1FFFFFFF,1122334455667788,1", "0,0,,0", "1.,0X81,\t40 ,0 \r"],
     "untimed_csv": ["1FFFFFFF,1122334455667788,1", "0,,0"],
+    "candump_log": [
+        "(7258118400) can0 1FFFFFFF#1122334455667788",
+        "(0.0) vcan0 123#",
+        "(1.5)  0  00000123#11 T\r",
+        "(1.5) can0 123#R",
+        "(1.5) can0 123#R8 R",
+        "(1.5) can0 123#1122334455667788_F",
+        "(1.5) can0 20000080#",
+        f"(1.5) can0 123##F{'1f' * 64} t",
+        "(1.5) can0 123##0",
+        "(1.5) can0 044#11.22.33",
+    ],
     "hcrl_csv": ["7258118400,1fffffff,8,11,22,33,44,55,66,77,88,T", "0,0,0,R"],
     "hcrl_text": [text(), text(flags="100", data=""), text(flags="011", dlc="0", data=""), text(flags="100")],
-    "candump_log": [
-        "(1436509052.249713) can0 044#2A366C2BBA",
-        "(1.5) vcan0 18EC0001#20F906FFFF01FE00 R",
-        "(1.5) can0 044#",
-        "(1.5) can0 044#R",
-        "(1.5) can0 044#R8 T",
-        "(1.5) can0 044#11.22.33",
-        "(1.5) can0 044##5" + "00" * 64,
-    ],
     "candump_text": [
         " (1436509052.249713)  can0  044   [5]  2A 36 6C 2B BA",
         " (2023-04-26 20:00:57.283469)  vcan0  18EC0001   [2]  20 F9",
@@ -110,6 +120,7 @@ VALID = {
         " (1.5)  can0  044  [12]  " + " ".join(["AA"] * 12),
         " (1.5)  can0  044   [2]  41 42   'AB'",
         " (1.5)  can0  RX - -  044   [2]  41 42",
+        " (1.5)  can0  20000004   [8]  00 0C 00 00 00 00 00 00   ERRORFRAME",
     ],
 }
 
@@ -138,11 +149,11 @@ def test_flags_and_labels_are_read_as_what_they_say():
 
 
 HEADERS = {
+    "candump_log": ["(1436509052.249713) can0 044#2A366C2BBA", " (0) any-name 00000000##0 R "],
     "four_column_csv": ["timestamp,arbitration_id,data_field,attack", " Timestamp, Arbitration_ID,\tData_Field ,Attack \r"],
     "untimed_csv": ["arbitration_id,data_field,attack"],
     "hcrl_csv": ["1478198376.389427,0316,2,05,21,R", " 1,0316,0,T "],
     "hcrl_text": [text(), "  " + text(flags="100", data="")],
-    "candump_log": ["(1436509052.249713) can0 044#2A366C2BBA", "(1.5) can0 044##5" + "00" * 64],
     "candump_text": [" (1.5)  can0  044   [2]  41 42", " (2023-04-26 20:00:57)  can0  044   [0]"],
 }
 
@@ -150,12 +161,12 @@ HEADERS = {
 @pytest.mark.parametrize(("name", "line"), [(name, line) for name, lines in HEADERS.items() for line in lines])
 def test_the_first_line_tells_the_format_and_only_those_that_are_asked_for_are_tried(tmp_path, name, line):
     (tmp_path / "x.csv").write_text(line + "\nnonsense\n")
-    assert reader_of(tmp_path / "x.csv", list(READERS)).name == name
-    assert reader_of(tmp_path / "x.csv", [name]).name == name
+    assert reader_of(tmp_path / "x.csv", list(READERS)) == name
+    assert reader_of(tmp_path / "x.csv", [name]) == name
     others = [other for other in READERS if other != name]
     with pytest.raises(CaptureError, match=r"x\.csv line 1 is .*: not a known capture format") as caught:
         reader_of(tmp_path / "x.csv", others)
-    shown = [f"  {other}: {reader_named(other).header or reader_named(other).example}" for other in others]
+    shown = [f"  {other}: {reader_named(other).begins}" for other in others]
     assert str(caught.value).splitlines()[1:] == shown
 
 
@@ -170,12 +181,11 @@ def test_the_format_is_known_without_reading_on(tmp_path, monkeypatch):
     (tmp_path / "x.csv").write_text("arbitration_id,data_field,attack\n" + "081,40,0\n" * 1_000_000)
     taken = []
 
-    def first_of(source, block_bytes):
-        for part in read_lines(source, block_bytes):
-            taken.append(part.last)
-            yield part
+    def opened(path, compression):
+        taken.append(compression)
+        return stream
 
-    monkeypatch.setattr("kdgat_models.can.ingest.read_lines", first_of)
-    assert reader_of(tmp_path / "x.csv", list(READERS)).name == "untimed_csv"
-    assert len(taken) == 1
-    assert taken[0] < 20_000
+    stream = SimpleNamespace(read=lambda size: taken.append(size) or b"arbitration_id,data_field,attack\n", close=lambda: None)
+    monkeypatch.setattr("kdgat_models.can.source.pa.input_stream", opened)
+    assert reader_of(tmp_path / "x.csv", list(READERS)) == "untimed_csv"
+    assert taken == [None, HEAD_BYTES]

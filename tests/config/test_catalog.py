@@ -65,8 +65,10 @@ def dataset(tmp_path):
 
 
 def test_captures_of_every_kind_are_found_in_the_order_of_their_names(dataset):
-    names = [f"{letter}{suffix}" for letter, suffix in zip("fedcba", sorted(CAPTURE_SUFFIXES), strict=True)]
-    assert {"x.csv", "x.txt", "x.csv.gz", "x.txt.gz", "x.csv.zst", "x.txt.zst"} == {f"x{suffix}" for suffix in CAPTURE_SUFFIXES}
+    letters = "utsrqponmlkjihgfedcba"
+    names = [f"{letter}{suffix}" for letter, suffix in zip(letters, sorted(CAPTURE_SUFFIXES), strict=True)]
+    kinds = [".csv", ".txt", ".log", ".asc", ".trc", ".blf", ".mf4"]
+    assert set(CAPTURE_SUFFIXES) == {f"{kind}{packed}" for kind in kinds for packed in ("", ".gz", ".zst")}
     folder = dataset(*(f"train_01_attack_free/{name}" for name in names), "test_05_suppress/SHOUTED.CSV")
     found = find_captures("set_01", folder)
     assert found.folder == folder

@@ -36,7 +36,7 @@ def write_capture(frames: Frames, path: Path) -> Path:
     """A Parquet file as ingest writes it."""
     payloads = [bytes(row[:dlc]) for row, dlc in zip(frames.payload, frames.dlc, strict=True)]
     flags = np.zeros(frames.size, bool)
-    columns = [frames.timestamp, frames.arbitration_id, frames.dlc, payloads, frames.label, flags, flags]
+    columns = [frames.timestamp, frames.arbitration_id, frames.dlc, payloads, frames.label, flags, flags, flags]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, ARROW_SCHEMA, strict=True)]
     pq.write_table(pa.table(arrays, ARROW_SCHEMA), path)
     return path

@@ -1,12 +1,12 @@
-"""Text formats by name; each is one file beside `four_column_csv.py` and a line in `config/registry.py`, or of a package."""
+"""Formats by name; each is one file beside `four_column_csv.py` and a line in `config/registry.py`, or of a package."""
 
 from config.errors import ConfigError
 from config.plugins import load
-from kdgat_models.can.readers.reader import Reader
+from kdgat_models.can.readers.format import Format
 from kdgat_models.errors import CaptureError
 
 
-def reader_named(name: str) -> Reader:
+def reader_named(name: str) -> Format:
     """The format called `name`.
 
     Raises:
