@@ -85,7 +85,7 @@ def test_a_dataset_without_training_captures_is_an_error(tmp_path):
 
 def test_a_foreign_file_in_a_split_is_an_error_not_skipped(tmp_path):
     (tmp_path / "train_01_attack_free").mkdir()
-    (tmp_path / "train_01_attack_free" / "a.log").write_text("x")
+    (tmp_path / "train_01_attack_free" / "a.pdf").write_text("x")
     with pytest.raises(ConfigError, match="not a capture"):
         find_captures("set_01", tmp_path)
 
