@@ -53,7 +53,8 @@ class GAT(Classifier):
         num_graphs: int,
     ) -> ClassifierOutput:
         """The arguments are the fields of a `GraphBatch`. Without a node head, `node_logit` is all zeros."""
-        edge_index, edge_attr = with_self_loops(edge_index, edge_attr, len(x), self.self_loops)
+        nodes = x.shape[0]  # `len` would be a constant in an exported network
+        edge_index, edge_attr = with_self_loops(edge_index, edge_attr, nodes, self.self_loops)
         h = torch.cat([self.embedding(id_index), self.norm(x)], 1)
         layers, entry = [], h
         for conv in self.convs:
@@ -63,7 +64,7 @@ class GAT(Classifier):
         embedding = self.pooling(jumped, graph, num_graphs)
         logits = self.classifier(embedding)
         if self.node_head is None:
-            return ClassifierOutput(logits, embedding, logits.new_zeros(len(x)))
+            return ClassifierOutput(logits, embedding, logits.new_zeros(nodes))
         node_logit = self.node_head(torch.cat([entry, jumped], 1)).squeeze(1)
         worst = max_pool(node_logit[:, None], graph, num_graphs)
         return ClassifierOutput(logits + torch.cat([torch.zeros_like(worst), worst], 1), embedding, node_logit)
