@@ -34,11 +34,11 @@ def checkpoint(data: GraphData, scale="tiny", **options) -> Checkpoint:
     """A classifier whose statistics are those of some windows; its threshold parts them."""
     config = resolve("gat", scale, **options)
     torch.manual_seed(0)
-    network = build(config, 1, RELATIVE.describe()).train()
+    network = build(config, data.vocabulary.num_ids, RELATIVE.describe()).train()
     every = np.arange(len(data.store))
     with torch.no_grad():
         for _ in range(20):
             classify(network, data.batch(every))
         logits = classify(network.eval(), data.batch(every)).logits
     middle = float((logits[:, 1] - logits[:, 0]).median())
-    return Checkpoint(config, RELATIVE.describe(), Vocabulary(()), Decision({"f1": middle}, 1.5), network.state_dict())
+    return Checkpoint(config, RELATIVE.describe(), data.vocabulary, Decision({"f1": middle}, 1.5), network.state_dict())

@@ -1,0 +1,62 @@
+"""A generated C file, compiled here and driven from Python."""
+
+import ctypes
+import subprocess
+from itertools import count
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+NUMBERS = count()
+WARNINGS = ("-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror")
+
+
+class Verdict(ctypes.Structure):
+    _fields_ = (
+        ("begin", ctypes.c_double),
+        ("end", ctypes.c_double),
+        ("normal", ctypes.c_float),
+        ("attacked", ctypes.c_float),
+        ("score", ctypes.c_double),
+        ("attack", ctypes.c_int32),
+        ("suspect", ctypes.c_uint32),
+        ("suspect_logit", ctypes.c_float),
+    )
+
+
+class Window(NamedTuple):
+    verdict: Verdict
+    x: np.ndarray
+    edge_attr: np.ndarray
+    node_logit: np.ndarray
+
+
+def compiled(source: Path, *options: str) -> ctypes.CDLL:
+    library = source.with_suffix(f".{next(NUMBERS)}.so")  # a process opens a name once
+    command = ["cc", *(options or ("-O2",)), *WARNINGS, "-shared", "-fPIC", "-o", str(library), str(source), "-lm"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[:3000]
+    opened = ctypes.CDLL(str(library))
+    opened.kdgat_state_size.restype = ctypes.c_size_t
+    opened.kdgat_push.argtypes = [
+        ctypes.c_void_p, ctypes.c_double, ctypes.c_uint32, ctypes.c_uint8, ctypes.c_char_p, ctypes.POINTER(Verdict)
+    ]  # fmt: skip
+    return opened
+
+
+def windows(library: ctypes.CDLL, frames, features: int, edge_features: int) -> list[Window]:
+    """What the library says of each window of a capture."""
+    state = ctypes.create_string_buffer(library.kdgat_state_size())
+    library.kdgat_begin(state)
+    made, verdict = [], Verdict()
+    pointers = [ctypes.POINTER(ctypes.c_float)() for _ in range(3)]
+    edges = ctypes.c_int()
+    for time, identifier, dlc, payload in zip(frames.timestamp, frames.arbitration_id, frames.dlc, frames.payload, strict=True):
+        if not library.kdgat_push(state, float(time), int(identifier), int(dlc), payload.tobytes(), ctypes.byref(verdict)):
+            continue
+        nodes = library.kdgat_graph(state, *(ctypes.byref(pointer) for pointer in pointers), ctypes.byref(edges))
+        shapes = ((nodes, features), (edges.value, edge_features), (nodes,))
+        arrays = (np.ctypeslib.as_array(p, shape).copy() for p, shape in zip(pointers, shapes, strict=True))
+        made.append(Window(Verdict.from_buffer_copy(verdict), *arrays))
+    return made
