@@ -8,6 +8,7 @@ from kdgat_models.graphs import build, stream
 from kdgat_models.graphs.build import NamedCapture, build_store
 from kdgat_models.graphs.finite import Origin, require_finite
 from kdgat_models.graphs.schemas import feature_schema
+from kdgat_models.graphs.topology import build_topology
 
 SIZE = PreprocessingConfig().window_size
 
@@ -50,7 +51,7 @@ def test_the_wildest_capture_that_can_be_read_has_finite_features(schema):
     ids = rng.choice([0, 1, MAX_EXTENDED_ID], count).astype(np.uint32)
     payload = rng.integers(0, 256, (count, 8)).astype(np.uint8)
     frames = Frames(time, ids, rng.integers(0, 9, count).astype(np.uint8), payload, np.zeros(count, np.uint8))
-    topology = build.build_topology(frames, np.arange(0, count - SIZE, SIZE), SIZE)
+    topology = build_topology(frames, np.arange(0, count - SIZE, SIZE), SIZE)
     features, _ = feature_schema(schema).compute(frames, topology, None)
     assert np.isfinite(features.nodes).all()
     assert np.isfinite(features.edges).all()
