@@ -44,6 +44,8 @@ bench: $(VENV)/installed
 	$(BIN)/python tests/benchmarks/preparation.py $(DATA)
 	$(BIN)/python tests/benchmarks/malloc.py
 	$(BIN)/python tests/benchmarks/second_run.py
+	taskset -c 0 $(BIN)/python tests/benchmarks/latency.py
+	$(BIN)/python tests/benchmarks/exports.py
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "KD-GAT needs Python 3.11 or newer; say which: make PYTHON=python3.12")'

@@ -45,6 +45,21 @@ def compiled(source: Path, *options: str) -> ctypes.CDLL:
     return opened
 
 
+def verdicts(library: ctypes.CDLL, frames) -> list[Verdict]:
+    """What the library says of each window of a capture, and nothing of how it came to it."""
+    state, verdict = ctypes.create_string_buffer(library.kdgat_state_size()), Verdict()
+    library.kdgat_begin(state)
+    rows = zip(
+        frames.timestamp.tolist(),
+        frames.arbitration_id.tolist(),
+        frames.dlc.tolist(),
+        map(bytes, frames.payload),
+        strict=True,
+    )
+    push = library.kdgat_push
+    return [Verdict.from_buffer_copy(verdict) for row in rows if push(state, *row, ctypes.byref(verdict))]
+
+
 def windows(library: ctypes.CDLL, frames, features: int, edge_features: int) -> list[Window]:
     """What the library says of each window of a capture."""
     state = ctypes.create_string_buffer(library.kdgat_state_size())
