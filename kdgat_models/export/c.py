@@ -53,8 +53,10 @@ def export_c(checkpoint: Checkpoint, target: Path, most_ids: int = MOST_IDS) -> 
     names = {"KDGAT_WINDOW": window_size, "KDGAT_MOST_IDS": most_ids, **_sizes(folded)}
     threshold = f"#define KDGAT_THRESHOLD {checkpoint.decision.threshold(F1)!r} /* of the score */"
     sizes = "\n".join([*(f"#define {name} {value}" for name, value in names.items()), threshold])
-    interface, features, code = ((TEMPLATES / name).read_text() for name in ("interface.c", "features.c", "network.c"))
-    parts = [interface.replace("@SIZES@", sizes), features, *_constants(folded, checkpoint.vocabulary), code]
+    names_of_files = ("interface.c", "features.c", "network.c", "detector.c")
+    interface, features, network_code, end = ((TEMPLATES / name).read_text() for name in names_of_files)
+    constants = _constants(folded, checkpoint.vocabulary)
+    parts = [interface.replace("@SIZES@", sizes), features, *constants, network_code, end]
     with atomic_path(target) as temporary:
         temporary.write_text("\n".join(parts))
     return CReport(BYTES_OF_FLOAT * sum(array.size for array in _arrays(folded)), most_ids, window_size)

@@ -25,6 +25,15 @@ class Verdict(ctypes.Structure):
     )
 
 
+class Graph(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.POINTER(ctypes.c_float)) for name in ("x", "edge_attr", "node_logit")),
+        ("node_id", ctypes.POINTER(ctypes.c_uint32)),
+        *((name, ctypes.POINTER(ctypes.c_int32)) for name in ("source", "target")),
+        ("edges", ctypes.c_int32),
+    )
+
+
 class Window(NamedTuple):
     verdict: Verdict
     x: np.ndarray
@@ -64,14 +73,12 @@ def windows(library: ctypes.CDLL, frames, features: int, edge_features: int) -> 
     """What the library says of each window of a capture."""
     state = ctypes.create_string_buffer(library.kdgat_state_size())
     library.kdgat_begin(state)
-    made, verdict = [], Verdict()
-    pointers = [ctypes.POINTER(ctypes.c_float)() for _ in range(3)]
-    edges = ctypes.c_int()
+    made, verdict, graph = [], Verdict(), Graph()
     for time, identifier, dlc, payload in zip(frames.timestamp, frames.arbitration_id, frames.dlc, frames.payload, strict=True):
         if not library.kdgat_push(state, float(time), int(identifier), int(dlc), payload.tobytes(), ctypes.byref(verdict)):
             continue
-        nodes = library.kdgat_graph(state, *(ctypes.byref(pointer) for pointer in pointers), ctypes.byref(edges))
-        shapes = ((nodes, features), (edges.value, edge_features), (nodes,))
-        arrays = (np.ctypeslib.as_array(p, shape).copy() for p, shape in zip(pointers, shapes, strict=True))
+        nodes = library.kdgat_graph(state, ctypes.byref(graph))
+        shapes = {"x": (nodes, features), "edge_attr": (graph.edges, edge_features), "node_logit": (nodes,)}
+        arrays = (np.ctypeslib.as_array(getattr(graph, name), shape).copy() for name, shape in shapes.items())
         made.append(Window(Verdict.from_buffer_copy(verdict), *arrays))
     return made

@@ -1,5 +1,6 @@
 """Every form has a file, and says how it is used."""
 
+import sys
 from typing import get_args
 
 import pytest
@@ -35,7 +36,7 @@ def test_an_unknown_form_is_refused_with_those_that_there_are(model, tmp_path):
 
 
 def test_a_package_that_is_not_installed_is_named(model, tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "onnxscript", None)
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(UnsupportedError, match=r"onnx needs onnxscript.*kdgat\[export\]"):
         export_model(model, "onnx", tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())

@@ -50,10 +50,13 @@ typedef struct {
     int32_t node_slot[KDGAT_WINDOW], frame_node[KDGAT_WINDOW], frame_edge[KDGAT_WINDOW];
     int32_t source[KDGAT_WINDOW], target[KDGAT_WINDOW];
     float x[KDGAT_WINDOW][KDGAT_FEATURES], edge_attr[KDGAT_WINDOW][KDGAT_EDGE_FEATURES];
+    float node_logit[KDGAT_WINDOW];
+#ifndef KDGAT_FEATURES_ONLY
     float projected[KDGAT_WINDOW][KDGAT_COLUMNS], layers[KDGAT_LAYERS][KDGAT_WINDOW][KDGAT_WIDTH];
-    float head[KDGAT_WINDOW][KDGAT_HIDDEN + 1], node_logit[KDGAT_WINDOW];
+    float head[KDGAT_WINDOW][KDGAT_HIDDEN + 1];
     float score[2 * KDGAT_WINDOW][KDGAT_HEADS], pooled[KDGAT_POOLED], linear[KDGAT_POOLED];
     int32_t incoming[KDGAT_WINDOW + 1], from[2 * KDGAT_WINDOW], by_edge[2 * KDGAT_WINDOW];
+#endif
 } kdgat_state;
 
 typedef struct {
@@ -69,7 +72,13 @@ void kdgat_begin(kdgat_state *s);
 /* Take the next frame; `payload` has 8 bytes, zero beyond the DLC. Returns 1 and writes `out` if it completes a window, 0 if not. */
 int kdgat_push(kdgat_state *s, double time, uint32_t id, uint8_t dlc, const uint8_t payload[8], kdgat_verdict *out);
 size_t kdgat_state_size(void);
-/* The graph of the last window, for checks. */
-int kdgat_graph(const kdgat_state *s, const float **x, const float **edge_attr, const float **node_logit, int *edges);
+/* The graph of the last window: nodes with their IDs and features, edges with their ends and features. Returns the nodes. */
+typedef struct {
+    const float *x, *edge_attr, *node_logit;
+    const uint32_t *node_id;
+    const int32_t *source, *target;
+    int32_t edges;
+} kdgat_window;
+int kdgat_graph(const kdgat_state *s, kdgat_window *out);
 
 #ifndef KDGAT_DECLARATIONS

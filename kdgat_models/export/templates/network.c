@@ -150,37 +150,3 @@ static void classify(kdgat_state *s, kdgat_verdict *out)
     out->suspect = KDGAT_HIDDEN ? s->node_id[suspect] : 0;
     out->suspect_logit = worst;
 }
-
-void kdgat_begin(kdgat_state *s) { memset(s, 0, sizeof *s); }
-
-size_t kdgat_state_size(void) { return sizeof(kdgat_state); }
-
-int kdgat_push(kdgat_state *s, double time, uint32_t id, uint8_t dlc, const uint8_t payload[8], kdgat_verdict *out)
-{
-    int row = s->filled;
-    double span;
-    s->id[row] = id;
-    s->time[row] = time;
-    s->slot[row] = slot_of(s, id);
-    observe(s, row, dlc, payload);
-    if (++s->filled < KDGAT_WINDOW) return 0;
-    s->filled = 0;
-    span = most(s->time[KDGAT_WINDOW - 1] - s->time[0], TINY_GAP);
-    build_topology(s);
-    describe_nodes(s, s->time[KDGAT_WINDOW - 1] - s->start, span);
-    describe_edges(s, span);
-    out->begin = s->time[0];
-    out->end = s->time[KDGAT_WINDOW - 1];
-    classify(s, out);
-    return 1;
-}
-
-int kdgat_graph(const kdgat_state *s, const float **x, const float **edge_attr, const float **node_logit, int *edges)
-{
-    *x = s->x[0];
-    *edge_attr = s->edge_attr[0];
-    *node_logit = s->node_logit;
-    *edges = s->edges;
-    return s->nodes;
-}
-#endif
