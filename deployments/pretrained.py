@@ -5,7 +5,7 @@
 DATA holds set_01 ... set_04 as published (DATA/set_01/SPLIT/*.csv); ROOT takes all that is written. The recordings of each
 set lie beside those of the others and of the simulator in one dataset, `mixed`: what is published as training is learnt from,
 and its test captures are only evaluated. A large teacher is trained, then the tiny student that learns from it. At the end the
-student lies in kdgat_models/pretrained/student.kdgat. It takes about an hour on two cores.
+student lies in kdgat_models/pretrained/student.kdgat. It takes some half an hour on two cores.
 """
 
 import os

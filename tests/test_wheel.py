@@ -59,7 +59,7 @@ def python(installed, tmp_path):
 def test_every_file_that_is_no_code_is_in_the_wheel(installed):
     packages = ("config", "deployments", "flows", "kdgat_models", "tasks")
     kept = {file.relative_to(CHECKOUT) for name in packages for file in (CHECKOUT / name).rglob("*.yaml")}
-    kept |= {file.relative_to(CHECKOUT) for file in (CHECKOUT / "kdgat_models").rglob("*.c")}
+    kept |= {file.relative_to(CHECKOUT) for kind in ("*.c", "*.kdgat") for file in (CHECKOUT / "kdgat_models").rglob(kind)}
     kept |= {file.relative_to(CHECKOUT) for file in (CHECKOUT / "deployments").glob("*.json")}
     assert [str(file) for file in sorted(kept) if not (installed / file).is_file()] == []
 
