@@ -1,17 +1,15 @@
-"""The library: CAN frames, graphs, networks, training, fusion, evaluation, detector. Knows no Prefect, Dask or MLflow."""
+"""The library: CAN frames, graphs, networks, training, fusion, evaluation, detector. Knows no Prefect, Dask or MLflow.
 
-from typing import TYPE_CHECKING, Any
+`kdgat_models.Detector` is imported when it is asked for: it needs PyTorch, as little else here does, and a change of it
+is no change of all that lies in this package.
+"""
 
-if TYPE_CHECKING:
-    from kdgat_models.detector import Detector
-
-__all__ = ["Detector"]
+from importlib import import_module
+from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    """`kdgat_models.Detector`, which is imported when it is asked for: it needs PyTorch, and much of the library does not."""
+    """The front door, `kdgat_models.detector.Detector`."""
     if name == "Detector":
-        from kdgat_models.detector import Detector
-
-        return Detector
+        return import_module("kdgat_models.detector").Detector
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

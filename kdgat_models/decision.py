@@ -29,6 +29,15 @@ class ScoreScale(NamedTuple):
         return (1 / (1 + np.exp(-exponent))).astype(np.float32)
 
 
+class DetectorScores(NamedTuple):
+    """Scores of one model on some windows, its threshold, and the temperature that makes log-odds of its scores."""
+
+    model: str
+    scores: NDArray[np.float64]
+    threshold: float
+    temperature: float | None = None
+
+
 @dataclass(frozen=True)
 class Decision:
     """How a model's score becomes a verdict. In files it is flat: `f1`, `fpr_0.01`, `temperature`, `gat_threshold`, ..."""

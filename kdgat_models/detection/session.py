@@ -87,7 +87,7 @@ class Session:
         last = self._judged(self.graphs.finish())
         if self._adaptation:
             self.notes += self._adaptation.unfinished()
-        if self.graphs.untimed:
+        if self.graphs.untimed and self.graphs.windows:
             self.notes.append("the timestamps tell no time: frames were counted instead of seconds")
         return Update(last.verdicts, last.alarms + self._tracker.finish())
 

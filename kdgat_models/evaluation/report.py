@@ -1,22 +1,11 @@
 """Metrics of several detectors over a split: over all of it, and for each attack type in it."""
 
-from typing import NamedTuple
-
 import numpy as np
-from numpy.typing import NDArray
 
+from kdgat_models.decision import DetectorScores
 from kdgat_models.evaluation.metrics import window_metrics
 from kdgat_models.evaluation.rows import ALL, EvaluationRow
 from kdgat_models.graphs.store import GraphStore
-
-
-class DetectorScores(NamedTuple):
-    """Scores of one model on the windows of a split, its threshold, and the temperature that makes log-odds of its scores."""
-
-    model: str
-    scores: NDArray[np.float64]
-    threshold: float
-    temperature: float | None = None
 
 
 def split_report(variant: str, split: str, store: GraphStore, detectors: list[DetectorScores]) -> list[EvaluationRow]:

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from kdgat_models.decision import DetectorScores
 from kdgat_models.evaluation.calibration import probability
-from kdgat_models.evaluation.report import DetectorScores
 from kdgat_models.files import atomic_path
 from kdgat_models.graphs.store import GraphStore
 

@@ -15,23 +15,23 @@ def score(
 
     The threshold is that of `decision.rule` on calibration windows, for a fusion too.
     """
-    from kdgat_models.detector import Detector
     from kdgat_models.evaluation.ablation.rows import SCORE, Score
     from kdgat_models.evaluation.metrics import window_metrics
     from kdgat_models.evaluation.thresholds import EVEN_ODDS, choose_thresholds
     from kdgat_models.graphs.dataset import GraphDataset
     from kdgat_models.scoring.fold import FoldWindows, model_scores
     from kdgat_models.scoring.models import open_model
+    from kdgat_models.scoring.scorer import Scorer
 
     windows = FoldWindows.of(GraphDataset(graphs.path))
     own: float | None = None
     if vgae is None or fusion is None:
-        detector, own = Detector({"gat": open_model(gat.path, windows.dataset, "gat")}), EVEN_ODDS
+        scorer, own = Scorer({"gat": open_model(gat.path, windows.dataset, "gat")}), EVEN_ODDS
     else:
         given = {"vgae": vgae, "gat": gat}
         models = {name: open_model(artifact.path, windows.dataset, name) for name, artifact in given.items()}
-        detector = Detector(models, open_model(fusion.path, windows.dataset, "fusion"))
-    scores = model_scores(windows, detector.vocabulary, detector.window_scores)
+        scorer = Scorer(models, open_model(fusion.path, windows.dataset, "fusion"))
+    scores = model_scores(windows, scorer.vocabulary, scorer.window_scores)
     threshold = choose_thresholds(scores.calibration, windows.calibration_labels, own)[config.decision.rule]
     metrics = window_metrics(windows.test_labels, scores.test, threshold)
     say(f"scored {len(windows.test)} windows of {len(windows.fold.test)} captures")

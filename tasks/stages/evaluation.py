@@ -30,12 +30,12 @@ def evaluate(
     import numpy as np
 
     from kdgat_models.bundle import student_bundle
-    from kdgat_models.detector import Detector
     from kdgat_models.evaluation.report import split_report
     from kdgat_models.evaluation.rows import ALL, EvaluationRow
     from kdgat_models.evaluation.score_table import write_scores
     from kdgat_models.graphs.dataset import GraphDataset
     from kdgat_models.scoring.models import open_model
+    from kdgat_models.scoring.scorer import Scorer
     from tasks.stages.narration import emit_windows
 
     dataset = GraphDataset(graphs.path)
@@ -45,15 +45,15 @@ def evaluate(
     given = {"vgae": vgae, "gat": gat}
     models = {name: open_model(artifact.path, dataset, name) for name, artifact in given.items() if artifact}
     fused = open_model(fusion.path, dataset, "fusion") if fusion and len(models) == len(given) else None
-    detector = Detector(models, fused, config.decision.rule)
+    scorer = Scorer(models, fused, config.decision.rule)
     rows: list[EvaluationRow] = []
     for split, store in stores.items():
         if not len(store):
             say(f"{split} has no whole window and is not evaluated")
             continue
-        scores = detector.split_scores(store)
+        scores = scorer.split_scores(store)
         rows += split_report(label, split, store, scores)
-        write_scores(folder / "scores" / f"{split}.parquet", store, scores, detector.suspects(store))
+        write_scores(folder / "scores" / f"{split}.parquet", store, scores, scorer.suspects(store))
         emit_windows(split, store, np.arange(len(store)))
     if occasion == AFTER_TRAINING and "gat" in models:
         student_bundle(folder, models["gat"].checkpoint)

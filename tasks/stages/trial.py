@@ -64,9 +64,9 @@ def score(
 
 def _model_scores(windows: "FoldWindows", artifact: Artifact) -> "TwoSides":
     """Scores of one trained model."""
-    from kdgat_models.detector import Detector
     from kdgat_models.scoring.fold import model_scores
     from kdgat_models.scoring.models import open_model
+    from kdgat_models.scoring.scorer import Scorer
 
-    detector = Detector({artifact.kind: open_model(artifact.path, windows.dataset, artifact.kind)})
-    return model_scores(windows, detector.vocabulary, detector.window_scores)
+    scorer = Scorer({artifact.kind: open_model(artifact.path, windows.dataset, artifact.kind)})
+    return model_scores(windows, scorer.vocabulary, scorer.window_scores)

@@ -3,10 +3,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kdgat_models.decision import DetectorScores
 from kdgat_models.errors import DatasetError
 from kdgat_models.evaluation.calibration import calibration_windows
 from kdgat_models.evaluation.metrics import window_metrics
-from kdgat_models.evaluation.report import DetectorScores, split_report
+from kdgat_models.evaluation.report import split_report
 from kdgat_models.evaluation.thresholds import choose_thresholds, f1_threshold, false_alarm_threshold
 
 LABELS = np.array([0, 0, 0, 0, 0, 0, 1, 1, 1, 1])

@@ -132,12 +132,13 @@ def test_a_model_that_is_none_is_refused_with_what_there_is(log, tmp_path):
 
 
 def test_fifty_frames_are_not_judged_and_that_is_no_clean_bill(models, tmp_path):
-    lines = "".join(f"(1.{i:03d}) can0 123#{i:02X}\n" for i in range(50))
+    lines = "".join(f"(1.500) can0 123#{i:02X}\n" for i in range(50))
     (tmp_path / "short.log").write_text(lines)
     done = kdgat("detect", tmp_path / "short.log", "--model", models["always"])
     assert done.exit_code == 2
     assert "not judged" in done.stdout
     assert "50 frames are fewer than a window of 100" in done.stdout
+    assert "tell no time" not in done.stdout
 
 
 def test_can_fd_and_29_bit_ids_and_errors_are_counted_and_said(models, tmp_path):

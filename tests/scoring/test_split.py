@@ -7,11 +7,10 @@ import torch
 from conftest import tiny
 
 from kdgat_models.checkpoint import Checkpoint, save_checkpoint
-from kdgat_models.decision import Decision
+from kdgat_models.decision import Decision, DetectorScores
 from kdgat_models.detector import Detector
 from kdgat_models.errors import CheckpointError, SchemaError
 from kdgat_models.evaluation.calibration import calibrated, calibration_windows, probability
-from kdgat_models.evaluation.report import DetectorScores
 from kdgat_models.evaluation.score_table import write_scores
 from kdgat_models.evaluation.thresholds import choose_thresholds
 from kdgat_models.extraction.extract import extract

@@ -1,0 +1,1 @@
+from kdgat_models.detector import Detector as Detector
