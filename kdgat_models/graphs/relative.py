@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from kdgat_models.can.clock import FRAMES_PER_SECOND, tells_time
 from kdgat_models.can.frames import Frames
 from kdgat_models.files import digest_files
+from kdgat_models.graphs.relative_evidence import find_silent, name_silent, room_for_evidence
 from kdgat_models.graphs.relative_measures import (
     EARLY,
     EARLY_SURPRISE,
@@ -30,7 +31,7 @@ from kdgat_models.graphs.relative_measures import (
     observe,
 )
 from kdgat_models.graphs.relative_state import Bus, FrameColumns, Norms, RelativeState, with_room
-from kdgat_models.graphs.schema import Evidence, Features, FeatureSchema
+from kdgat_models.graphs.schema import Features, FeatureSchema
 from kdgat_models.graphs.topology import Topology
 
 M = len(MEASURES)
@@ -71,7 +72,6 @@ AGE, LOAD, SILENT_IDS, SILENCE, NEWCOMERS = range(MISSED + 1, MISSED + 1 + len(O
 # Columns of an edge's features.
 TRANSITION_MEAN, TRANSITION_MAX, COUNT, GAP, SELF_LOOP = range(len(EDGE_FEATURES))
 SILENT, SWITCHED_OFF = 3.0, 10.0  # log2 of periods: from 8 on an ID is silent, from 1024 on its unit is off
-SILENT_GAPS, HEARD_OFTEN, MOST_SILENT = 3.0, 20, 4  # times its longest gap; frames before that means anything; IDs in evidence
 COHORT_S = 1.0  # s; IDs that are first seen together belong to a unit that woke up
 COHORT_SLOTS = 64  # IDs before and after one that are looked at, at most
 
@@ -93,7 +93,7 @@ def compute(frames: Frames, topology: Topology, state: RelativeState | None = No
     node_slots = np.array([state.slots[identifier] for identifier in topology.arbitration_id.tolist()], np.int32)
     nodes = np.zeros((len(topology.arbitration_id), len(NODE_FEATURES) - 1), np.float32)
     edges = np.zeros((len(topology.source), len(EDGE_FEATURES)), np.float32)
-    evidence = _no_evidence(len(topology.starts), W)
+    evidence = room_for_evidence(len(topology.starts), W)
     _windows(
         (topology.starts - keep, W, begin - keep),
         (clock, slot, frames.dlc[rows], frames.payload[rows]),
@@ -105,22 +105,8 @@ def compute(frames: Frames, topology: Topology, state: RelativeState | None = No
         edges,
         (evidence.silent, evidence.silent_for, evidence.gap),
     )
-    _named(evidence.silent, state.slots)
+    name_silent(evidence.silent, state.slots)
     return Features(nodes, edges, evidence), state._replace(measures=measures[-W:].copy(), next_frame=end + topology.origin)
-
-
-def _no_evidence(windows: int, window_size: int) -> Evidence:
-    """Room for the evidence of some windows."""
-    silent = (windows, MOST_SILENT)
-    measures = np.empty((windows, window_size, M), np.float32)
-    return Evidence(measures, np.full(silent, -1, np.int64), np.zeros(silent), np.zeros(silent))
-
-
-def _named(silent: NDArray[np.int64], slots: dict[int, int]) -> None:
-    """Slots -> the arbitration IDs that have them, in place; -1 stays."""
-    found = silent >= 0
-    if found.any():
-        silent[found] = np.array(list(slots), np.int64)[silent[found]]
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
@@ -249,25 +235,6 @@ def _describe_edges(
         row[SELF_LOOP] = 1.0 if source[e] == target[e] else 0.0
 
 
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _find_silent(
-    now: float, norms: Norms, slots: int, silent: NDArray[np.int64], silent_for: NDArray[np.float64], gap: NDArray[np.float64]
-) -> None:
-    """Write the slots of the IDs that have been silent for SILENT_GAPS times their longest gap, the longest silence first."""
-    for k in range(slots):
-        norm = norms[k]
-        since = now - norm.last
-        if norm.count < HEARD_OFTEN or since <= SILENT_GAPS * norm.longest_gap:
-            continue
-        place = MOST_SILENT
-        while place > 0 and since > silent_for[place - 1]:
-            place -= 1
-        for later in range(MOST_SILENT - 1, place, -1):
-            silent[later], silent_for[later], gap[later] = silent[later - 1], silent_for[later - 1], gap[later - 1]
-        if place < MOST_SILENT:
-            silent[place], silent_for[place], gap[place] = k, since, norm.longest_gap
-
-
 def _compiled(code: str) -> Callable[..., None]:
     """The kernel of `compute`. `code` is a digest of the files that its compiled functions come from.
 
@@ -312,12 +279,12 @@ def _compiled(code: str) -> Callable[..., None]:
             _describe_bus(times[W - 1] - bus.start + bus.learnt, span, newcomers, norms, slots, bus, nodes[n0:n1])
             _describe_edges(rows, times, span, frame_edge[g], source[e0:e1], target[e0:e1], edges[e0:e1])
             now = times[W - 1] - bus.start + bus.learnt
-            _find_silent(now, norms, slots, silences[0][g], silences[1][g], silences[2][g])
+            find_silent(now, norms, slots, silences[0][g], silences[1][g], silences[2][g])
 
     return _windows
 
 
-_FILES = ("relative.py", "relative_measures.py", "relative_state.py")
+_FILES = ("relative.py", "relative_evidence.py", "relative_measures.py", "relative_moments.py", "relative_state.py")
 _windows = _compiled(digest_files(Path(__file__).with_name(file) for file in _FILES))
 
 

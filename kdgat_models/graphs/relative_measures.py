@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from kdgat_models.can.frames import PAYLOAD_BYTES
+from kdgat_models.graphs.relative_moments import excess, learn, standardised
 from kdgat_models.graphs.relative_state import (
     FOLLOWED,
     FOLLOWS,
-    MEAN,
-    MEAN_SQUARE,
     NIBBLES,
     Bus,
     FrameColumns,
@@ -177,10 +176,10 @@ def _payload(norm: Norm, payload: NDArray[np.uint8], dlc: int, rate: float, on_t
     hamming, surprisal = _flips(norm, payload, rate, T, on_time)
     novelty = _novelty(norm, payload, rate, T, on_time)
     misses = _successors(norm, norm.payload, payload, rate, T, on_time)
-    out[HAMMING] = _standardised(norm.hamming, hamming)
-    out[FLIPS] = _excess(norm.surprisal, surprisal)
+    out[HAMMING] = standardised(norm.hamming, hamming)
+    out[FLIPS] = excess(norm.surprisal, surprisal)
     out[NOVELTY] = math.log2(1.0 + novelty) if novelty > 0 else 0.0
-    out[SUCCESSOR] = _excess(norm.misses, misses)
+    out[SUCCESSOR] = excess(norm.misses, misses)
     total = surprisal + novelty
     out[RECORD] = min(math.log2((total + 4.0) / (norm.record + 4.0)), CLIP) if total > norm.record else 0.0
     out[DLC] = dlc != norm.dlc
@@ -188,9 +187,9 @@ def _payload(norm: Norm, payload: NDArray[np.uint8], dlc: int, rate: float, on_t
     if norm.longest > 0 and run > norm.longest:
         out[STUCK] = min(math.log2((run + 1.0) / (norm.longest + 1.0)), CLIP)
     if on_time:
-        _learn(norm.hamming, hamming, rate)
-        _learn(norm.surprisal, surprisal, rate)
-        _learn(norm.misses, misses, rate)
+        learn(norm.hamming, hamming, rate)
+        learn(norm.surprisal, surprisal, rate)
+        learn(norm.misses, misses, rate)
         norm.record = max(norm.record, total)
         norm.longest = max(norm.longest, norm.run + 1) if hamming else norm.longest
         norm.run = run
@@ -267,38 +266,6 @@ def _remember(norm: Norm, payload: NDArray[np.uint8]) -> None:
     """Mark the values that the bytes of a payload have as seen."""
     for byte in range(PAYLOAD_BYTES):
         norm.seen[8 * byte + (payload[byte] >> 5)] |= np.uint32(1) << np.uint32(payload[byte] & 31)
-
-
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _deviation(moments: NDArray[np.float32]) -> float:
-    """Running standard deviation; a variance of one is added, so that a first small change is no wonder."""
-    return math.sqrt(max(moments[MEAN_SQUARE] - moments[MEAN] * moments[MEAN], 0.0) + 1.0)
-
-
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _standardised(moments: NDArray[np.float32], value: float) -> float:
-    """Signed log2 |z|, 0 within one standard deviation."""
-    difference = value - moments[MEAN]
-    if -1.0 <= difference <= 1.0:  # the deviation is at least one
-        return 0.0
-    z = difference / _deviation(moments)
-    return math.log2(z) if z > 1.0 else -math.log2(-z) if z < -1.0 else 0.0
-
-
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _excess(moments: NDArray[np.float32], value: float) -> float:
-    """log2(1 + what `value` has beyond the mean and two standard deviations)."""
-    beyond = value - moments[MEAN]
-    if beyond <= 2.0:  # the deviation is at least one
-        return 0.0
-    return math.log2(1.0 + max(beyond - 2.0 * _deviation(moments), 0.0))
-
-
-@numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")
-def _learn(moments: NDArray[np.float32], value: float, rate: float) -> None:
-    """Move the running mean and mean square towards `value`."""
-    moments[MEAN] += rate * (value - moments[MEAN])
-    moments[MEAN_SQUARE] += rate * (value * value - moments[MEAN_SQUARE])
 
 
 @numba.njit(cache=True, nogil=True, fastmath=True, error_model="numpy")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from kdgat_models.can.clock import tells_time
 from kdgat_models.can.frames import Frames, joined
+from kdgat_models.errors import ProfileError
 from kdgat_models.graphs.finite import require_finite_features
 from kdgat_models.graphs.schema import Features, FeatureSchema
 from kdgat_models.graphs.topology import Topology, build_topology, window_starts
@@ -49,14 +50,13 @@ class GraphStream:
             schema: Of the features.
             window_size: Frames in a window.
             stride: Frames from the begin of a window to that of the next.
-            state: Of the schema, to start from; None: nothing is known of the vehicle.
+            state: Of the schema, to start from, which was learnt with a clock; None: nothing is known of the vehicle.
         """
         self.name, self.schema, self.window_size, self.stride = name, schema, window_size, stride
         self.state = state
         self.windows = 0  # so far
         self.received = 0  # frames so far
-        # Whether timestamps tell time; None: not known yet. A state that something was learnt in was made for those that do.
-        self._timed: bool | None = None if state is None else True
+        self._timed: bool | None = None  # whether timestamps tell time; None: not known yet
         self._kept: Frames | None = None
         self._origin = 0  # frames of the capture before those that are kept
 
@@ -75,6 +75,7 @@ class GraphStream:
 
         Raises:
             NonFiniteError: a feature is not finite; names capture and window.
+            ProfileError: it starts from a state that was learnt, and its timestamps tell no time.
         """
         self.received += frames.size
         self._kept = frames if self._kept is None else joined([self._kept, frames])
@@ -100,8 +101,13 @@ class GraphStream:
         return True
 
     def _begin(self, timed: bool) -> None:
+        if self.state is not None and not timed:
+            raise ProfileError(
+                f"{self.name}: the timestamps tell no time, and what was learnt of the vehicle is in seconds; "
+                "leave the profile out"
+            )
         self._timed = timed
-        self.state = self.schema.begin(timed)
+        self.state = self.schema.begin(timed) if self.state is None else self.state
 
     def _completed(self) -> list[StreamGraphs]:
         """Graphs of all windows that are whole, and nothing kept that no later window needs."""
