@@ -1,8 +1,10 @@
 """The front door: trained models as one detector, from frames to verdicts and alarms.
 
-detector = Detector.load("car.kdgat")
-for alarm in detector.detect(frames):
-    print(alarm.findings)
+Such as
+
+    detector = Detector.load("car.kdgat")
+    for alarm in detector.detect(frames):
+        print(alarm.findings)
 """
 
 from pathlib import Path

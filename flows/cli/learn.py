@@ -31,6 +31,8 @@ def learn(
 
     Some minutes of ordinary driving are enough; each recording is of the same bus of the same vehicle.
     """
+    if new_ids and refresh is None:
+        raise ConfigError("--new-ids is for --refresh: a new profile learns all IDs")
     sources = list(expanded(files))
     from kdgat_models.detection.learning import Learning
     from kdgat_models.detector import Detector
@@ -44,8 +46,6 @@ def learn(
     profile, notes = learning.profile(), list[str]()
     if old:
         profile, notes = refreshed(old, profile, learn_ids=new_ids)
-    elif new_ids:
-        raise ConfigError("--new-ids is for --refresh: a new profile learns all IDs")
     for other in merge or []:
         profile = merged(profile, load_profile(other))
     save_profile(output, profile)

@@ -1,9 +1,11 @@
 """Recordings, of any format that the project reads: the one way in, for files and for what comes through a pipe.
 
-with open_recording(Path("drive.log")) as recording:
-    for channel, frames in recording.parts():
-        ...
-print(recording.counts)
+Such as
+
+    with open_recording(Path("drive.log")) as recording:
+        for channel, frames in recording.parts():
+            ...
+    print(recording.counts)
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -5,12 +5,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import expit
 
-from kdgat_models.detection.findings import JUDGES, Finding, findings_of, silences
+from kdgat_models.detection.findings import SYMPTOMS, Finding, findings_of, silences
 from kdgat_models.detection.verdicts import NOBODY, Verdicts
+from kdgat_models.extraction.gat import worst_nodes
 from kdgat_models.graphs.stream import StreamGraphs
 
 MOST_ACCUSED = 5  # IDs of one window
-RANK = {kind: rank for rank, kind in enumerate(("silent", *JUDGES, "unlike"))}
+RANK = {kind: rank for rank, kind in enumerate(("silent", *SYMPTOMS, "unlike"))}
 ACCUSED_WITHIN = 2.0  # logits of the most suspected ID
 
 
@@ -95,7 +96,6 @@ class AlarmTracker:
                 windows=self.current.windows + 1,
                 score=highest,
                 probability=self._probability(highest),
-                findings=self._findings(),
             )
             return []
         if sum(self._recent) < self.rule.flagged:
@@ -118,7 +118,7 @@ class AlarmTracker:
             order = np.argsort(-logit, kind="stable")[:MOST_ACCUSED]
             chosen = [int(i) for i in order if logit[i] >= logit[order[0]] - ACCUSED_WITHIN]
             for i in chosen:
-                self._note(findings_of(graphs, window, [int(rows[i])]), float(logit[i]))
+                self._note(findings_of(graphs, window, int(rows[i])), float(logit[i]))
         self._note(silences(graphs, window), 0.0)
 
     def _note(self, findings: list[Finding], logit: float) -> None:
@@ -138,9 +138,6 @@ class AlarmTracker:
 
 def suspects_of(graphs: StreamGraphs, node_logit: np.ndarray | None) -> np.ndarray:
     """The most suspected arbitration ID [G] of each window, or NOBODY."""
-    offsets = graphs.topology.node_offsets
     if node_logit is None:
         return np.full(len(graphs), NOBODY, np.int64)
-    window = np.repeat(np.arange(len(graphs)), np.diff(offsets))
-    order = np.lexsort((node_logit, window))
-    return graphs.topology.arbitration_id[order[offsets[1:] - 1]].astype(np.int64)
+    return graphs.topology.arbitration_id[worst_nodes(node_logit, graphs.topology.node_offsets)].astype(np.int64)

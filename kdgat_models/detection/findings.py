@@ -1,20 +1,14 @@
 """What is odd about an arbitration ID in a window, in words: from the same features that models read."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from kdgat_models.can.naming import id_text
-from kdgat_models.graphs.relative import (
-    MATURITY,
-    MAXIMUM,
-    MISSED,
-    RELATIVE,
-    SURPLUS,
-)
+from kdgat_models.graphs.relative import MATURITY, MAXIMUM, MISSED, RELATIVE, SURPLUS
 from kdgat_models.graphs.relative_measures import DLC, EARLY, FIRST, FLIPS, NOVELTY, STUCK, SUCCESSOR
 from kdgat_models.graphs.stream import StreamGraphs
 
@@ -22,7 +16,7 @@ NEW_PERIODS = 2.0  # log2 of the periods that an ID did not come before it was f
 TOO_OFTEN = 1.4  # times
 CLEARLY_EARLY = 1.0  # log2 of the period over the gap
 MOST_OF_ONE = 3  # findings about one ID
-ODDEST = 99.0  # of an ID that should not be there at all: it goes first
+ODDEST = 99.0  # strength of an ID that should not be there at all
 
 
 class Finding(NamedTuple):
@@ -30,7 +24,7 @@ class Finding(NamedTuple):
 
     kind: str  # for programs: unknown_id, too_often, silent, length, frozen, counter, values, bits, unlike
     arbitration_id: int
-    strength: float  # how odd, log2; to compare findings about one ID
+    strength: float  # how odd, log2; to compare findings of one kind about one ID
     words: str
 
 
@@ -42,7 +36,7 @@ class Node(NamedTuple):
     features: NDArray[np.float32]  # of schema `relative`
 
 
-Judge = Callable[[Node], tuple[float, str]]  # -> strength, words about "0x1A0"; 0: nothing is odd
+Symptom = Callable[[Node], tuple[float, str]]  # -> strength, words about "0x1A0"; 0: nothing is odd
 
 
 def unknown_id(node: Node) -> tuple[float, str]:
@@ -62,16 +56,16 @@ def too_often(node: Node) -> tuple[float, str]:
     return (early if early >= CLEARLY_EARLY else 0.0), f"comes after 1/{2**early:.0f} of its period"
 
 
-def _measure(number: int, above: float, words: str) -> Judge:
-    def judge(node: Node) -> tuple[float, str]:
+def _measure(number: int, above: float, words: str) -> Symptom:
+    def symptom(node: Node) -> tuple[float, str]:
         value = float(node.features[MAXIMUM + number])
         return (value if value > above else 0.0), words
 
-    return judge
+    return symptom
 
 
 # In the order in which they are told: what an ID does on the bus before what its payload does.
-JUDGES: dict[str, Judge] = {
+SYMPTOMS: dict[str, Symptom] = {
     "unknown_id": unknown_id,
     "too_often": too_often,
     "length": _measure(DLC, 0.0, "its length (DLC) changed"),
@@ -94,21 +88,18 @@ def expected_frames(frames: int, surplus: float) -> float:
     return max(root * root - 1.0, 0.0)
 
 
-def findings_of(graphs: StreamGraphs, window: int, nodes: Iterable[int]) -> list[Finding]:
-    """What is odd about some nodes of a window, the oddest of each first; one that says so if nothing is known to be.
+def findings_of(graphs: StreamGraphs, window: int, row: int) -> list[Finding]:
+    """What is odd about a node of a window; one finding that says so if nothing is known to be.
 
     Args:
         graphs: Of a stream.
         window: Number among them.
-        nodes: Rows of the nodes.
+        row: Of the node.
     """
-    first = int(graphs.topology.node_offsets[window])
-    counts = np.bincount(graphs.topology.frame_node[window])
-    found: list[Finding] = []
-    for row in nodes:
-        node = Node(int(graphs.topology.arbitration_id[row]), int(counts[row - first]), graphs.features.nodes[row])
-        found += _about(node) if graphs.features.nodes.shape[1] == RELATIVE.continuous else [_unlike(node)]
-    return found
+    place = row - int(graphs.topology.node_offsets[window])
+    frames = int((graphs.topology.frame_node[window] == place).sum())
+    node = Node(int(graphs.topology.arbitration_id[row]), frames, graphs.features.nodes[row])
+    return _about(node) if graphs.features.nodes.shape[1] == RELATIVE.continuous else [_unlike(node)]
 
 
 def silences(graphs: StreamGraphs, window: int) -> list[Finding]:
@@ -130,7 +121,7 @@ def silences(graphs: StreamGraphs, window: int) -> list[Finding]:
 
 
 def _about(node: Node) -> list[Finding]:
-    judged = [(kind, *judge(node)) for kind, judge in JUDGES.items()]
+    judged = [(kind, *symptom(node)) for kind, symptom in SYMPTOMS.items()]
     odd = [item for item in judged if item[1] > 0][:MOST_OF_ONE]
     name = id_text(node.arbitration_id)
     made = [Finding(kind, node.arbitration_id, strength, f"{name}: {words}") for kind, strength, words in odd]

@@ -57,6 +57,8 @@ class Learning:
                 settled = verdicts.end_time - begin > SETTLING_S
                 judged, flagged = judged + int(settled.sum()), flagged + int((verdicts.attack & settled).sum())
         stream.finish()
+        if not stream.received:
+            raise ProfileError(f"{source} has no frame of {self._channel}; it has: {', '.join(recording.counts.frames)}")
         if stream.untimed or stream.state is None:
             raise ProfileError(f"{source}: the timestamps tell no time, and periods are most of a profile")
         self._last = stream.state

@@ -48,11 +48,6 @@ class BusReport(NamedTuple):
     notes: list[str]
     confusion: Confusion | None  # None: the format carries no labels
 
-    @property
-    def clean(self) -> bool:
-        """Whether there was no alarm, and windows to judge."""
-        return not self.alarms
-
 
 class ScanReport(NamedTuple):
     """What was found in a recording."""

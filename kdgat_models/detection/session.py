@@ -69,11 +69,6 @@ class Session:
         if self._fit:
             self.notes += self._fit.age()
 
-    @property
-    def threshold(self) -> float:
-        """That counts now."""
-        return self._threshold
-
     def push(self, frames: Frames) -> Update:
         """Take the next frames of the capture.
 

@@ -51,12 +51,22 @@ def suspects(network: nn.Module, data: GraphData) -> NDArray[np.uint32]:
 
     def accused(windows: NDArray[np.int64]) -> NDArray[np.int64]:
         logits = classify(network, data.batch(windows).to(device)).node_logit.cpu().numpy()
-        first = store.node_offsets[windows] - store.node_offsets[windows[0]]
-        # Sorted by window, then by logit: the last node of each window is its suspect.
-        window = np.repeat(np.arange(len(windows)), np.diff(np.append(first, len(logits))))
+        first, end = store.node_offsets[windows[0]], store.node_offsets[windows[-1] + 1]
+        offsets = np.append(store.node_offsets[windows], end) - first
+        window = np.repeat(np.arange(len(windows)), np.diff(offsets))
         require_finite(logits, ["the logit of a node"], lambda row, of=window, w=windows: Origin(store, w).describe(of[row]))
-        order = np.lexsort((logits, window))
-        return order[np.append(first[1:], len(logits)) - 1] + store.node_offsets[windows[0]]
+        return worst_nodes(logits, offsets) + first
 
     rows = np.concatenate([np.zeros(0, np.int64), *over_windows(np.arange(len(store)), accused)])
     return np.asarray(store.arbitration_id[rows])
+
+
+def worst_nodes(logits: NDArray[np.float32], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The node [G] with the highest logit of each window.
+
+    Args:
+        logits: [N] of all nodes, those of a window together.
+        offsets: [G + 1], first node of each window, and the end.
+    """
+    window = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    return np.lexsort((logits, window))[offsets[1:] - 1]  # sorted by window, then by logit: the last of each window

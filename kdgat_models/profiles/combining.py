@@ -15,12 +15,13 @@ from kdgat_models.profiles.profile import Profile
 
 MEANS = ("period", "jitter", "early", "hamming", "surprisal", "misses", "novel", "hits", "flips")
 SUMS = ("count", "trust", "doubts", "resets")
-LARGEST = ("longest", "record")
+LARGEST = ("longest", "longest_gap", "record")
 LEAST_SHARED = 0.5  # of the IDs of the smaller profile, that two of one vehicle have in common
 
 # What one refresh may change. An attacker who owns the traffic of a refresh moves a norm by no more than this.
 MOST_DRIFT = 0.1  # log2 of the period, 7 %
 LEAST_NEW_VALUES = 16  # that the bytes of an ID may have beside those that they had; no more than they had, where that is more
+MOST_GAP = 2.0  # times the longest gap of an ID: else a silence that was taught is none the next time
 MOST_TRUST = 1.25  # times the frames that set the norms before: what is old keeps its weight
 
 
@@ -70,6 +71,9 @@ def refreshed(old: Profile, new: Profile, *, learn_ids: bool = False) -> Refresh
     moved = np.abs(after["period"][:known] - before["period"]) > MOST_DRIFT
     for field in ("period", "jitter", "early"):
         after[field][:known][moved] = before[field][moved]
+    heard = before["longest_gap"] > 0
+    stretched = heard & (after["longest_gap"][:known] > MOST_GAP * before["longest_gap"])
+    after["longest_gap"][:known][stretched] = MOST_GAP * before["longest_gap"][stretched]
     added = _bits(after["seen"][:known] & ~before["seen"])
     taught = (added > np.maximum(_bits(before["seen"]), LEAST_NEW_VALUES)) & (before["trust"] > 0)
     for field in ("seen", "novel", "successor", "hits", "flips", "record", "longest", "hamming", "surprisal", "misses"):
@@ -78,6 +82,8 @@ def refreshed(old: Profile, new: Profile, *, learn_ids: bool = False) -> Refresh
     after["trust"][:known][mature] = np.minimum(after["trust"][:known], MOST_TRUST * before["trust"])[mature]
     for slot in np.flatnonzero(moved):
         refused.append(f"{id_text(old.ids[slot])} came at another period: its timing was kept as it was")
+    for slot in np.flatnonzero(stretched):
+        refused.append(f"{id_text(old.ids[slot])} was silent for longer than twice its longest gap: only that much was learnt")
     for slot in np.flatnonzero(taught):
         refused.append(f"{id_text(old.ids[slot])} had {added[slot]} new values in its payload: its payload norms were kept")
     slots, pairs = dict(new.state.slots), new.state.pairs

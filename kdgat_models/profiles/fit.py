@@ -23,7 +23,7 @@ class ProfileFit:
 
     def age(self) -> list[str]:
         """What to say of its age and of what was odd when it was learnt."""
-        days, about = self.profile.days_old(), self.profile.about
+        days, about = self.profile.days_old, self.profile.about
         old = [f"the profile was learnt {days:.0f} days ago: learn it again if units or their software changed since"]
         return [*(old if days > OLD_DAYS else []), *(f"the profile says of itself: {note}" for note in about.notes)]
 

@@ -56,19 +56,19 @@ class Profile(NamedTuple):
         state = self.state
         return state._replace(slots=dict(state.slots), norms=state.norms.copy(), pairs=state.pairs.copy(), bus=state.bus.copy())
 
-    def days_old(self, now: datetime | None = None) -> float:
+    @property
+    def days_old(self) -> float:
         """Days since it was learnt."""
-        return ((now or datetime.now(UTC)) - self.about.learnt).total_seconds() / 86_400
+        return (datetime.now(UTC) - self.about.learnt).total_seconds() / 86_400
 
     @classmethod
-    def of(cls, state: RelativeState, sources: tuple[str, ...], notes: tuple[str, ...] = (), seconds: float = 0.0) -> "Profile":
+    def of(cls, state: RelativeState, sources: tuple[str, ...], notes: tuple[str, ...] = ()) -> "Profile":
         """What a capture, or several one after the other, have taught.
 
         Args:
             state: After the last window.
             sources: Names of the captures.
             notes: On what was odd about them.
-            seconds: Of traffic; 0: as the state's own clock says.
 
         Raises:
             ProfileError: the captures have no clock.
@@ -84,7 +84,7 @@ class Profile(NamedTuple):
             feature_schema=RELATIVE.name,
             feature_version=RELATIVE.version,
             learnt=datetime.now(UTC),
-            seconds=seconds or float(following.bus["learnt"][0]),
+            seconds=float(following.bus["learnt"][0]),
             frames=frames,
             sources=sources,
             notes=notes,

@@ -99,7 +99,7 @@ ALTERED = {
     "another type": {"period": lambda period: period.astype(np.float32)},
     "another shape": {"seen": lambda seen: seen[:, :3]},
     "not finite": {"jitter": lambda jitter: jitter * np.nan},
-    "negative": {"count": lambda count: count, "trust": lambda trust: trust - 1e6},
+    "negative": {"trust": lambda trust: trust - 1e6},
     "out of order": {"born": lambda born: born[::-1] + np.arange(len(born))[::-1]},
     "no nibble": {"successor": lambda successor: successor + np.uint8(17)},
     "missing": {"hits": None},
@@ -194,6 +194,26 @@ def test_an_attacker_cannot_teach_a_profile_an_id_a_rhythm_or_payloads(profile):
     drift = made.profile.state.norms["period"][: len(profile.ids)] - profile.state.norms["period"]
     assert np.abs(drift).max() <= 0.1
     assert 0x7F7 in refresh(profile, slow, learn_ids=True).profile.ids
+
+
+def test_a_silence_cannot_be_taught_by_a_refresh(profile):
+    frames = drive(VEHICLE, 20)
+    silenced = int(np.bincount(frames.arbitration_id).argmax())
+    kept = (frames.arbitration_id != silenced) | (frames.timestamp < 5) | (frames.timestamp > 15)
+    made = refresh(profile, Frames._make(column[kept] for column in frames))
+    slot = profile.state.slots[silenced]
+    gap, before = (p.state.norms["longest_gap"][slot] for p in (made.profile, profile))
+    assert gap == 2 * before < 1.0
+    assert any("longest gap" in sentence for sentence in made.refused)
+
+
+def test_two_profiles_together_know_the_longer_of_the_longest_gaps(profile):
+    short = learnt(drive(VEHICLE, 3))
+    for pair in ((profile, short), (short, profile)):
+        both = merged(*pair)
+        for identifier in set(profile.ids) & set(short.ids):
+            gaps = [p.state.norms["longest_gap"][p.state.slots[identifier]] for p in (profile, short, both)]
+            assert gaps[2] == max(gaps[:2])
 
 
 def judged(profile, frames):

@@ -40,9 +40,8 @@ class Reader(NamedTuple):
     diagnose: Diagnosis  # line that does not match -> what is wrong with it
     needs_line_end: bool = False  # a line that is cut short may be valid: the last counts only if it has its end
     retimed: Callable[[Iterator[Rows]], Iterator[Rows]] | None = None  # where a line does not tell its time by itself
-    near: tuple[str, str] | None = (
-        None  # a first line (regular expression) that is nearly of this format, and what to do about it
-    )
+    # A first line (regular expression) that is nearly of this format, and what to do about it.
+    near: tuple[str, str] | None = None
 
     @property
     def labelled(self) -> bool:
